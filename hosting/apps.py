@@ -1,0 +1,16 @@
+"""The app that sells and shows."""
+
+from django.apps import AppConfig
+
+from hosting.celery import make_queue_folders
+
+
+class HostingConfig(AppConfig):
+    """Plans, orders, pages and the staff's tools."""
+
+    name = "hosting"
+    verbose_name = "Hosting"
+
+    def ready(self) -> None:
+        """Whoever loads the house may send work to it."""
+        make_queue_folders()

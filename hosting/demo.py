@@ -1,0 +1,185 @@
+"""The demo: a provider, a reseller, customers, and real mail in real mailboxes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import membership
+from accounts.access import Actor, system
+from accounts.models import Membership, Organisation, User
+from hosting import ordering
+from hosting.models import Plan
+from mailstore import credentials, domains
+from mailstore.engine import Engine
+from mailstore.models import Mailbox, Usage
+
+_PEOPLE = (
+    # address, name, organisation, role
+    ("sam@restante.test", "Sam", "Restante", Membership.Role.ADMIN),
+    ("rita@rowan.test", "Rita", "Rowan Hosting", Membership.Role.OWNER),
+    ("alice@alder.test", "Alice", "Alder Books", Membership.Role.OWNER),
+    ("bob@alder.test", "Bob", "Alder Books", Membership.Role.READ_ONLY),
+    ("charlie@juniper.test", "Charlie", "Juniper Garden", Membership.Role.OWNER),
+)
+_DOMAINS = (("alder.test", "Alder Books"), ("juniper.test", "Juniper Garden"))
+_MAILBOXES = (
+    ("hello", "alder.test", "imap", "Alice, on every device"),
+    ("till", "alder.test", "pop", "The computer at the till"),
+    ("garden", "juniper.test", "imap", ""),
+)
+_LETTERS = (
+    ("Your order of eleven atlases", "The atlases left our warehouse today, in two parcels."),
+    ("Reading on Thursday", "Forty chairs are enough. Please leave the side door unlocked."),
+    ("Invoice for the shelves", "Thank you for your trust. The invoice has thirty days."),
+    ("A question about a first edition", "Does the copy in the window still have its jacket?"),
+    ("Change of opening hours", "From Monday the delivery entrance opens at seven."),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """Something the demo can be entered with."""
+
+    what: str
+    name: str
+    secret: str
+
+
+def sign_ins_path() -> Path:
+    """Where the demo's sign-ins are kept for the person who runs it."""
+    return Path(settings.SECRETS_FOLDER) / "demo_sign_ins.json"
+
+
+def sign_ins() -> list[SignIn]:
+    """The demo's sign-ins, or none if there is no demo here."""
+    try:
+        stored = json.loads(sign_ins_path().read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    return [SignIn(**entry) for entry in stored]
+
+
+def load(*, at: datetime) -> bool:
+    """Make the demo unless anything lives here already; returns whether it was made."""
+    with transaction.atomic():
+        if Organisation.objects.exists():
+            return False
+        actor = system("demo")
+        organisations = _make_organisations(at=at)
+        made = [
+            *_make_people(organisations, actor=actor, at=at),
+            *_make_mailboxes(organisations, actor=actor, at=at),
+        ]
+        # The file comes before the commit: sign-ins that nobody knows would be worse than a
+        # file about a demo that does not exist, which the next start replaces.
+        _keep(made)
+    return True
+
+
+def deliver_letters(*, engine: Engine, at: datetime) -> int:
+    """Put real mail into demo mailboxes that are empty; returns how many letters went in."""
+    delivered = 0
+    names = [f"{local_part}@{domain}" for local_part, domain, _protocol, _label in _MAILBOXES]
+    filled = set(
+        Usage.objects.filter(username__in=names, messages__gt=0).values_list("username", flat=True),
+    )
+    for mailbox in Mailbox.objects.standing().filter(address__in=set(names) - filled):
+        for subject, text in _LETTERS:
+            engine.deliver(
+                recipient=mailbox.address,
+                message=_letter(mailbox.address, subject, text, at=at),
+                sender="post@quarry.test",
+            )
+            delivered += 1
+    return delivered
+
+
+def _make_organisations(*, at: datetime) -> dict[str, Organisation]:
+    kinds = Organisation.Kind
+    provider = Organisation.objects.create(kind=kinds.PROVIDER, name="Restante", created_at=at)
+    reseller = Organisation.objects.create(
+        kind=kinds.RESELLER,
+        name="Rowan Hosting",
+        parent=provider,
+        created_at=at,
+    )
+    books = Organisation.objects.create(
+        kind=kinds.CUSTOMER,
+        name="Alder Books",
+        parent=reseller,
+        created_at=at,
+    )
+    garden = Organisation.objects.create(
+        kind=kinds.CUSTOMER,
+        name="Juniper Garden",
+        parent=provider,
+        created_at=at,
+    )
+    return {organisation.name: organisation for organisation in (provider, reseller, books, garden)}
+
+
+def _make_people(
+    organisations: dict[str, Organisation], *, actor: Actor, at: datetime
+) -> list[SignIn]:
+    made = []
+    for email, name, organisation_name, role in _PEOPLE:
+        password = secrets.token_urlsafe(9)
+        user = User.objects.create_user(email, password, name=name)
+        organisation = organisations[organisation_name]
+        membership.add_member(actor=actor, organisation=organisation, user=user, role=role, at=at)
+        if organisation.kind == Organisation.Kind.PROVIDER:
+            user.is_superuser = True
+            user.save(update_fields=["is_superuser"])
+        what = f"{name}, {Membership.Role(role).label.lower()} of {organisation.name}"
+        made.append(SignIn(what=what, name=email, secret=password))
+    return made
+
+
+def _make_mailboxes(
+    organisations: dict[str, Organisation], *, actor: Actor, at: datetime
+) -> list[SignIn]:
+    owned = {
+        name: domains.add(actor=actor, organisation=organisations[owner], name=name, at=at)
+        for name, owner in _DOMAINS
+    }
+    made = []
+    for local_part, domain, protocol, label in _MAILBOXES:
+        mailbox = ordering.order(
+            actor=actor,
+            domain=owned[domain],
+            local_part=local_part,
+            plan=Plan.objects.on_sale().filter(protocol=protocol)[0],
+            label=label,
+            at=at,
+        )
+        issued = credentials.issue(actor=actor, mailbox=mailbox, label="Demo", at=at)
+        what = f"{protocol.upper()} mailbox"
+        made.append(SignIn(what=what, name=mailbox.address, secret=issued.secret))
+    return made
+
+
+def _keep(made: list[SignIn]) -> None:
+    path = sign_ins_path()
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps([asdict(entry) for entry in made], indent=1), encoding="utf-8")
+
+
+def _letter(address: str, subject: str, text: str, *, at: datetime) -> bytes:
+    letter = EmailMessage()
+    letter["Subject"] = subject
+    letter["From"] = "Quarry Post <post@quarry.test>"
+    letter["To"] = address
+    letter["Date"] = format_datetime(at)
+    letter["Message-ID"] = make_msgid(domain="quarry.test")
+    letter.set_content(text)
+    return letter.as_bytes()

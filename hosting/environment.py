@@ -1,0 +1,89 @@
+"""Reads settings from the environment and refuses values that make no sense."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off", ""})
+_HIGHEST_PORT = 65535
+
+
+def text(name: str, *, default: str) -> str:
+    """The variable `name`, or the content of the file that `name_FILE` points to.
+
+    A secret handed over as a file stays out of the process list and of `docker inspect`.
+    """
+    file_name = os.environ.get(f"{name}_FILE")
+    if not file_name:
+        return os.environ.get(name, default)
+    try:
+        return Path(file_name).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{name}_FILE points to {file_name}, which cannot be read: {error}."
+        raise ImproperlyConfigured(message) from error
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """A yes or no; anything else is refused rather than guessed."""
+    value = os.environ.get(name)
+    if value is None:
+        return default
+    if value.lower() in _TRUE:
+        return True
+    if value.lower() in _FALSE:
+        return False
+    message = f"{name} is {value!r}; write yes or no."
+    raise ImproperlyConfigured(message)
+
+
+def whole_number(name: str, *, default: int, lowest: int = 0, highest: int | None = None) -> int:
+    """A whole number between `lowest` and `highest`."""
+    value = os.environ.get(name, str(default))
+    try:
+        number = int(value)
+    except ValueError:
+        number = lowest - 1
+    if number < lowest or (highest is not None and number > highest):
+        upper = "" if highest is None else f" up to {highest}"
+        message = f"{name} is {value!r}; write a whole number from {lowest}{upper}."
+        raise ImproperlyConfigured(message)
+    return number
+
+
+def port(name: str, *, default: int) -> int:
+    """A TCP port."""
+    return whole_number(name, default=default, lowest=1, highest=_HIGHEST_PORT)
+
+
+def words(name: str, *, default: str) -> list[str]:
+    """A comma-separated list."""
+    return [word.strip() for word in text(name, default=default).split(",") if word.strip()]
+
+
+def kept_secret(name: str, *, folder: Path) -> str:
+    """The secret `name`: from the environment, else made once and kept in `folder`.
+
+    The file is written under another name and linked into place, so that two processes
+    that start at the same moment end up with the same secret.
+    """
+    given = text(name, default="")
+    if given:
+        return given
+    path = folder / name.lower()
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = folder / f".{name.lower()}.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48), encoding="ascii")
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii").strip()

@@ -1,0 +1,113 @@
+"""What is sold, and which mailbox is on which plan."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from hosting import money
+from mailstore.models import Mailbox
+
+GIGABYTE = 10**9
+
+
+class PlanQuerySet(models.QuerySet["Plan"]):
+    """Plans by whether they can be ordered."""
+
+    def on_sale(self) -> Self:
+        """Plans that can be ordered now, in the order of the shop window."""
+        return self.filter(is_on_sale=True).order_by("position", "pk")
+
+
+class Plan(models.Model):
+    """A product: a protocol, what it costs, and what the mailbox gets.
+
+    Prices are per mailbox-month and per GB-month, where 1 GB is 10^9 bytes.
+    """
+
+    slug = models.SlugField(_("short name"), unique=True)
+    name = models.CharField(_("name"), max_length=60)
+    protocol = models.CharField(_("protocol"), max_length=4, choices=Mailbox.Protocol)
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
+    is_on_sale = models.BooleanField(_("on sale"), default=True)
+    currency = models.CharField(_("currency"), max_length=3, default="EUR")
+    monthly_price = models.DecimalField(_("price per month"), max_digits=12, decimal_places=6)
+    included_bytes = models.BigIntegerField(_("included bytes"), default=0)
+    storage_price = models.DecimalField(
+        _("price per further GB and month"),
+        max_digits=12,
+        decimal_places=6,
+        default=Decimal(0),
+    )
+    quota_bytes = models.BigIntegerField(_("limit in bytes at the start"))
+    ceiling_bytes = models.BigIntegerField(_("highest limit in bytes"))
+    window_days = models.PositiveIntegerField(_("days that removed mail can be brought back"))
+
+    objects = PlanQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("plan")
+        verbose_name_plural = _("plans")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(monthly_price__gte=0) & Q(storage_price__gte=0),
+                name="hosting_plan_prices_not_negative",
+                violation_error_message=_("A price cannot be negative."),
+            ),
+            models.CheckConstraint(
+                condition=Q(quota_bytes__gt=0) & Q(ceiling_bytes__gte=F("quota_bytes")),
+                name="hosting_plan_limits_in_order",
+                violation_error_message=_("The highest limit cannot be below the first one."),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def price_text(self) -> str:
+        """The fixed part of the price."""
+        return money.text(self.monthly_price, currency=self.currency)
+
+    @property
+    def storage_price_text(self) -> str:
+        """The price of a gigabyte above what is included, or nothing where there is none."""
+        if not self.storage_price:
+            return ""
+        return money.text(self.storage_price, currency=self.currency)
+
+    def monthly_cost(self, *, stored_bytes: int) -> Decimal:
+        """What a month costs in which this much is kept throughout, not rounded."""
+        extra_bytes = max(0, stored_bytes - self.included_bytes)
+        return self.monthly_price + self.storage_price * Decimal(extra_bytes) / GIGABYTE
+
+
+class Contract(models.Model):
+    """A mailbox on a plan, from one moment until another or for as long as it lasts."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="contracts")
+    plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="contracts")
+    starts_at = models.DateTimeField(_("from"))
+    ends_at = models.DateTimeField(_("until"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("contract")
+        verbose_name_plural = _("contracts")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("mailbox",),
+                condition=Q(ends_at__isnull=True),
+                name="hosting_contract_one_at_a_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(ends_at__isnull=True) | Q(ends_at__gte=F("starts_at")),
+                name="hosting_contract_ends_after_start",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.mailbox} · {self.plan}"

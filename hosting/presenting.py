@@ -1,0 +1,147 @@
+"""Mailboxes in a person's words: what the pages show, made from rows once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from mailstore import quotas
+from mailstore.models import AppPassword, LastLogin, Mailbox, Usage
+
+# Dovecot's name for the sign-in by mailbox password, which belongs to no device.
+NO_DEVICE = "-"
+PROTOCOL_NAMES = {"pop3": "POP", "imap": "IMAP"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """Use against the limit."""
+
+    used_bytes: int
+    messages: int
+    quota_bytes: int
+
+    @property
+    def percent(self) -> int:
+        """Whole percents, never 100 before the last byte is used."""
+        return self.used_bytes * 100 // self.quota_bytes
+
+    @property
+    def used_text(self) -> str:
+        """Use in words."""
+        return quotas.byte_text(self.used_bytes)
+
+    @property
+    def quota_text(self) -> str:
+        """The limit in words."""
+        return quotas.byte_text(self.quota_bytes)
+
+    @property
+    def level(self) -> str:
+        """How urgent it is: `fine`, `near` or `full`."""
+        reached = quotas.level(used_bytes=self.used_bytes, quota_bytes=self.quota_bytes)
+        return {0: "fine", 100: "full"}.get(reached, "near")
+
+
+def spaces(mailboxes: Iterable[Mailbox]) -> dict[str, Space]:
+    """The live use of each mailbox by address, in one query."""
+    by_address = {mailbox.address: mailbox for mailbox in mailboxes}
+    reports = {u.username: u for u in Usage.objects.filter(username__in=by_address)}
+    nothing = Usage(bytes=0, messages=0)
+    return {
+        address: Space(
+            used_bytes=reports.get(address, nothing).bytes,
+            messages=reports.get(address, nothing).messages,
+            quota_bytes=mailbox.quota_bytes,
+        )
+        for address, mailbox in by_address.items()
+    }
+
+
+def rows(mailboxes: list[Mailbox]) -> list[dict[str, object]]:
+    """Mailboxes as lines of a list."""
+    use = spaces(mailboxes)
+    return [
+        {
+            "address": mailbox.address,
+            "protocol": mailbox.protocol,
+            "state": mailbox.state,
+            "state_text": mailbox.get_state_display(),
+            "label": mailbox.label,
+            "used_text": use[mailbox.address].used_text,
+            "quota_text": use[mailbox.address].quota_text,
+            "used_percent": use[mailbox.address].percent,
+            "level": use[mailbox.address].level,
+            "url": reverse("mailboxes:detail", args=[mailbox.uuid]),
+        }
+        for mailbox in mailboxes
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignIn:
+    """The last sign-in by one protocol, device and address."""
+
+    protocol: str
+    device_id: str
+    device: str
+    address: str
+    at: datetime
+
+
+def sign_ins(mailbox: Mailbox, passwords: Iterable[AppPassword]) -> list[SignIn]:
+    """The last sign-ins, newest first, with the devices' names."""
+    labels = {password.uuid.hex: password.label for password in passwords}
+    labels[NO_DEVICE] = _("Mailbox password")
+    logins = LastLogin.objects.filter(username=mailbox.address).order_by("-last_login", "pk")
+    return [
+        SignIn(
+            protocol=PROTOCOL_NAMES.get(login.proto, login.proto),
+            device_id=login.device,
+            device=labels.get(login.device, _("An app password that is gone")),
+            address=login.address,
+            at=datetime.fromtimestamp(login.last_login, tz=UTC),
+        )
+        for login in logins[:50]
+    ]
+
+
+def last_by_protocol(logins: list[SignIn]) -> list[SignIn]:
+    """The newest sign-in of each protocol."""
+    newest: dict[str, SignIn] = {}
+    for login in logins:
+        newest.setdefault(login.protocol, login)
+    return list(newest.values())
+
+
+def password_rows(
+    mailbox: Mailbox, passwords: list[AppPassword], logins: list[SignIn]
+) -> list[dict[str, object]]:
+    """App passwords as lines of a list, with when and from where each was used last."""
+    last: dict[str, SignIn] = {}
+    for login in logins:
+        last.setdefault(login.device_id, login)
+    return [
+        {
+            "label": password.label,
+            "protocols_text": _protocols(password),
+            "created_at": password.created_at,
+            "is_revoked": password.revoked_at is not None,
+            "revoked_at": password.revoked_at,
+            "last_used": last.get(password.uuid.hex),
+            "revoke_url": reverse(
+                "mailboxes:revoke_app_password",
+                args=[mailbox.uuid, password.uuid],
+            ),
+        }
+        for password in passwords
+    ]
+
+
+def _protocols(password: AppPassword) -> str:
+    names = [("POP", password.allows_pop), ("IMAP", password.allows_imap)]
+    return ", ".join(name for name, allowed in names if allowed)

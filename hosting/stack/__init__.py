@@ -1,0 +1,1 @@
+"""Starts every part of Restante on one machine, watches over them and stops them."""

@@ -1,0 +1,46 @@
+"""The mail server behind the panel. Nothing outside this package speaks its protocols."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from mailstore.engine.base import (
+    DeliveryRefused,
+    Engine,
+    EngineError,
+    EngineRefused,
+    EngineUnavailable,
+    FolderUsage,
+    OutcomeUnknown,
+    RemovedMessage,
+    UnknownMailbox,
+)
+from mailstore.engine.server import server_from_settings
+
+__all__ = [
+    "DeliveryRefused",
+    "Engine",
+    "EngineError",
+    "EngineRefused",
+    "EngineUnavailable",
+    "FolderUsage",
+    "OutcomeUnknown",
+    "RemovedMessage",
+    "UnknownMailbox",
+    "engine",
+    "server_from_settings",
+]
+
+
+def engine() -> Engine:
+    """The engine that `settings.MAIL_ENGINE` names, made once."""
+    return _made(settings.MAIL_ENGINE)
+
+
+@lru_cache
+def _made(path: str) -> Engine:
+    made: Engine = import_string(path)()
+    return made

@@ -1,0 +1,276 @@
+"""The text of Dovecot 2.3's configuration, with the reason for each option that needs one."""
+
+from string import Template
+
+_DOVECOT = Template(r"""# Rendered by Restante. Changes made here are lost at the next start.
+base_dir = $run
+state_dir = $folder/state
+instance_name = restante
+protocols = imap pop3 lmtp
+listen = $listen
+hostname = $host_name
+
+# One unprivileged user runs everything, so nothing here can become root, and every login
+# service must stay outside of a chroot, which only root could enter.
+default_internal_user = $user
+default_internal_group = $group
+default_login_user = $user
+mail_uid = $user
+mail_gid = $group
+first_valid_uid = 1
+
+log_path = $log
+# The panel reads this file, so the time has one form and one zone.
+log_timestamp = "%Y-%m-%dT%H:%M:%S "
+import_environment = TZ=UTC
+mail_log_prefix = "%s(%u)<%{pid}><%{session}>: "
+
+ssl = yes
+ssl_cert = <$certificate
+ssl_key = <$key
+# Passwords without TLS are accepted from this machine only.
+disable_plaintext_auth = yes
+auth_mechanisms = plain login
+# A wrong password waits this long. The penalty that grows by address is off below: behind one
+# router it would make the right password of one person wait for another person's wrong one.
+auth_failure_delay = $failure_delay_seconds secs
+
+mail_home = $mail_root/%u
+mail_location = sdbox:~/mail
+mail_plugins = quota lazy_expunge quota_clone acl notify mail_log
+
+service anvil {
+  chroot =
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+service stats {
+  chroot =
+}
+# One process serves many connections: the default of one process for each TLS session ends at
+# one hundred sessions.
+service imap-login {
+  chroot =
+  service_count = 0
+  process_min_avail = 1
+  client_limit = 4000
+  inet_listener imap {
+    port = $imap_port
+  }
+  inet_listener imaps {
+    port = $imaps_port
+    ssl = yes
+  }
+}
+service pop3-login {
+  chroot =
+  service_count = 0
+  process_min_avail = 1
+  client_limit = 4000
+  inet_listener pop3 {
+    port = $pop3_port
+  }
+  inet_listener pop3s {
+    port = $pop3s_port
+    ssl = yes
+  }
+}
+service lmtp {
+  user = $user
+  process_min_avail = 1
+  inet_listener lmtp {
+    address = $lmtp_host
+    port = $lmtp_port
+  }
+}
+# A process that stays answers four times as many calls as one made for each.
+service doveadm {
+  service_count = 0
+  process_min_avail = 2
+  inet_listener http {
+    address = $doveadm_host
+    port = $doveadm_port
+  }
+}
+doveadm_api_key = $doveadm_api_key
+
+!include auth.conf
+
+namespace inbox {
+  inbox = yes
+  separator = /
+  # The mailbox's own row says whether these make themselves: for IMAP yes, for POP no.
+  mailbox Sent {
+    special_use = \Sent
+    auto = subscribe
+  }
+  mailbox Drafts {
+    special_use = \Drafts
+    auto = subscribe
+  }
+  mailbox Junk {
+    special_use = \Junk
+    auto = subscribe
+  }
+  mailbox Trash {
+    special_use = \Trash
+    auto = subscribe
+  }
+  mailbox Archive {
+    special_use = \Archive
+    auto = subscribe
+  }
+}
+# What a program removes goes here, below the name of the folder it was in. No program sees it.
+namespace expunged {
+  prefix = .EXPUNGED/
+  separator = /
+  location = sdbox:~/expunged
+  hidden = yes
+  list = no
+  subscriptions = no
+}
+
+protocol imap {
+  mail_plugins = quota lazy_expunge quota_clone acl notify mail_log imap_quota last_login
+  mail_max_userip_connections = 30
+}
+protocol pop3 {
+  mail_plugins = quota lazy_expunge quota_clone acl notify mail_log last_login
+  mail_max_userip_connections = 10
+  # A message keeps its identifier through restarts and for every copy that is left.
+  pop3_uidl_format = %08Xu%08Xv
+}
+protocol lmtp {
+  mail_plugins = quota lazy_expunge quota_clone notify mail_log
+  postmaster_address = postmaster@$host_name
+}
+
+plugin {
+  quota = count:User quota
+  quota_vsizes = yes
+  quota_rule = *:storage=1G
+  quota_rule2 = .EXPUNGED/*:ignore
+  # The limit is exact: not even the last message may go beyond it.
+  quota_grace = 0
+  quota_exceeded_message = Mailbox is full.
+  quota_clone_dict = proxy::usage
+  last_login_dict = proxy::lastlogin
+  last_login_key = last-login/%u/%s/%{userdb:device}/%{rip}
+  # The slash at the end keeps the name of the folder of origin.
+  lazy_expunge = .EXPUNGED/
+  # Without this, a move to Trash would leave a second copy in the store.
+  lazy_expunge_only_last_instance = yes
+  acl = vfile:$conf/global-acl
+  acl_globals_only = yes
+  mail_log_events = delete undelete expunge save copy mailbox_create mailbox_delete mailbox_rename
+  mail_log_fields = uid box msgid size vsize from subject
+}
+# What the panel removes is meant to go; and its warnings reach a mailbox that is full.
+protocol doveadm {
+  mail_plugins = quota lazy_expunge quota_clone notify mail_log
+  plugin {
+    lazy_expunge =
+    quota = count:User quota:noenforcing
+  }
+}
+
+dict {
+  usage = $dict_driver:$conf/dict-usage.conf.ext
+  lastlogin = $dict_driver:$conf/dict-lastlogin.conf.ext
+}
+""")
+
+_AUTH = Template(r"""# An app password first, then the mailbox password. A miss in the first is no failure.
+passdb apppassword {
+  driver = sql
+  args = $conf/sql-app-password.conf.ext
+  result_success = return-ok
+  result_failure = continue
+  result_internalfail = continue
+}
+passdb mailbox {
+  driver = sql
+  args = $conf/sql-mailbox.conf.ext
+}
+userdb {
+  driver = sql
+  args = $conf/sql-mailbox.conf.ext
+}
+""")
+
+_QUERY_APP_PASSWORD = (
+    "password_query = SELECT username AS user, NULL AS password, 'y' AS nopassword, device, "
+    "nologin, reason FROM dovecot_app_password WHERE username = '%u' AND proto = '%s' "
+    "AND digest = '%{sha256:password}'\n"
+)
+# LMTP asks for those that receive only; the admin API must reach all, or nobody could
+# clear a mailbox that is being closed.
+_QUERIES_MAILBOX = (
+    "default_pass_scheme = ARGON2ID\n"
+    "password_query = SELECT username AS user, password, nologin, reason FROM dovecot_passdb "
+    "WHERE username = '%u' AND proto = '%s'\n"
+    "user_query = SELECT '$mail_root/' || home AS home, quota_rule, "
+    'auto_folders AS "namespace/inbox/mailbox/Sent/auto", '
+    'auto_folders AS "namespace/inbox/mailbox/Drafts/auto", '
+    'auto_folders AS "namespace/inbox/mailbox/Junk/auto", '
+    'auto_folders AS "namespace/inbox/mailbox/Trash/auto", '
+    'auto_folders AS "namespace/inbox/mailbox/Archive/auto", '
+    "quota_full_tempfail, '%{passdb:device:-}' AS device FROM dovecot_userdb "
+    "WHERE username = '%u' AND (receives = 'y' OR '%s' <> 'lmtp')\n"
+    "iterate_query = SELECT username AS user FROM dovecot_userdb\n"
+)
+_MAP_USAGE = """map {
+  pattern = priv/quota/storage
+  table = mailstore_usage
+  username_field = username
+  value_field = bytes
+  value_type = uint
+}
+map {
+  pattern = priv/quota/messages
+  table = mailstore_usage
+  username_field = username
+  value_field = messages
+  value_type = uint
+}
+"""
+_MAP_LAST_LOGIN = """map {
+  pattern = shared/last-login/$$user/$$proto/$$device/$$address
+  table = mailstore_lastlogin
+  value_field = last_login
+  value_type = uint
+  fields {
+    username = $$user
+    proto = $$proto
+    device = $$device
+    address = $$address
+  }
+}
+"""
+
+COMMON = {
+    "dovecot.conf": _DOVECOT,
+    "auth.conf": _AUTH,
+    # No rights for anybody below the store's prefix: it cannot be listed, opened or removed.
+    "global-acl": Template(".EXPUNGED/* owner\n.EXPUNGED/* anyone\n"),
+}
+SQLITE = {
+    "sql-app-password.conf.ext": Template(
+        "driver = sqlite\nconnect = $panel\n" + _QUERY_APP_PASSWORD,
+    ),
+    "sql-mailbox.conf.ext": Template("driver = sqlite\nconnect = $panel\n" + _QUERIES_MAILBOX),
+    "dict-usage.conf.ext": Template("connect = $reports\n" + _MAP_USAGE),
+    "dict-lastlogin.conf.ext": Template("connect = $reports\n" + _MAP_LAST_LOGIN),
+}
+POSTGRESQL = {
+    "sql-app-password.conf.ext": Template(
+        "driver = pgsql\nconnect = $connect maxconns=4\n" + _QUERY_APP_PASSWORD,
+    ),
+    "sql-mailbox.conf.ext": Template(
+        "driver = pgsql\nconnect = $connect maxconns=4\n" + _QUERIES_MAILBOX,
+    ),
+    "dict-usage.conf.ext": Template("connect = $connect\n" + _MAP_USAGE),
+    "dict-lastlogin.conf.ext": Template("connect = $connect\n" + _MAP_LAST_LOGIN),
+}

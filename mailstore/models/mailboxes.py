@@ -1,0 +1,163 @@
+"""Mailboxes: one address, one protocol, one home on the mail server."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import Actor
+from accounts.models import Organisation, below
+from mailstore.addresses import ADDRESS_OCTETS, LOCAL_PART_OCTETS
+from mailstore.models.domains import Domain
+
+# What an IMAP program finds in a new mailbox (RFC 6154); a POP mailbox has an INBOX only.
+SPECIAL_FOLDERS = ("Sent", "Drafts", "Junk", "Trash", "Archive")
+
+
+class MailboxQuerySet(models.QuerySet["Mailbox"]):
+    """Which mailboxes an actor may know of, and which are due for what."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Mailboxes of the organisations in the actor's tree."""
+        return self.filter(below(actor, "organisation__"))
+
+    def standing(self) -> Self:
+        """All that have not been erased."""
+        return self.exclude(state=Mailbox.State.CLOSED)
+
+
+class Mailbox(models.Model):
+    """One address's mail account.
+
+    Its home on the mail server is named by `uuid`, so an address that is given up and opened
+    again starts empty, and a late purge of the old home cannot touch the new one.
+    """
+
+    class Protocol(models.TextChoices):
+        POP = "pop", _("POP")
+        IMAP = "imap", _("IMAP")
+
+    class State(models.TextChoices):
+        PENDING = "pending", _("Being prepared")
+        ACTIVE = "active", _("Active")
+        SUSPENDED = "suspended", _("Suspended")
+        CLOSING = "closing", _("Closing")
+        CLOSED = "closed", _("Closed")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    address = models.CharField(_("address"), max_length=ADDRESS_OCTETS)
+    local_part = models.CharField(_("local part"), max_length=LOCAL_PART_OCTETS)
+    domain = models.ForeignKey(
+        Domain,
+        verbose_name=_("domain"),
+        on_delete=models.PROTECT,
+        related_name="mailboxes",
+    )
+    organisation = models.ForeignKey(
+        Organisation,
+        verbose_name=_("organisation"),
+        on_delete=models.PROTECT,
+        related_name="mailboxes",
+    )
+    label = models.CharField(_("label"), max_length=120, blank=True)
+    protocol = models.CharField(_("protocol"), max_length=4, choices=Protocol)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
+    quota_bytes = models.BigIntegerField(_("limit in bytes"))
+    window_days = models.PositiveIntegerField(_("days that removed mail can be brought back"))
+    # In Dovecot's form, `{ARGON2ID}$argon2id$…`; empty where app passwords are the only way.
+    password_hash = models.CharField(max_length=200, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    erase_after = models.DateTimeField(_("erased after"), null=True, blank=True, editable=False)
+    # Null until nothing of the home is left on the mail server.
+    erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)
+    # Set by whatever takes away a right to sign in; the sweep clears it once Dovecot has
+    # ended the sessions that were open, unless it was set anew meanwhile.
+    sessions_end_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    warned_percent = models.PositiveSmallIntegerField(default=0, db_default=0, editable=False)
+    full_since = models.DateTimeField(_("full since"), null=True, blank=True, editable=False)
+    # Bytes in use when mail was last put off for lack of space; less than that is room again.
+    full_bytes = models.BigIntegerField(null=True, blank=True, editable=False)
+    # While false, mail for a full mailbox is put off with a 4xx answer; then refused with 5xx.
+    refuses_when_full = models.BooleanField(default=False, db_default=False, editable=False)
+
+    objects = MailboxQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("mailbox")
+        verbose_name_plural = _("mailboxes")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("address",),
+                condition=~Q(state="closed"),
+                name="mailstore_mailbox_address_once",
+                violation_error_message=_("This address is taken."),
+            ),
+            models.CheckConstraint(
+                condition=Q(protocol__in=["pop", "imap"]),
+                name="mailstore_mailbox_protocol_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(quota_bytes__gt=0),
+                name="mailstore_mailbox_quota_positive",
+                violation_error_message=_("The limit is at least one byte."),
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("id",),
+                condition=Q(state="pending"),
+                name="mailstore_mailbox_pending",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(sessions_end_asked_at__isnull=False),
+                name="mailstore_mailbox_sessions",
+            ),
+            models.Index(
+                fields=("full_since",),
+                condition=Q(full_since__isnull=False),
+                name="mailstore_mailbox_full",
+            ),
+            models.Index(
+                fields=("erase_after",),
+                condition=Q(state="closing"),
+                name="mailstore_mailbox_closing",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(state="closed", erased_at__isnull=True),
+                name="mailstore_mailbox_unerased",
+            ),
+            models.Index(fields=("organisation", "address"), name="mailstore_mailbox_owner"),
+        )
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def is_imap(self) -> bool:
+        """Whether mail is kept and synchronised on the server."""
+        return self.protocol == self.Protocol.IMAP
+
+    @property
+    def tombstone(self) -> str:
+        """The name under which Dovecot finds the home of a closed mailbox until it is erased.
+
+        It is not the address, which may belong to a new mailbox by then.
+        """
+        return self.uuid.hex
+
+    @property
+    def special_folders(self) -> tuple[str, ...]:
+        """The folders a mail program should find."""
+        return SPECIAL_FOLDERS if self.is_imap else ()
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """How events name this mailbox."""
+        return ("mailbox", str(self.uuid), self.address)

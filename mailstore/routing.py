@@ -1,0 +1,37 @@
+"""Sends what Dovecot writes to the database that is set aside for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+
+# On SQLite these lie in a file of their own, because Dovecot waits one second for a lock.
+REPORT_MODELS = frozenset({"usage", "lastlogin"})
+
+
+class ReportsRouter:
+    """Reads, writes and migrates the report tables in `settings.REPORTS_DATABASE`."""
+
+    def db_for_read(self, model: type[models.Model], **_hints: Any) -> str | None:
+        """The reports database for its two models; no opinion on others."""
+        if self._is_report(model._meta.app_label, model._meta.model_name):
+            return str(settings.REPORTS_DATABASE)
+        return None
+
+    db_for_write = db_for_read
+
+    def allow_migrate(
+        self, db: str, app_label: str, model_name: str | None = None, **hints: Any
+    ) -> bool | None:
+        """Each table is made in exactly one database.
+
+        Raw SQL names its place by the hint `reports`; anything else belongs to `default`.
+        """
+        is_report = hints.get("reports", self._is_report(app_label, model_name))
+        return db == (settings.REPORTS_DATABASE if is_report else "default")
+
+    @staticmethod
+    def _is_report(app_label: str, model_name: str | None) -> bool:
+        return app_label == "mailstore" and model_name in REPORT_MODELS

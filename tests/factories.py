@@ -1,0 +1,90 @@
+"""The one cast: Alice owns, Bob is on her team, Charlie is a stranger, Rita resells, Sam is staff."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from accounts import membership
+from accounts.access import Actor, system
+from accounts.models import Membership, Organisation, User
+from hosting import ordering
+from hosting.models import Plan
+from mailstore import domains
+from mailstore.models import Domain, Mailbox
+
+AT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+PASSWORD = "four plain words here"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cast:
+    provider: Organisation
+    reseller: Organisation
+    customer: Organisation
+    other_customer: Organisation
+    alice: User
+    bob: User
+    charlie: User
+    rita: User
+    sam: User
+    domain: Domain
+    other_domain: Domain
+
+    @staticmethod
+    def actor(user: User) -> Actor:
+        return membership.actor_for(user)
+
+
+def make_cast() -> Cast:
+    kinds, roles = Organisation.Kind, Membership.Role
+    provider = Organisation.objects.create(kind=kinds.PROVIDER, name="Restante")
+    reseller = Organisation.objects.create(kind=kinds.RESELLER, name="Rowan", parent=provider)
+    customer = Organisation.objects.create(kind=kinds.CUSTOMER, name="Alder", parent=reseller)
+    other = Organisation.objects.create(kind=kinds.CUSTOMER, name="Juniper", parent=provider)
+    return Cast(
+        provider=provider,
+        reseller=reseller,
+        customer=customer,
+        other_customer=other,
+        alice=make_member("alice@example.test", customer, roles.OWNER),
+        bob=make_member("bob@example.test", customer, roles.READ_ONLY),
+        charlie=make_member("charlie@example.test", other, roles.OWNER),
+        rita=make_member("rita@example.test", reseller, roles.OWNER),
+        sam=make_member("sam@example.test", provider, roles.ADMIN),
+        domain=make_domain("alder.test", customer),
+        other_domain=make_domain("juniper.test", other),
+    )
+
+
+def make_member(email: str, organisation: Organisation, role: Membership.Role) -> User:
+    user = User.objects.create_user(email, PASSWORD, name=email.partition("@")[0].title())
+    membership.add_member(
+        actor=system("tests"),
+        organisation=organisation,
+        user=user,
+        role=role,
+        at=AT,
+    )
+    user.refresh_from_db()
+    return user
+
+
+def make_domain(name: str, organisation: Organisation) -> Domain:
+    return domains.add(actor=system("tests"), organisation=organisation, name=name, at=AT)
+
+
+def make_mailbox(
+    domain: Domain, local_part: str = "hello", protocol: str = "imap", *, is_ready: bool = True
+) -> Mailbox:
+    mailbox = ordering.order(
+        actor=system("tests"),
+        domain=domain,
+        local_part=local_part,
+        plan=Plan.objects.get(slug=protocol),
+        at=AT,
+    )
+    if is_ready:
+        Mailbox.objects.filter(pk=mailbox.pk).update(state=Mailbox.State.ACTIVE)
+        mailbox.refresh_from_db()
+    return mailbox
