@@ -28,9 +28,7 @@ def actor_for(user: User) -> Actor:
 
 
 @transaction.atomic
-def sign_up(
-    *, email: str, password: str, name: str, organisation_name: str, at: datetime
-) -> User:
+def sign_up(*, email: str, password: str, name: str, organisation_name: str, at: datetime) -> User:
     """A new customer below the provider, with this person as its owner."""
     provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER).first()
     if provider is None:

@@ -42,7 +42,7 @@ class SecondFactorMiddleware:
         if not request.path_info.startswith(SECOND_FACTOR_PREFIXES):
             return self.get_response(request)
         user = request.user
-        if user.is_authenticated and user.is_verified():  # type: ignore[union-attr]
+        if user.is_authenticated and user.is_verified():  # type: ignore[attr-defined]
             return self.get_response(request)
         where = "accounts:second_factor" if user.is_authenticated else "accounts:sign_in"
         query = urlencode({"next": request.get_full_path()})

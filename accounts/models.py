@@ -201,7 +201,9 @@ class Event(models.Model):
         on_delete=models.PROTECT,
         related_name="events",
     )
-    actor_kind = models.CharField(_("actor kind"), max_length=10, choices=[(k, k) for k in ActorKind])
+    actor_kind = models.CharField(
+        _("actor kind"), max_length=10, choices=[(k, k) for k in ActorKind]
+    )
     actor_id = models.CharField(_("actor id"), max_length=64)
     actor_name = models.CharField(_("actor"), max_length=254)
     subject_kind = models.CharField(_("subject kind"), max_length=40)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 from django_otp import login as otp_login
 from django_otp import verify_token
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import membership, second_factor
 from accounts.forms import CodeForm, SignInForm, SignUpForm
@@ -97,12 +98,12 @@ def _staff_user(request: HttpRequest) -> User:
     return user
 
 
-def _passed(request: HttpRequest, device: second_factor.TOTPDevice) -> HttpResponseRedirect:
+def _passed(request: HttpRequest, device: TOTPDevice) -> HttpResponseRedirect:
     otp_login(request, device)
     return HttpResponseRedirect(_next(request) or reverse("admin:index"))
 
 
-def _refusal_text(device: second_factor.TOTPDevice) -> str:
+def _refusal_text(device: TOTPDevice) -> str:
     device.refresh_from_db()
     allowed, _reason = device.verify_is_allowed()
     if not allowed:

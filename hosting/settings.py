@@ -147,6 +147,7 @@ DATABASE_URL = environment.text("DATABASE_URL", default="")
 # Dovecot waits one second for a locked SQLite file. What it writes lies in a file of its
 # own, so that work in the panel never holds up a delivery.
 REPORTS_DATABASE = "default" if DATABASE_URL else "reports"
+DATABASES: dict[str, Any]
 if DATABASE_URL:
     try:
         DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60)}

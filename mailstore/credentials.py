@@ -88,7 +88,9 @@ def issue(
         at=at,
     )
     issued.app_password.save(force_insert=True)
-    _record("app_password.created", mailbox=mailbox, password=issued.app_password, actor=actor, at=at)
+    _record(
+        "app_password.created", mailbox=mailbox, password=issued.app_password, actor=actor, at=at
+    )
     return issued
 
 
@@ -106,9 +108,7 @@ def revoke(*, actor: Actor, app_password: AppPassword, at: datetime) -> None:
 
 
 @transaction.atomic
-def set_mailbox_password(
-    *, actor: Actor, mailbox: Mailbox, password: str, at: datetime
-) -> None:
+def set_mailbox_password(*, actor: Actor, mailbox: Mailbox, password: str, at: datetime) -> None:
     """Let the mailbox sign in by a password a person chose; an empty one switches that off."""
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     password_hash = "{ARGON2ID}" + _HASHER.hash(password) if password else ""

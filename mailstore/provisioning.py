@@ -301,5 +301,3 @@ def _each(mailboxes: Iterable[Mailbox], work: Any) -> int:
         else:
             done += 1
     return done
-
-

@@ -218,7 +218,9 @@ def _mail(warning: QuotaWarning, *, at: datetime) -> None:
     if warning.mailed_at is not None:
         return
     mailbox = warning.mailbox
-    others = [u.email for u in membership.owners_of(mailbox.organisation) if u.email != mailbox.address]
+    others = [
+        u.email for u in membership.owners_of(mailbox.organisation) if u.email != mailbox.address
+    ]
     try:
         for email in others:
             mailer.send(name="quota_warning", to=email, context=_context(warning))

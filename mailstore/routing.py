@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 
 # On SQLite these lie in a file of their own, because Dovecot waits one second for a lock.
-REPORT_MODELS = frozenset({"usage", "lastlogin"})
+REPORT_TABLES = frozenset({"mailstore.usage", "mailstore.lastlogin"})
 
 
 class ReportsRouter:
@@ -16,7 +16,8 @@ class ReportsRouter:
 
     def db_for_read(self, model: type[models.Model], **_hints: Any) -> str | None:
         """The reports database for its two models; no opinion on others."""
-        if self._is_report(model._meta.app_label, model._meta.model_name):
+        options = model._meta  # noqa: SLF001  # Django documents it as public.
+        if options.label_lower in REPORT_TABLES:
             return str(settings.REPORTS_DATABASE)
         return None
 
@@ -29,9 +30,5 @@ class ReportsRouter:
 
         Raw SQL names its place by the hint `reports`; anything else belongs to `default`.
         """
-        is_report = hints.get("reports", self._is_report(app_label, model_name))
+        is_report = hints.get("reports", f"{app_label}.{model_name}" in REPORT_TABLES)
         return db == (settings.REPORTS_DATABASE if is_report else "default")
-
-    @staticmethod
-    def _is_report(app_label: str, model_name: str | None) -> bool:
-        return app_label == "mailstore" and model_name in REPORT_MODELS

@@ -1,4 +1,4 @@
-"""Background work on mail: each task fetches, calls one verb, and may be run any number of times."""
+"""Background work on mail: each task calls one verb and may be run any number of times."""
 
 from __future__ import annotations
 

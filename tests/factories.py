@@ -1,4 +1,4 @@
-"""The one cast: Alice owns, Bob is on her team, Charlie is a stranger, Rita resells, Sam is staff."""
+"""The cast: Alice owns, Bob is on her team, Charlie is a stranger, Rita resells, Sam is staff."""
 
 from __future__ import annotations
 

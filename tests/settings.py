@@ -6,7 +6,7 @@ import tempfile
 os.environ["RESTANTE_STATE"] = tempfile.mkdtemp(prefix="restante-tests-")
 os.environ["MAIL_ENGINE"] = "mailstore.engine.memory.MemoryEngine"
 
-from hosting.settings import *  # noqa: E402, F403  # the environment comes first
+from hosting.settings import *  # noqa: F403  # the environment comes first
 
 # The unit tests check rules, not the price of guessing.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

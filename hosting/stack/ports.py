@@ -78,7 +78,7 @@ def _holder(number: int) -> str:
     """Who listens there, as far as this user may know."""
     try:
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr[1] == number:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (number,):
                 name = psutil.Process(connection.pid).name() if connection.pid else ""
                 return f"{name} (process {connection.pid})" if name else "another program"
     except psutil.Error:

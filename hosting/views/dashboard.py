@@ -57,9 +57,7 @@ def _filtered(found: MailboxQuerySet, *, search: str, protocol: str) -> MailboxQ
     return found
 
 
-def _page(
-    found: MailboxQuerySet, *, after: str, kept: dict[str, str]
-) -> tuple[list[Mailbox], str]:
+def _page(found: MailboxQuerySet, *, after: str, kept: dict[str, str]) -> tuple[list[Mailbox], str]:
     """One page after an address, and the query of the next one or nothing."""
     page = list(found.filter(address__gt=after).order_by("address")[: PAGE_LENGTH + 1])
     if len(page) <= PAGE_LENGTH:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,7 +16,9 @@ from hosting.forms import DomainForm
 from hosting.views import actor_of
 from mailstore import domains
 from mailstore.addresses import InvalidAddress
-from mailstore.models import Domain
+from mailstore.models import Domain, Mailbox
+
+MOST_SHOWN = 500
 
 
 @login_required
@@ -49,16 +51,17 @@ def add(request: HttpRequest) -> HttpResponse:
 def _page(
     request: HttpRequest, *, actor: Actor, form: DomainForm, status: int = 200
 ) -> HttpResponse:
-    standing = Count("mailboxes", filter=~Q(mailboxes__state="closed"))
-    found = Domain.objects.visible_to(actor).annotate(mailbox_count=standing)
+    found = list(Domain.objects.visible_to(actor).order_by("name")[:MOST_SHOWN])
+    standing = Mailbox.objects.standing().filter(domain__in=found).order_by()
+    counts = dict(standing.values_list("domain").annotate(Count("pk")))
     shown = [
         {
             "name": domain.shown_name,
             "state": domain.state,
             "state_text": domain.get_state_display(),
-            "mailbox_count": domain.mailbox_count,
+            "mailbox_count": counts.get(domain.pk, 0),
         }
-        for domain in found.order_by("name")[:500]
+        for domain in found
     ]
     context = {"domains": shown, "form": form}
     return render(request, "hosting/domains.html", context, status=status)

@@ -23,7 +23,7 @@ from hosting.forms import AppPasswordForm, CloseForm, MailboxPasswordForm, Order
 from hosting.models.plans import GIGABYTE
 from hosting.views import actor_of
 from hosting.views.public import plans_on_sale, shown_plan
-from mailstore import credentials, provisioning
+from mailstore import credentials, provisioning, quotas
 from mailstore.addresses import InvalidAddress
 from mailstore.engine import DeliveryRefused, EngineError, engine
 from mailstore.models import AppPassword, Mailbox
@@ -134,7 +134,7 @@ def _folders(mailbox: Mailbox) -> list[dict[str, Any]]:
         {
             "folder": folder.folder,
             "messages": folder.messages,
-            "bytes_text": presenting.quotas.byte_text(folder.bytes),
+            "bytes_text": quotas.byte_text(folder.bytes),
         }
         for folder in found
     ]
@@ -290,7 +290,7 @@ def change_quota(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 quota_bytes=form.quota_bytes,
                 at=timezone.now(),
             )
-        except (ordering.LimitAbovePlan, ordering.quotas.ImpossibleLimit) as refusal:
+        except (ordering.LimitAbovePlan, quotas.ImpossibleLimit) as refusal:
             form.add_error("gigabytes", str(refusal))
         else:
             messages.success(request, _("The limit was changed."))

@@ -182,7 +182,7 @@ dict {
 }
 """)
 
-_AUTH = Template(r"""# An app password first, then the mailbox password. A miss in the first is no failure.
+_AUTH = Template(r"""# An app password first, then the mailbox password. A miss in the first is none.
 passdb apppassword {
   driver = sql
   args = $conf/sql-app-password.conf.ext
@@ -200,7 +200,7 @@ userdb {
 }
 """)
 
-_QUERY_APP_PASSWORD = (
+_QUERY_FIRST = (
     "password_query = SELECT username AS user, NULL AS password, 'y' AS nopassword, device, "
     "nologin, reason FROM dovecot_app_password WHERE username = '%u' AND proto = '%s' "
     "AND digest = '%{sha256:password}'\n"
@@ -258,7 +258,7 @@ COMMON = {
 }
 SQLITE = {
     "sql-app-password.conf.ext": Template(
-        "driver = sqlite\nconnect = $panel\n" + _QUERY_APP_PASSWORD,
+        "driver = sqlite\nconnect = $panel\n" + _QUERY_FIRST,
     ),
     "sql-mailbox.conf.ext": Template("driver = sqlite\nconnect = $panel\n" + _QUERIES_MAILBOX),
     "dict-usage.conf.ext": Template("connect = $reports\n" + _MAP_USAGE),
@@ -266,7 +266,7 @@ SQLITE = {
 }
 POSTGRESQL = {
     "sql-app-password.conf.ext": Template(
-        "driver = pgsql\nconnect = $connect maxconns=4\n" + _QUERY_APP_PASSWORD,
+        "driver = pgsql\nconnect = $connect maxconns=4\n" + _QUERY_FIRST,
     ),
     "sql-mailbox.conf.ext": Template(
         "driver = pgsql\nconnect = $connect maxconns=4\n" + _QUERIES_MAILBOX,

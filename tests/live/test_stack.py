@@ -42,7 +42,7 @@ def start(state: Path, ports: dict[str, str], *options: str) -> subprocess.Popen
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name not in {"DATABASE_URL", "REDIS_URL", "MAIL_ENGINE"}
+        if name not in {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "MAIL_ENGINE", "REDIS_URL"}
     }
     return subprocess.Popen(
         [sys.executable, "-m", "hosting.stack", *options],
