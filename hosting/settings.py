@@ -295,7 +295,6 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = RESTANTE_STATE / "static"
 # Pages name their files as they are in the tree, and WhiteNoise serves them from there:
 # no collect step stands between a clone and its first page.
 WHITENOISE_USE_FINDERS = True

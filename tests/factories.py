@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import import_module
 
 from accounts import membership
 from accounts.access import Actor, system
@@ -36,7 +37,14 @@ class Cast:
         return membership.actor_for(user)
 
 
+def make_plans() -> None:
+    """The plans of the migration, which tests that really commit have lost."""
+    for plan in import_module("hosting.migrations.0002_first_plans").PLANS:
+        Plan.objects.get_or_create(slug=plan["slug"], defaults=plan)
+
+
 def make_cast() -> Cast:
+    make_plans()
     kinds, roles = Organisation.Kind, Membership.Role
     provider = Organisation.objects.create(kind=kinds.PROVIDER, name="Restante")
     reseller = Organisation.objects.create(kind=kinds.RESELLER, name="Rowan", parent=provider)

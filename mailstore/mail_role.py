@@ -1,0 +1,49 @@
+"""The role that the mail server signs in to PostgreSQL with."""
+
+from __future__ import annotations
+
+from django.db import connection
+from psycopg import sql
+
+READS = ("dovecot_app_password", "dovecot_passdb", "dovecot_userdb")
+WRITES = ("mailstore_usage", "mailstore_lastlogin")
+# An insert into the table of sign-ins draws its number from here.
+DRAWS_FROM = ("mailstore_lastlogin_id_seq",)
+
+
+class NotPostgreSQL(Exception):
+    """SQLite knows no roles."""
+
+
+def grant(*, role: str, password: str) -> None:
+    """Make the role or renew its password, and give it its rights and no others.
+
+    It may read three views, and write the two tables that it reports to.
+    """
+    if connection.vendor != "postgresql":
+        message = "Only PostgreSQL has roles; set DATABASE_URL first."
+        raise NotPostgreSQL(message)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
+        verb = "ALTER" if cursor.fetchone() else "CREATE"
+        for statement in (_login(verb), *_rights()):
+            text = statement.format(role=sql.Identifier(role), password=sql.Literal(password))
+            cursor.execute(text.as_string(cursor.connection))
+
+
+def _login(verb: str) -> sql.SQL:
+    if verb == "CREATE":
+        return sql.SQL("CREATE ROLE {role} LOGIN PASSWORD {password}")
+    return sql.SQL("ALTER ROLE {role} LOGIN PASSWORD {password}")
+
+
+def _rights() -> list[sql.SQL]:
+    """Everything is taken back first, so that what was once granted does not stay."""
+    return [
+        sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}"),
+        sql.SQL("REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}"),
+        sql.SQL("GRANT USAGE ON SCHEMA public TO {role}"),
+        *(sql.SQL(f"GRANT SELECT ON {view} TO {{role}}") for view in READS),
+        *(sql.SQL(f"GRANT SELECT, INSERT, UPDATE ON {table} TO {{role}}") for table in WRITES),
+        *(sql.SQL(f"GRANT USAGE ON SEQUENCE {name} TO {{role}}") for name in DRAWS_FROM),
+    ]

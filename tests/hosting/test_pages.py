@@ -1,0 +1,486 @@
+"""Every page of the panel, as owner, colleague, stranger and staff see it."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import Organisation, User
+from hosting.models import Contract, Plan
+from mailstore import credentials
+from mailstore.models import AppPassword, Domain, LastLogin, Mailbox, Usage
+from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
+from tests.factories import AT, PASSWORD, make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+
+def client_of(user):
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def alice(cast):
+    return client_of(cast.alice)
+
+
+@pytest.fixture
+def mailbox(cast, twin):
+    mailbox = make_mailbox(cast.domain)
+    twin.know(mailbox.address)
+    return mailbox
+
+
+def url(name, mailbox, *more):
+    return reverse(f"mailboxes:{name}", args=[mailbox.uuid, *more])
+
+
+def text_of(response):
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+# The public page ------------------------------------------------------------------------
+
+
+def test_choice_shows_both_prices_and_advice(client, db):
+    text = text_of(client.get("/"))
+
+    assert "1.00 EUR a month" in text
+    assert "2.50 EUR a month" in text
+    assert "For 3 GB and 2 devices" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "advice"),
+    [
+        ("gb=0&devices=1", "POP costs less"),
+        ("gb=9&devices=1", "IMAP keeps it on the server"),
+        ("gb=0&devices=3", "on 3 devices"),
+    ],
+)
+def test_estimate_gives_its_reason(client, db, query, advice):
+    assert advice in text_of(client.get(f"/estimate?{query}"))
+
+
+def test_estimate_prices_what_is_above_the_included(client, db):
+    assert "2.98 EUR" in text_of(client.get("/estimate?gb=9&devices=1"))
+
+
+@pytest.mark.parametrize("query", ["gb=-1", "gb=x", "devices=0", "gb=1e9", "gb=%00"])
+def test_estimate_answers_nonsense_with_a_sentence(client, db, query):
+    assert "Choose 0 to 50 GB" in text_of(client.get(f"/estimate?{query}"))
+
+
+def test_health_answers(client, db):
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_choice_works_without_plans(client, db):
+    Plan.objects.all().delete()
+
+    assert client.get("/").status_code == 200
+
+
+# Signing up and in ----------------------------------------------------------------------
+
+SIGN_UP = {
+    "name": "Dora",
+    "organisation_name": "Dora's Hats",
+    "email": "Dora@Example.test",
+    "password": "three plain words",
+}
+
+
+def test_sign_up_makes_a_customer_and_signs_in(client, cast):
+    response = client.post("/account/sign-up", SIGN_UP)
+
+    assert response.headers["Location"] == "/overview/"
+    user = User.objects.get(email="dora@example.test")
+    organisation = Organisation.objects.get(name="Dora's Hats")
+    assert (organisation.parent, organisation.kind) == (cast.provider, "customer")
+    assert user.memberships.get().role == "owner"
+    assert client.get("/overview/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("password", "short", "too short"),
+        ("password", "password123", "too common"),
+        ("email", "alice@EXAMPLE.test", "already"),
+        ("email", "nonsense", "valid email"),
+        ("name", "", "required"),
+    ],
+)
+def test_sign_up_says_beside_the_field_what_is_wrong(client, cast, field, value, message):
+    response = client.post("/account/sign-up", {**SIGN_UP, field: value})
+
+    assert message in str(response.context["form"].errors[field])
+    assert not Organisation.objects.filter(name="Dora's Hats").exists()
+
+
+def test_sign_up_needs_a_provider(client, db):
+    assert "has not been set up" in text_of(client.post("/account/sign-up", SIGN_UP))
+
+
+def test_sign_up_can_be_switched_off(client, cast, settings):
+    settings.SIGN_UP_OPEN = False
+
+    assert client.get("/account/sign-up").status_code == 404
+    assert "Sign up" not in text_of(client.get("/"))
+
+
+def test_sign_in_takes_the_address_in_any_case(client, cast):
+    asked = {"username": "ALICE@example.test", "password": PASSWORD}
+
+    assert client.post("/account/sign-in", asked).headers["Location"] == "/overview/"
+
+
+def test_sign_in_goes_to_no_other_host(client, cast):
+    asked = {"username": "alice@example.test", "password": PASSWORD}
+
+    response = client.post("/account/sign-in?next=https://evil.test/", asked)
+
+    assert response.headers["Location"] == "/overview/"
+
+
+def test_sign_out_takes_a_post(alice):
+    assert alice.get("/account/sign-out").status_code == 405
+    assert alice.post("/account/sign-out").status_code == 302
+    assert alice.get("/overview/").status_code == 302
+
+
+# Overview -------------------------------------------------------------------------------
+
+
+def test_overview_lists_use_and_state(alice, cast, mailbox):
+    make_mailbox(cast.other_domain, "secret")
+    Usage.objects.create(username=mailbox.address, bytes=5 * 10**9, messages=3)
+
+    text = text_of(alice.get("/overview/"))
+
+    assert "hello@alder.test" in text
+    assert "5 GB of 10 GB" in text
+    assert "1 mailbox, 2.50 EUR a month" in text
+    assert "secret" not in text
+
+
+def test_overview_of_a_new_customer_says_what_to_do(alice):
+    assert "No mailbox yet" in text_of(alice.get("/overview/"))
+
+
+def test_overview_filters_and_pages(alice, cast):
+    for number in range(60):
+        make_mailbox(cast.domain, f"box{number:02}", "pop" if number % 2 else "imap")
+
+    first = alice.get("/overview/?q=box")
+    second = alice.get("/overview/" + first.context["next_url"])
+    pop = alice.get("/overview/?protocol=pop")
+    none = alice.get("/overview/?q=zzz")
+
+    assert [len(p.context["mailboxes"]) for p in (first, second, pop)] == [50, 10, 30]
+    assert second.context["next_url"] == ""
+    assert "No mailbox matches" in text_of(none)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_overview_asks_a_fixed_number_of_queries(alice, cast, django_assert_num_queries, count):
+    for number in range(count):
+        make_mailbox(cast.domain, f"box{number}")
+
+    with django_assert_num_queries(8):
+        alice.get("/overview/")
+
+
+def test_overview_rows_come_alone_for_htmx(alice, mailbox):
+    response = alice.get("/overview/", headers={"HX-Request": "true"})
+
+    assert response.content.decode().lstrip().startswith("<ul")
+
+
+def test_overview_names_what_needs_attention(alice, mailbox, cast):
+    Mailbox.objects.filter(pk=mailbox.pk).update(full_since=AT)
+    near = make_mailbox(cast.domain, "near")
+    Mailbox.objects.filter(pk=near.pk).update(warned_percent=80)
+
+    text = text_of(alice.get("/overview/"))
+
+    assert "hello@alder.test is full" in text
+    assert "1 mailbox is more than 80 % full" in text
+
+
+# Ordering -------------------------------------------------------------------------------
+
+
+def order(client, **changes):
+    asked = {"domain": "alder.test", "local_part": "new", "protocol": "pop", "label": "Till"}
+    return client.post("/mailboxes/order", {**asked, **changes})
+
+
+def test_order_makes_mailbox_contract_and_one_secret(alice, cast):
+    response = order(alice)
+
+    mailbox = Mailbox.objects.get()
+    assert response.headers["Location"] == url("set_up", mailbox)
+    assert Contract.objects.get(mailbox=mailbox).plan.slug == "pop"
+    first, second = alice.get(url("set_up", mailbox)), alice.get(url("set_up", mailbox))
+    secret = first.context["secret"]
+    assert AppPassword.objects.get().digest == credentials.digest(secret)
+    assert secret in first.content.decode()
+    assert secret not in second.content.decode()
+    assert "being prepared" in text_of(second)
+
+
+@pytest.mark.parametrize("local_part", HOSTILE_LOCAL_PARTS)
+def test_order_refuses_hostile_names_beside_the_field(alice, local_part):
+    response = order(alice, local_part=local_part)
+
+    assert response.status_code == 422
+    assert response.context["form"].errors["local_part"]
+    assert not Mailbox.objects.exists()
+
+
+def test_order_refuses_what_is_taken_or_reserved(alice, cast):
+    make_mailbox(cast.domain, "new")
+
+    assert "is taken" in text_of(order(alice))
+    assert "only staff" in text_of(order(alice, local_part="postmaster"))
+
+
+@pytest.mark.parametrize("changes", [{"domain": "juniper.test"}, {"domain": "none.test"}])
+def test_order_knows_no_domain_of_a_stranger(alice, changes):
+    assert order(alice, **changes).context["form"].errors["domain"]
+
+
+def test_order_refuses_what_is_not_on_sale(alice, cast):
+    Plan.objects.update(is_on_sale=False)
+
+    assert "not on sale" in text_of(order(alice))
+    assert alice.get("/mailboxes/order").status_code == 200
+
+
+def test_order_needs_a_role_that_allows_it(cast):
+    response = order(client_of(cast.bob))
+
+    assert "does not allow" in text_of(response)
+    assert not Mailbox.objects.exists()
+
+
+def test_order_without_a_domain_leads_to_domains(cast):
+    Domain.objects.all().delete()
+
+    assert "First a domain" in text_of(client_of(cast.alice).get("/mailboxes/order"))
+
+
+def test_order_price_follows_the_choice(alice):
+    assert "1.00 EUR" in text_of(alice.get("/mailboxes/order/price?protocol=pop"))
+    assert "0.12 EUR" in text_of(alice.get("/mailboxes/order/price?protocol=imap"))
+
+
+# One mailbox ----------------------------------------------------------------------------
+
+
+def test_detail_shows_live_use_devices_and_sign_ins(alice, cast, mailbox):
+    issued = credentials.issue(actor=cast.actor(cast.alice), mailbox=mailbox, label="Phone", at=AT)
+    Usage.objects.create(username=mailbox.address, bytes=1500, messages=2)
+    LastLogin.objects.create(
+        username=mailbox.address,
+        proto="imap",
+        device=issued.app_password.uuid.hex,
+        address="2001:db8::7",
+        last_login=1_795_000_000,
+    )
+
+    for page in ("detail", "use"):
+        text = text_of(alice.get(url(page, mailbox)))
+        assert "1.5 kB" in text
+        assert "Phone" in text
+        assert "2001:db8::7" in text
+        assert "all 2 messages would still be here" in text
+
+
+def test_detail_stands_while_the_mail_server_is_down(alice, mailbox, twin):
+    twin.is_down = True
+
+    assert alice.get(url("detail", mailbox)).status_code == 200
+
+
+def test_detail_of_pop_says_what_would_be_left(alice, cast):
+    assert "0 messages would be left" in text_of(
+        alice.get(url("detail", make_mailbox(cast.domain, "till", "pop")))
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["detail", "use", "state", "set_up", "close", "suspend", "add_app_password"]
+)
+def test_stranger_s_mailbox_answers_like_an_absent_one(cast, mailbox, name):
+    stranger = client_of(cast.charlie)
+    method = stranger.post if name in {"suspend", "add_app_password"} else stranger.get
+
+    foreign = method(url(name, mailbox))
+    absent = method(reverse(f"mailboxes:{name}", args=[uuid4()]))
+
+    assert (foreign.status_code, absent.status_code) == (404, 404)
+    assert text_of(foreign) == text_of(absent)
+
+
+def test_pages_of_a_mailbox_need_a_sign_in(client, mailbox):
+    for name in ("detail", "set_up", "close"):
+        assert client.get(url(name, mailbox)).headers["Location"].startswith("/account/sign-in")
+
+
+@pytest.mark.parametrize("program", ["thunderbird", "outlook", "apple-mail", "ios", "android"])
+def test_set_up_gives_steps_for_each_program(alice, mailbox, program):
+    text = text_of(alice.get(url("set_up", mailbox) + f"?program={program}"))
+
+    assert "10993" in text
+    assert "hello@alder.test" in text
+    assert "{" not in text
+
+
+def test_set_up_knows_no_other_program(alice, mailbox):
+    assert alice.get(url("set_up", mailbox) + "?program=none").status_code == 404
+
+
+def test_test_message_arrives(alice, mailbox, twin):
+    alice.post(url("send_test", mailbox))
+
+    [message] = twin.accounts[mailbox.address].folders["INBOX"]
+    assert b"It works: hello@alder.test" in message
+
+
+@pytest.mark.parametrize(
+    ("break_it", "text"),
+    [
+        (lambda twin, mailbox: setattr(twin, "is_down", True), "cannot be reached"),
+        (lambda twin, mailbox: twin.know(mailbox.address), "Mailbox is full"),
+    ],
+)
+def test_test_message_says_why_it_failed(alice, mailbox, twin, break_it, text):
+    twin.accounts[mailbox.address].quota_bytes = 1
+    break_it(twin, mailbox)
+
+    response = alice.post(url("send_test", mailbox), headers={"HX-Request": "true"})
+
+    assert text in text_of(response)
+
+
+def test_app_password_is_made_and_revoked(alice, mailbox):
+    assert alice.post(url("add_app_password", mailbox), {"label": ""}).status_code == 422
+    alice.post(url("add_app_password", mailbox), {"label": "Tablet"})
+    password = AppPassword.objects.get()
+    revoke = url("revoke_app_password", mailbox, password.uuid)
+
+    assert "Tablet" in text_of(alice.get(revoke))
+    alice.post(revoke)
+
+    password.refresh_from_db()
+    assert password.revoked_at
+    assert "Revoked" in text_of(alice.get(url("detail", mailbox)))
+
+
+def test_mailbox_password_is_set_and_removed(alice, mailbox):
+    assert alice.post(url("set_password", mailbox), {"password": "short"}).status_code == 422
+    for password, is_set in (("long enough words", True), ("", False)):
+        alice.post(url("set_password", mailbox), {"password": password})
+        mailbox.refresh_from_db()
+        assert bool(mailbox.password_hash) is is_set
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "status"),
+    [("20", 302), ("51", 422), ("0", 422), ("-1", 422), ("x", 422), ("1e99", 422), ("NaN", 422)],
+)
+def test_limit_stays_within_the_plan(alice, mailbox, gigabytes, status):
+    assert alice.post(url("change_quota", mailbox), {"gigabytes": gigabytes}).status_code == status
+
+
+def test_suspend_resume_close_and_reopen(alice, mailbox):
+    steps = [("suspend", {}, "suspended"), ("resume", {}, "pending")]
+    steps += [("close", {"address": "HELLO@alder.test"}, "closing"), ("reopen", {}, "pending")]
+    for name, data, state in steps:
+        assert alice.post(url(name, mailbox), data).status_code == 302
+        mailbox.refresh_from_db()
+        assert mailbox.state == state
+    ended = [contract.ends_at is not None for contract in Contract.objects.order_by("pk")]
+    assert ended == [True, False]
+
+
+def test_state_changed_meanwhile_is_told(alice, mailbox):
+    response = alice.post(url("resume", mailbox), follow=True)
+
+    assert "has changed meanwhile" in text_of(response)
+
+
+def test_close_needs_the_address(alice, mailbox):
+    response = alice.post(url("close", mailbox), {"address": "other@alder.test"})
+
+    assert response.status_code == 422
+    mailbox.refresh_from_db()
+    assert mailbox.state == "active"
+
+
+@pytest.mark.parametrize("state", ["suspended", "closing", "pending"])
+def test_state_is_told_in_words(alice, mailbox, state):
+    Mailbox.objects.filter(pk=mailbox.pk).update(state=state, erase_after=AT)
+
+    for page in ("detail", "state", "set_up"):
+        assert alice.get(url(page, mailbox)).status_code == 200
+
+
+def test_read_only_member_sees_and_changes_nothing(cast, mailbox):
+    bob = client_of(cast.bob)
+
+    assert bob.get(url("detail", mailbox)).status_code == 200
+    for name in ("suspend", "add_app_password", "set_password", "change_quota"):
+        data = {"label": "x", "gigabytes": "2", "password": "long enough words"}
+        assert bob.post(url(name, mailbox), data).status_code == 403
+    assert not AppPassword.objects.exists()
+
+
+# Domains --------------------------------------------------------------------------------
+
+
+def test_domain_is_added_for_its_owner(alice, cast, mailbox):
+    asked = {"name": "Books.example", "organisation": str(cast.customer.uuid)}
+
+    assert alice.post("/domains/add", asked).status_code == 302
+    text = text_of(alice.get("/domains/"))
+    assert "books.example Waiting for confirmation 0" in text
+    assert "alder.test Confirmed 1" in text
+    assert "juniper" not in text
+
+
+@pytest.mark.parametrize("name", HOSTILE_DOMAINS)
+def test_domain_refuses_hostile_names_beside_the_field(alice, cast, name):
+    asked = {"name": name, "organisation": str(cast.customer.uuid)}
+
+    response = alice.post("/domains/add", asked)
+
+    assert response.status_code == 422
+    assert response.context["form"].errors["name"]
+
+
+def test_domain_of_another_is_refused(alice, cast):
+    asked = {"name": "juniper.test", "organisation": str(cast.customer.uuid)}
+
+    assert "in use here already" in text_of(alice.post("/domains/add", asked))
+
+
+def test_domain_for_a_stranger_is_refused(alice, cast):
+    asked = {"name": "new.test", "organisation": str(cast.other_customer.uuid)}
+
+    assert alice.post("/domains/add", asked).status_code == 422
+
+
+def test_domain_needs_a_role_that_allows_it(cast):
+    asked = {"name": "new.test", "organisation": str(cast.customer.uuid)}
+
+    assert "does not allow" in text_of(client_of(cast.bob).post("/domains/add", asked))

@@ -1,0 +1,110 @@
+"""Runs a command with a PostgreSQL and a Redis of its own: `python -m tests.servers COMMAND…`.
+
+Both lie in a temporary folder, listen on free ports of this machine only, and are gone when
+the command ends.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+_PATIENCE_SECONDS = 30
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for_port(port: int, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args[0]} ended with code {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"{process.args[0]} does not listen on port {port}")
+
+
+@contextmanager
+def running(arguments: list[str], *, port: int, log: Path) -> Iterator[subprocess.Popen]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(arguments, stdout=output, stderr=output)
+    try:
+        wait_for_port(port, process)
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=_PATIENCE_SECONDS)
+
+
+def postgresql_program(name: str) -> str:
+    """Debian keeps the server's programs out of the path."""
+    found = shutil.which(name) or next(
+        (str(path) for path in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))),
+        None,
+    )
+    if found is None:
+        raise RuntimeError(f"{name} is missing: install PostgreSQL's server")
+    return found
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A fresh PostgreSQL; gives the address of its empty database."""
+    data, port = folder / "data", free_port()
+    password = secrets.token_hex(16)
+    password_file = folder / "password"
+    password_file.write_text(password)
+    subprocess.run(
+        [postgresql_program("initdb"), "-D", data, "-U", "restante", "-A", "scram-sha-256"]
+        + ["--pwfile", password_file, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    arguments = [postgresql_program("postgres"), "-D", str(data), "-p", str(port)]
+    options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder)}
+    options |= {"fsync": "off", "max_connections": "60"}
+    for name, value in options.items():
+        arguments += ["-c", f"{name}={value}"]
+    with running(arguments, port=port, log=folder / "postgresql.log"):
+        yield f"postgres://restante:{password}@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def redis(folder: Path) -> Iterator[str]:
+    port = free_port()
+    program = shutil.which("redis-server")
+    if program is None:
+        raise RuntimeError("redis-server is missing: install Redis")
+    arguments = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    with running([*arguments, "--dir", str(folder)], port=port, log=folder / "redis.log"):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+def main(command: list[str]) -> int:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="restante-")))
+        database_url = stack.enter_context(postgresql(folder))
+        redis_url = stack.enter_context(redis(folder))
+        environment = os.environ | {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+        return subprocess.run(command, env=environment, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
