@@ -72,8 +72,10 @@ def postgresql(folder: Path) -> Iterator[str]:
     password_file = folder / "password"
     password_file.write_text(password)
     subprocess.run(
-        [postgresql_program("initdb"), "-D", data, "-U", "restante", "-A", "scram-sha-256"]
-        + ["--pwfile", password_file, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+        [
+            *(postgresql_program("initdb"), "-D", data, "-U", "restante", "-A", "scram-sha-256"),
+            *("--pwfile", password_file, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"),
+        ],
         check=True,
         stdout=subprocess.DEVNULL,
     )

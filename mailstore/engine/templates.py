@@ -182,7 +182,7 @@ dict {
 }
 """)
 
-_AUTH = Template(r"""# An app password first, then the mailbox password. A miss in the first is none.
+_AUTH = Template(r"""# An app password first, then the mailbox password. A miss in it is none.
 passdb apppassword {
   driver = sql
   args = $conf/sql-app-password.conf.ext

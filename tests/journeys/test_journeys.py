@@ -1,0 +1,150 @@
+"""What people do, from the first page to mail in a mail program."""
+
+from __future__ import annotations
+
+import poplib
+import re
+
+import pytest
+from django_otp.oath import totp
+from django_otp.plugins.otp_totp.models import TOTPDevice
+from playwright.sync_api import expect
+
+from mailstore import provisioning
+from mailstore.models import Mailbox
+from tests.factories import make_mailbox
+from tests.real_mail import Program
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+def test_visitor_compares_and_is_advised(page, cast, look):
+    page.goto("/")
+    look("choice")
+    expect(page.locator("#estimate")).to_contain_text("on 2 devices")
+
+    page.get_by_label("Devices you read on").fill("1")
+    page.get_by_label("Gigabytes of mail you keep").fill("0")
+
+    expect(page.locator("#estimate")).to_contain_text("POP costs less")
+
+
+def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, look):
+    page.goto("/account/sign-up")
+    look("sign-up")
+    page.get_by_label("Your name").fill("Dora")
+    page.get_by_label("Company or household").fill("Dora's Hats")
+    page.get_by_label("E-mail address").fill("dora@example.test")
+    page.get_by_label("Password").fill("three plain words")
+    page.get_by_role("button", name="Open the account").click()
+    expect(page.get_by_role("heading", name="No mailbox yet")).to_be_visible()
+    look("overview-empty")
+
+    page.get_by_role("main").get_by_role("link", name="Add a domain").click()
+    page.get_by_label("Domain").fill("hats.test")
+    page.get_by_role("button", name="Add").click()
+    expect(page.get_by_role("status")).to_contain_text("hats.test was added")
+    look("domains")
+
+    page.get_by_role("link", name="Order a mailbox").click()
+    look("order")
+    page.get_by_label("Name before the @").fill("hello")
+    page.locator("input[value=pop]").check()
+    expect(page.locator("#price")).to_contain_text("1.00 EUR")
+    page.get_by_role("button", name="Order with costs").click()
+    secret = page.locator("#secret").inner_text()
+    expect(page.get_by_text("being prepared")).to_be_visible()
+    provisioning.prepare_pending(engine=live)
+    expect(page.get_by_text("Ready")).to_be_visible()
+    look("set-up")
+    page.get_by_role("button", name="Send me a test message").click()
+    expect(page.locator("#test-message")).to_contain_text("in the inbox")
+
+    program = pop_client(Mailbox.objects.get(), secret, mail_server)
+    lines = program.retr(1)[1]
+    program.close()
+    assert b"Subject: It works: hello@hats.test" in lines
+
+
+def pop_client(mailbox, secret, server):
+    client = poplib.POP3("127.0.0.1", server.pop3_port, timeout=20)
+    client.user(mailbox.address)
+    client.pass_(secret)
+    return client
+
+
+def test_owner_watches_use_grow_without_reloading(page, cast, make_program, sign_in, look):
+    program: Program = make_program()
+    for number in range(8):
+        program.deliver(f"Letter {number}", size=40_000)
+    program.imap().logout()
+    sign_in(cast.alice)
+    look("overview")
+    page.get_by_role("link", name="hello@alder.test").click()
+    expect(page.get_by_text("all 8 messages would still be here")).to_be_visible()
+    look("mailbox")
+
+    program.deliver("One more")
+
+    expect(page.get_by_text("all 9 messages would still be here")).to_be_visible(timeout=15_000)
+
+
+def test_owner_revokes_suspends_and_closes(page, cast, make_program, sign_in, look):
+    make_program()
+    sign_in(cast.alice)
+    page.get_by_role("link", name="hello@alder.test").click()
+    page.get_by_role("link", name="Revoke").click()
+    look("revoke")
+    page.get_by_role("button", name="Revoke").click()
+    expect(page.get_by_role("cell", name="Revoked")).to_be_visible()
+    page.get_by_role("button", name="Suspend").click()
+    expect(page.get_by_text("Suspended: nobody can sign in")).to_be_visible()
+    page.get_by_role("link", name=re.compile("Close")).click()
+    look("close")
+    page.get_by_label("Type the address to confirm").fill("hello@alder.test")
+    page.get_by_role("button", name="Close the mailbox").click()
+    expect(page.get_by_text("Closing: it receives nothing")).to_be_visible()
+    page.get_by_role("button", name="Reopen").click()
+    expect(page.get_by_text("The mailbox is back")).to_be_visible()
+
+
+def test_long_lists_and_addresses_fit(page, cast, sign_in, look):
+    for number in range(70):
+        make_mailbox(cast.domain, f"a-rather-long-name-for-a-mailbox-that-somebody-chose-{number}")
+    sign_in(cast.alice)
+
+    look("overview-many")
+    page.get_by_role("link", name="Next page").click()
+    expect(page.locator(".mailbox-list li")).to_have_count(20)
+
+
+def test_staff_enrol_a_second_factor(page, cast, sign_in, look):
+    sign_in(cast.sam)
+    page.get_by_role("link", name="Staff").click()
+    look("second-factor")
+
+    device = TOTPDevice.objects.get()
+    page.get_by_label("Six digits from your app").fill(f"{totp(device.bin_key):06}")
+    page.get_by_role("button", name="Confirm").click()
+
+    expect(page).to_have_url(re.compile("/staff/$"))
+
+
+def test_everything_works_without_javascript(chromium, live_server, cast):
+    context = chromium.new_context(base_url=live_server.url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/?gb=20&devices=1")
+
+    expect(page.locator("#estimate")).to_contain_text("4.30 EUR")
+    context.close()
+
+
+def test_first_page_is_small_and_asks_no_other_host(page, cast, live_server):
+    answers = []
+    page.on("response", answers.append)
+
+    page.goto("/", wait_until="networkidle")
+
+    assert {answer.url.startswith(live_server.url) for answer in answers} == {True}
+    assert len(answers) <= 10
+    assert sum(len(answer.body()) for answer in answers) < 100_000

@@ -1,0 +1,113 @@
+"""A real Dovecot over the test database, started once and stopped at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import imaplib
+import poplib
+import ssl
+import subprocess
+from contextlib import ExitStack, suppress
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+
+from accounts.access import system
+from mailstore import credentials, provisioning
+from mailstore.engine import config, engine, process, server_from_settings
+from mailstore.engine.config import SQLiteFiles
+from tests.factories import AT, make_cast, make_mailbox
+from tests.servers import wait_for_port
+
+
+@pytest.fixture(scope="session")
+def mail_server(django_db_setup, django_db_blocker):
+    server = server_from_settings()
+    if isinstance(server.database, SQLiteFiles):
+        names = {alias: connections[alias].settings_dict["NAME"] for alias in connections}
+        files = SQLiteFiles(panel=names["default"], reports=names["reports"])
+        server = dataclasses.replace(server, database=files, failure_delay_seconds=0)
+    else:
+        with django_db_blocker.unblock():
+            call_command("create_mail_role")
+    process.prepare(server)
+    config.install(server)
+    dovecot = subprocess.Popen(process.command(server), stderr=subprocess.DEVNULL)
+    for port in (server.imap_port, server.pop3_port, server.lmtp_port, server.doveadm_port):
+        wait_for_port(port, dovecot)
+    yield server
+    process.stop(server)
+    dovecot.wait(timeout=15)
+
+
+@pytest.fixture
+def live(mail_server, db):
+    """The engine of the real Dovecot; what a test commits, Dovecot sees."""
+    return engine()
+
+
+@pytest.fixture
+def cast(live):
+    return make_cast()
+
+
+class Program:
+    """A mailbox with a mail program's sign-in."""
+
+    def __init__(self, mailbox, secret, server, live, at_end):
+        self.at_end = at_end
+        self.mailbox, self.secret, self.server, self.live = mailbox, secret, server, live
+        self.address = mailbox.address
+
+    def imap(self, secret=None):
+        client = imaplib.IMAP4("127.0.0.1", self.server.imap_port, timeout=20)
+        self.at_end.callback(_shut, client.shutdown)
+        client.login(self.address, secret or self.secret)
+        return client
+
+    def imaps(self):
+        context = ssl.create_default_context(cafile=str(self.server.certificate))
+        client = imaplib.IMAP4_SSL(
+            "localhost", self.server.imaps_port, ssl_context=context, timeout=20
+        )
+        self.at_end.callback(_shut, client.shutdown)
+        client.login(self.address, self.secret)
+        return client
+
+    def pop(self, secret=None):
+        client = poplib.POP3("127.0.0.1", self.server.pop3_port, timeout=20)
+        self.at_end.callback(_shut, client.close)
+        client.user(self.address)
+        client.pass_(secret or self.secret)
+        return client
+
+    def deliver(self, subject="Hello", size=100):
+        message = f"Subject: {subject}\r\nMessage-ID: <{subject}@x.test>\r\n\r\n{'x' * size}\r\n"
+        self.live.deliver(recipient=self.address, message=message.encode(), sender="a@x.test")
+
+
+@pytest.fixture
+def make_program(cast, live, mail_server):
+    def make(protocol="imap", local_part="hello"):
+        mailbox = make_mailbox(cast.domain, local_part, protocol, is_ready=False)
+        provisioning.prepare(mailbox=mailbox, engine=live)
+        mailbox.refresh_from_db()
+        actor = system("tests")
+        issued = credentials.issue(actor=actor, mailbox=mailbox, label="Program", at=AT)
+        return Program(mailbox, issued.secret, mail_server, live, at_end)
+
+    with ExitStack() as at_end:
+        yield make
+
+
+def _shut(close):
+    # A connection that the server ended is closed as well as one that it did not.
+    with suppress(OSError):
+        close()
+
+
+assert settings.MAIL_ENGINE == "mailstore.engine.doveadm.from_settings", (
+    "Run these by `bin/test tests/live` or `bin/test tests/journeys`."
+)
