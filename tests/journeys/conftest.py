@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from tests.factories import PASSWORD
+from tests.live.settings import PICTURES
 from tests.real_mail import cast, live, mail_server, make_program
 
 __all__ = ["cast", "live", "mail_server", "make_program"]
@@ -67,13 +67,12 @@ def look(page):
     """Check a page as everybody sees it: narrow and wide, light and dark, with axe."""
 
     def look(name):
-        folder = Path(os.environ["RESTANTE_STATE"]).parent / "pictures"
-        folder.mkdir(exist_ok=True)
+        PICTURES.mkdir(parents=True, exist_ok=True)
         for width in WIDTHS:
             for scheme in SCHEMES:
                 page.set_viewport_size({"width": width, "height": 900})
                 page.emulate_media(color_scheme=scheme)
-                page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+                page.screenshot(path=PICTURES / f"{name}-{width}-{scheme}.png", full_page=True)
                 found = Axe().run(page)
                 assert found.violations_count == 0, found.generate_report()
                 wide = page.evaluate("document.documentElement.scrollWidth")

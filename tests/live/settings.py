@@ -7,6 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from tests.servers import free_port
 
+# The journeys put their pictures where a person finds them.
+PICTURES = Path(os.environ.get("RESTANTE_STATE", tempfile.gettempdir())) / "pictures"
 os.environ["RESTANTE_STATE"] = tempfile.mkdtemp(prefix="restante-live-")
 for _name in (
     "IMAP_PORT",
