@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
 
 import httpx
@@ -38,38 +38,40 @@ def free_ports() -> dict[str, str]:
     return dict(zip(PORTS, numbers, strict=True))
 
 
-def start(state: Path, ports: dict[str, str], *options: str) -> subprocess.Popen[str]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "MAIL_ENGINE", "REDIS_URL"}
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "hosting.stack", *options],
-        cwd=ROOT,
-        env=environment | ports | {"RESTANTE_STATE": str(state)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+class Launcher:
+    """A started program whose words are kept in a file: two readers of one pipe lose some."""
 
+    def __init__(self, state: Path, ports: dict[str, str], *options: str) -> None:
+        foreign = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "MAIL_ENGINE", "REDIS_URL"}
+        kept = {name: value for name, value in os.environ.items() if name not in foreign}
+        file, name = tempfile.mkstemp(prefix="stack-said-")
+        self.output = Path(name)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "hosting.stack", *options],
+            cwd=ROOT,
+            env=kept | ports | {"RESTANTE_STATE": str(state)},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+        os.close(file)
 
-def wait_until_ready(launcher: subprocess.Popen[str]) -> None:
-    alarm = threading.Timer(90, launcher.kill)
-    alarm.start()
-    said = []
-    for line in launcher.stdout:
-        said.append(line)
-        if READY in line:
-            break
-    alarm.cancel()
-    assert READY in "".join(said[-1:]), "".join(said)
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
 
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 90
+        while READY not in self.said:
+            assert self.process.poll() is None, self.said
+            assert time.monotonic() < deadline, self.said
+            time.sleep(0.1)
 
-def stop(launcher: subprocess.Popen[str]) -> str:
-    launcher.send_signal(signal.SIGINT)
-    said, _ = launcher.communicate(timeout=30)
-    return said
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def wait(self) -> int:
+        return self.process.wait(timeout=30)
 
 
 def processes(state: Path) -> list[str]:
@@ -96,54 +98,54 @@ def ports():
 
 
 def test_everything_starts_answers_and_is_gone_after_ctrl_c(state, ports):
-    launcher = start(state, ports)
-    wait_until_ready(launcher)
+    launcher = Launcher(state, ports)
+    launcher.wait_until_ready()
 
     answer = httpx.get(f"http://127.0.0.1:{ports['PANEL_PORT']}/healthz", trust_env=False)
-    said = stop(launcher)
 
+    assert launcher.stop() == 0
     assert answer.status_code == 200
-    assert "Demo sign-ins" in said
-    assert launcher.returncode == 0
+    assert "Demo sign-ins" in launcher.said
     assert processes(state) == []
 
 
 def test_a_second_start_on_the_same_folder_is_refused(state, ports):
-    first = start(state, ports, "--no-demo")
-    wait_until_ready(first)
+    first = Launcher(state, ports, "--no-demo")
+    first.wait_until_ready()
 
-    second = start(state, free_ports(), "--no-demo")
-    said, _ = second.communicate(timeout=30)
-    stop(first)
+    second = Launcher(state, free_ports(), "--no-demo")
+    code = second.wait()
+    first.stop()
 
-    assert second.returncode == 1
-    assert said == (
-        f"restante: Restante is already running on {state} (process {first.pid}); "
+    assert code == 1
+    assert second.said == (
+        f"restante: Restante is already running on {state} (process {first.process.pid}); "
         "stop that one, or choose another folder with --state.\n"
     )
 
 
 def test_what_a_killed_launcher_left_does_not_hinder_the_next_start(state, ports):
-    first = start(state, ports, "--no-demo")
-    wait_until_ready(first)
+    first = Launcher(state, ports, "--no-demo")
+    first.wait_until_ready()
     supervisor = int((state / "run/supervisord.pid").read_text())
-    for pid in (first.pid, supervisor):
+    for pid in (first.process.pid, supervisor):
         os.kill(pid, signal.SIGKILL)
-    first.communicate()
+    first.wait()
 
-    second = start(state, ports, "--no-demo")
-    wait_until_ready(second)
-    stop(second)
+    second = Launcher(state, ports, "--no-demo")
+    second.wait_until_ready()
 
-    assert second.returncode == 0
+    assert second.stop() == 0
     assert processes(state) == []
 
 
 def test_a_taken_port_is_refused_before_anything_starts(state, ports):
     with socket.create_server(("127.0.0.1", int(ports["POP3_PORT"]))):
-        launcher = start(state, ports, "--no-demo")
-        said, _ = launcher.communicate(timeout=30)
+        launcher = Launcher(state, ports, "--no-demo")
+        code = launcher.wait()
 
-    assert launcher.returncode == 1
-    assert said.startswith(f"restante: Port {ports['POP3_PORT']} on 127.0.0.1 (for POP3) is held")
+    assert code == 1
+    assert launcher.said.startswith(
+        f"restante: Port {ports['POP3_PORT']} on 127.0.0.1 (for POP3) is held"
+    )
     assert processes(state) == []
