@@ -141,7 +141,11 @@ def test_everything_works_without_javascript(chromium, live_server, cast):
 
 def test_first_page_is_small_and_asks_no_other_host(page, cast, live_server):
     answers = []
-    page.on("response", answers.append)
+
+    def note(answer):
+        answers.append(answer)
+
+    page.on("response", note)
 
     page.goto("/", wait_until="networkidle")
 

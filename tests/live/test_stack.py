@@ -44,12 +44,13 @@ class Launcher:
     def __init__(self, state: Path, ports: dict[str, str], *options: str) -> None:
         foreign = {"DATABASE_URL", "DJANGO_SETTINGS_MODULE", "MAIL_ENGINE", "REDIS_URL"}
         kept = {name: value for name, value in os.environ.items() if name not in foreign}
+        self.environment = kept | ports | {"RESTANTE_STATE": str(state)}
         file, name = tempfile.mkstemp(prefix="stack-said-")
         self.output = Path(name)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "hosting.stack", *options],
             cwd=ROOT,
-            env=kept | ports | {"RESTANTE_STATE": str(state)},
+            env=self.environment,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
@@ -101,9 +102,18 @@ def test_everything_starts_answers_and_is_gone_after_ctrl_c(state, ports):
     launcher = Launcher(state, ports)
     launcher.wait_until_ready()
 
+    doctor = subprocess.run(
+        [sys.executable, "manage.py", "doctor", "--json"],
+        cwd=ROOT,
+        env=launcher.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     answer = httpx.get(f"http://127.0.0.1:{ports['PANEL_PORT']}/healthz", trust_env=False)
 
     assert launcher.stop() == 0
+    assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert answer.status_code == 200
     assert "Demo sign-ins" in launcher.said
     assert processes(state) == []

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+import logging
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts import outbox
+from accounts.models import Membership, Organisation, User
+from hosting import demo, doctor, tasks
+from hosting.models import Pulse
+from mailstore import tasks as mail_tasks
+from mailstore.models import Domain, Mailbox
+from tests.factories import make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+
+def said_by(*command, **options):
+    output = StringIO()
+    call_command(*command, stdout=output, **options)
+    return output.getvalue()
+
+
+@pytest.fixture
+def demo_folder(settings, tmp_path):
+    settings.SECRETS_FOLDER = tmp_path
+    return tmp_path
+
+
+def test_demo_is_made_once(demo_folder):
+    assert said_by("load_demo") == "The demo was made.\n"
+    assert said_by("load_demo") == "There is something here already.\n"
+
+    assert set(Mailbox.objects.values_list("protocol", flat=True)) == {"pop", "imap"}
+    assert Domain.objects.filter(state="confirmed").count() == 2
+    assert User.objects.get(is_staff=True).email == "sam@restante.test"
+    assert len(demo.sign_ins()) == User.objects.count() + Mailbox.objects.count()
+    assert demo.sign_ins_path().stat().st_mode & 0o077 == 0
+
+
+def test_without_a_demo_there_are_no_sign_ins(demo_folder):
+    assert demo.sign_ins() == []
+
+
+def test_demo_letters_arrive(demo_folder, twin):
+    demo.load(at=doctor.timezone.now())
+    for mailbox in Mailbox.objects.all():
+        twin.know(mailbox.address)
+
+    assert said_by("load_demo", letters=True) == "15 letters delivered.\n"
+
+    assert len(twin.accounts["hello@alder.test"].folders["INBOX"]) == 5
+
+
+def test_demo_letters_need_a_mail_server(demo_folder, twin):
+    demo.load(at=doctor.timezone.now())
+    twin.is_down = True
+
+    with pytest.raises(CommandError, match="Is Dovecot running"):
+        call_command("load_demo", letters=True)
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do(db, twin, monkeypatch):
+    monkeypatch.setattr(doctor, "_PATIENCE_SECONDS", 0)
+    twin.is_down = True
+    output = StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("doctor", stdout=output)
+
+    assert ended.value.code == 1
+    said = output.getvalue()
+    assert "wrong worker: No worker did a small task" in said
+    assert "wrong beat: Nothing that beat plans was done lately." in said
+    assert "wrong dovecot: The mail server cannot be reached." in said
+    assert "wrong ports: Nothing answers for" in said
+    assert "Start bin/run" in said
+    assert not Domain.objects.exists()
+
+
+def test_doctor_speaks_json(db, twin, monkeypatch):
+    monkeypatch.setattr(doctor, "_PATIENCE_SECONDS", 0)
+    output = StringIO()
+
+    with pytest.raises(SystemExit):
+        call_command("doctor", json=True, stdout=output)
+
+    report = json.loads(output.getvalue())
+    assert report["well"] is False
+    assert {check["name"] for check in report["checks"]} == set(doctor.CHECKS)
+
+
+def test_doctor_warns_of_a_full_disk(settings, monkeypatch):
+    monkeypatch.setattr(doctor, "_LEAST_FREE_BYTES", 10**18)
+
+    with pytest.raises(doctor.Ailment, match="are free at"):
+        doctor.CHECKS["disk"]()
+
+
+def test_role_is_for_postgresql_only(settings):
+    with pytest.raises(CommandError, match="Set DOVECOT_DATABASE_URL"):
+        call_command("create_mail_role")
+
+    settings.DOVECOT_DATABASE_URL = "postgres://role:word@localhost/x"
+    with pytest.raises(CommandError, match="Only PostgreSQL has roles"):
+        call_command("create_mail_role")
+
+
+def test_pulse_is_kept_by_name(db):
+    tasks.record_pulse(name="beat")
+    tasks.record_pulse(name="beat")
+
+    assert str(Pulse.objects.get()) == "beat"
+
+
+def test_expired_sessions_are_forgotten(db):
+    tasks.forget_expired_sessions()
+
+
+def test_tasks_of_mail_may_run_any_number_of_times(cast, twin):
+    mailbox = make_mailbox(cast.domain, is_ready=False)
+    twin.know(mailbox.address)
+
+    for _ in range(2):
+        mail_tasks.provision_mailbox(mailbox_id=mailbox.pk)
+        mail_tasks.end_sessions(mailbox_id=mailbox.pk)
+        mail_tasks.provision_pending()
+        mail_tasks.end_due_sessions()
+        mail_tasks.erase_closed()
+        mail_tasks.watch_quotas()
+        mail_tasks.read_mail_log()
+        mail_tasks.send_quota_warnings()
+        mail_tasks.end_grace_of_full()
+    mail_tasks.provision_mailbox(mailbox_id=0)
+    mail_tasks.end_sessions(mailbox_id=0)
+
+    mailbox.refresh_from_db()
+    assert mailbox.state == "active"
+
+
+def test_a_broker_that_is_away_is_logged_and_no_reason_to_fail(
+    db, monkeypatch, caplog, django_capture_on_commit_callbacks
+):
+    def refuse(*args, **kwargs):
+        raise OSError("no broker")
+
+    monkeypatch.setattr(outbox.current_app, "send_task", refuse)
+
+    with caplog.at_level(logging.WARNING), django_capture_on_commit_callbacks(execute=True):
+        outbox.nudge("mailstore.provision_pending")
+
+    assert "No worker was nudged for mailstore.provision_pending: no broker" in caplog.text
+
+
+def test_things_have_names(cast):
+    mailbox = make_mailbox(cast.domain)
+
+    assert str(mailbox.contracts.get()) == "hello@alder.test · IMAP"
+    assert str(Organisation.objects.get(kind="provider")) == "Restante"
+    assert str(Membership.objects.get(user=cast.bob)) == "bob@example.test · Alder · Read only"
+    assert str(cast.customer.events.first()).startswith("member.added")
+
+
+def test_superuser_is_staff(db):
+    user = User.objects.create_superuser("ROOT@example.test", "some plain words")
+
+    assert (user.email, user.is_staff, user.is_superuser) == ("root@example.test", True, True)
+    user.email = " Root@Example.test "
+    user.clean()
+    assert (user.email, user.get_short_name()) == ("root@example.test", "root@example.test")
+    assert User.objects.get_by_natural_key("ROOT@example.test") == user

@@ -1,0 +1,50 @@
+"""The real Dovecot passes the contract, and fails as the contract says."""
+
+from __future__ import annotations
+
+import pytest
+
+from mailstore.engine import EngineRefused, EngineUnavailable
+from mailstore.engine.doveadm import DoveadmEngine
+from mailstore.models import Mailbox
+from tests.mailstore.engine_contract import EngineContract
+from tests.servers import free_port
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+
+class TestDoveadmEngine(EngineContract):
+    @pytest.fixture
+    def mail(self, live):
+        return live
+
+    @pytest.fixture
+    def user(self, make_program):
+        program = make_program()
+        Mailbox.objects.filter(pk=program.mailbox.pk).update(quota_bytes=10_000)
+        return program.address
+
+    def test_sessions_are_counted_and_ended(self, mail, make_program):
+        program = make_program()
+        program.imap()
+
+        assert mail.end_sessions(user=program.address) == 1
+        assert mail.end_sessions(user=program.address) == 0
+
+
+def test_a_dead_server_is_unavailable():
+    nowhere = ("127.0.0.1", free_port())
+    dead = DoveadmEngine(doveadm=nowhere, api_key="x", lmtp=nowhere)
+
+    with pytest.raises(EngineUnavailable):
+        dead.ping()
+    with pytest.raises(EngineUnavailable):
+        dead.deliver(recipient="a@b.test", message=b"x", sender="c@d.test")
+
+
+def test_a_wrong_key_is_refused(mail_server):
+    address = ("127.0.0.1", mail_server.doveadm_port)
+    stranger = DoveadmEngine(doveadm=address, api_key="wrong", lmtp=address)
+
+    with pytest.raises(EngineRefused, match="401"):
+        stranger.ping()
