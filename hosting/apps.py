@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from hosting.celery import make_queue_folders
+from hosting.celery import make_folders
 
 
 class HostingConfig(AppConfig):
@@ -13,4 +13,4 @@ class HostingConfig(AppConfig):
 
     def ready(self) -> None:
         """Whoever loads the house may send work to it."""
-        make_queue_folders()
+        make_folders()

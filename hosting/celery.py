@@ -14,8 +14,9 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
 
-def make_queue_folders() -> None:
-    """The file-system broker expects its folders to exist, for those who send as well."""
+def make_folders() -> None:
+    """Beat and the file-system broker expect their folders to exist, for senders as well."""
+    Path(app.conf.beat_schedule_filename).parent.mkdir(parents=True, exist_ok=True)
     options = app.conf.broker_transport_options
     for name in ("data_folder_in", "data_folder_out", "control_folder"):
         if name in options:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import dj_database_url
 from celery.schedules import crontab
@@ -61,8 +62,6 @@ MAIL_ENGINE = environment.text(
     "MAIL_ENGINE",
     default="mailstore.engine.doveadm.from_settings",
 )
-# How the mail server signs in to PostgreSQL; on SQLite it opens the files themselves.
-DOVECOT_DATABASE_URL = environment.text("DOVECOT_DATABASE_URL", default="")
 
 # Rules of the house ---------------------------------------------------------------------
 # Senders retry for about five days; a mailbox that is full over a weekend loses nothing.
@@ -162,6 +161,21 @@ else:
     }
 DATABASE_ROUTERS = ["mailstore.routing.ReportsRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def _mail_role_url() -> str:
+    """The panel's own database, entered by a role that is made for the mail server."""
+    parts = urlsplit(DATABASE_URL)
+    password = environment.kept_secret("DOVECOT_DATABASE_PASSWORD", folder=SECRETS_FOLDER)
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"restante_dovecot:{password}@{host}").geturl()
+
+
+# How the mail server signs in to PostgreSQL; on SQLite it opens the files themselves.
+DOVECOT_DATABASE_URL = environment.text(
+    "DOVECOT_DATABASE_URL",
+    default=_mail_role_url() if DATABASE_URL else "",
+)
 
 REDIS_URL = environment.text("REDIS_URL", default="")
 CACHES: dict[str, Any] = {

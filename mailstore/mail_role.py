@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dj_database_url
+from django.conf import settings
 from django.db import connection
 from psycopg import sql
 
@@ -15,14 +17,21 @@ class NotPostgreSQL(Exception):
     """SQLite knows no roles."""
 
 
+def grant_from_settings() -> str:
+    """Make the role that `settings.DOVECOT_DATABASE_URL` names; returns its name."""
+    if connection.vendor != "postgresql":
+        message = "Only PostgreSQL has roles; set DATABASE_URL first."
+        raise NotPostgreSQL(message)
+    parts = dj_database_url.parse(settings.DOVECOT_DATABASE_URL)
+    grant(role=parts["USER"], password=parts["PASSWORD"])
+    return parts["USER"]
+
+
 def grant(*, role: str, password: str) -> None:
     """Make the role or renew its password, and give it its rights and no others.
 
     It may read three views, and write the two tables that it reports to.
     """
-    if connection.vendor != "postgresql":
-        message = "Only PostgreSQL has roles; set DATABASE_URL first."
-        raise NotPostgreSQL(message)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role])
         verb = "ALTER" if cursor.fetchone() else "CREATE"

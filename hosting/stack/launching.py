@@ -16,11 +16,11 @@ from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from hosting import demo
-from hosting.celery import make_queue_folders
+from hosting.celery import make_folders
 from hosting.stack import leftovers, parts, ports, readiness, welcome
 from hosting.stack.supervision import Supervisor
-from mailstore.engine import EngineError, config, engine, process
-from mailstore.engine.server import NoRole, server_from_settings
+from mailstore import mail_role
+from mailstore.engine import EngineError, config, engine, process, server_from_settings
 
 _READY_SECONDS = 60
 _LOOK_AGAIN_SECONDS = 0.1
@@ -73,10 +73,23 @@ def _prepare(state: Path, *, with_demo: bool) -> bool:
     if leftovers.end_leftovers(state=state):
         _tell("An earlier start had not ended properly; its processes are stopped now.")
     ports.require_free(ports.from_settings())
-    make_queue_folders()
+    make_folders()
     _migrate()
+    if settings.DATABASE_URL:
+        _make_mail_role()
     _configure_mail()
     return with_demo and demo.load(at=timezone.now())
+
+
+def _make_mail_role() -> None:
+    try:
+        mail_role.grant_from_settings()
+    except DatabaseError as error:
+        message = (
+            f"The mail server's role cannot be made: {str(error).strip()}. Give the role in "
+            "DATABASE_URL the right CREATEROLE, or make the one that DOVECOT_DATABASE_URL names."
+        )
+        raise NotStarted(message) from error
 
 
 def _configure_mail() -> None:
@@ -85,8 +98,6 @@ def _configure_mail() -> None:
         process.installed_version()
         process.prepare(server)
         config.install(server)
-    except NoRole as error:
-        raise NotStarted(str(error)) from error
     except process.NotInstalled as error:
         message = f"{error} Install it, then start again."
         raise NotStarted(message) from error

@@ -11,10 +11,6 @@ from mailstore.engine import process
 from mailstore.engine.config import MailServer, PostgreSQL, SQLiteFiles
 
 
-class NoRole(Exception):
-    """On PostgreSQL the mail server needs a role of its own."""
-
-
 def server_from_settings() -> MailServer:
     """The mail server to render and start on this machine."""
     user, group = process.current_user()
@@ -47,12 +43,6 @@ def _database() -> SQLiteFiles | PostgreSQL:
             panel=Path(settings.DATABASES["default"]["NAME"]),
             reports=Path(settings.DATABASES["reports"]["NAME"]),
         )
-    if not settings.DOVECOT_DATABASE_URL:
-        message = (
-            "DOVECOT_DATABASE_URL is missing: on PostgreSQL the mail server signs in with a "
-            "role of its own. `bin/manage create_mail_role` makes it."
-        )
-        raise NoRole(message)
     parts = dj_database_url.parse(settings.DOVECOT_DATABASE_URL)
     return PostgreSQL(
         host=parts.get("HOST") or "localhost",

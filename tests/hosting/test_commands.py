@@ -100,11 +100,7 @@ def test_doctor_warns_of_a_full_disk(settings, monkeypatch):
         doctor.CHECKS["disk"]()
 
 
-def test_role_is_for_postgresql_only(settings):
-    with pytest.raises(CommandError, match="Set DOVECOT_DATABASE_URL"):
-        call_command("create_mail_role")
-
-    settings.DOVECOT_DATABASE_URL = "postgres://role:word@localhost/x"
+def test_role_is_for_postgresql_only(db):
     with pytest.raises(CommandError, match="Only PostgreSQL has roles"):
         call_command("create_mail_role")
 
