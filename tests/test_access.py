@@ -1,0 +1,199 @@
+"""Every address of the panel stands in one table, and each answers as its line says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+from uuid import UUID, uuid4
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from mailstore import credentials
+from tests.factories import AT, make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+
+class Who(Enum):
+    """Who is let in."""
+
+    ANYONE = auto()
+    SIGNED_IN = auto()
+    # Whoever may see the thing that the address names; a stranger's is as absent.
+    SEES = auto()
+    # As above, and whose role allows managing mail.
+    MANAGES = auto()
+
+
+@dataclass(frozen=True)
+class Access:
+    who: Who
+    reads: bool = True
+    changes: bool = False
+
+
+READ = Access(Who.SEES)
+CHANGE = Access(Who.MANAGES, reads=False, changes=True)
+ASK_AND_CHANGE = Access(Who.MANAGES, changes=True)
+ACCESS = {
+    "public:choice": Access(Who.ANYONE),
+    "public:estimate": Access(Who.ANYONE),
+    "public:health": Access(Who.ANYONE),
+    "accounts:sign_in": Access(Who.ANYONE, changes=True),
+    "accounts:sign_up": Access(Who.ANYONE, changes=True),
+    "accounts:sign_out": Access(Who.ANYONE, reads=False, changes=True),
+    "accounts:second_factor": Access(Who.SIGNED_IN, changes=True),
+    "accounts:second_factor_enrol": Access(Who.SIGNED_IN, changes=True),
+    "dashboard:overview": Access(Who.SIGNED_IN),
+    "domains:list": Access(Who.SIGNED_IN),
+    "domains:add": Access(Who.SIGNED_IN, reads=False, changes=True),
+    "mailboxes:order": Access(Who.SIGNED_IN, changes=True),
+    "mailboxes:order_price": Access(Who.SIGNED_IN),
+    "mailboxes:detail": READ,
+    "mailboxes:use": READ,
+    "mailboxes:state": READ,
+    "mailboxes:set_up": READ,
+    "mailboxes:send_test": Access(Who.SEES, reads=False, changes=True),
+    "mailboxes:add_app_password": CHANGE,
+    "mailboxes:revoke_app_password": ASK_AND_CHANGE,
+    "mailboxes:set_password": CHANGE,
+    "mailboxes:change_quota": CHANGE,
+    "mailboxes:suspend": CHANGE,
+    "mailboxes:resume": CHANGE,
+    "mailboxes:close": ASK_AND_CHANGE,
+    "mailboxes:reopen": CHANGE,
+}
+# Django's admin makes these itself; one middleware stands before all of them.
+STAFF = "admin:"
+
+OF_OBJECTS = [name for name, access in ACCESS.items() if access.who in {Who.SEES, Who.MANAGES}]
+CHANGING = [name for name, access in ACCESS.items() if access.changes]
+# What a form of these needs to get as far as the question who asks.
+FORMS = {
+    "mailboxes:add_app_password": {"label": "Laptop", "protocols": ["imap"]},
+    "mailboxes:change_quota": {"gigabytes": "1"},
+    "mailboxes:close": {"address": "hello@alder.test"},
+}
+
+
+def routes(patterns, namespaces=()):
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            inner = (*namespaces, pattern.namespace) if pattern.namespace else namespaces
+            yield from routes(pattern.url_patterns, inner)
+        elif isinstance(pattern, URLPattern):
+            yield ":".join((*namespaces, pattern.name or "?"))
+
+
+@pytest.fixture
+def address(cast, twin):
+    """Makes the path of a route for a mailbox of Alice, or for one that is nowhere."""
+    mailbox = make_mailbox(cast.domain)
+    twin.know(mailbox.address)
+    issued = credentials.issue(actor=cast.actor(cast.sam), mailbox=mailbox, label="Phone", at=AT)
+
+    def make(name: str, *, uuid: UUID = mailbox.uuid) -> str:
+        if name not in OF_OBJECTS:
+            return reverse(name)
+        arguments = [uuid]
+        if name == "mailboxes:revoke_app_password":
+            arguments.append(issued.app_password.uuid)
+        return reverse(name, args=arguments)
+
+    return make
+
+
+def client_of(user):
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def ask(client, path, *, name):
+    access = ACCESS[name]
+    return client.get(path) if access.reads else client.post(path, FORMS.get(name, {}))
+
+
+def content_of(response):
+    """The page without the token that is new in each answer."""
+    return re.sub(rb'name="csrfmiddlewaretoken" value="[^"]*"', b"", response.content)
+
+
+def is_led_to_sign_in(response):
+    return response.status_code == 302 and response.headers["Location"].startswith(
+        reverse("accounts:sign_in"),
+    )
+
+
+def test_every_route_stands_in_the_table():
+    found = {name for name in routes(get_resolver().url_patterns) if not name.startswith(STAFF)}
+
+    assert found == set(ACCESS)
+
+
+@pytest.mark.parametrize("name", ACCESS)
+def test_nobody_passes_unless_the_table_says_anyone(name, address):
+    response = ask(Client(), address(name), name=name)
+
+    assert is_led_to_sign_in(response) == (ACCESS[name].who is not Who.ANYONE) or (
+        name == "accounts:sign_out"
+    )
+
+
+@pytest.mark.parametrize("name", OF_OBJECTS)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_what_is_a_strangers_answers_like_what_is_absent(name, method, cast, address):
+    charlie = client_of(cast.charlie)
+    client_method = getattr(charlie, method)
+
+    foreign = client_method(address(name), FORMS.get(name, {}))
+    absent = client_method(address(name, uuid=uuid4()), FORMS.get(name, {}))
+
+    assert foreign.status_code == absent.status_code
+    assert foreign.status_code in {404, 405}
+    assert content_of(foreign) == content_of(absent)
+
+
+@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads])
+@pytest.mark.parametrize("person", ["alice", "bob", "rita", "sam"])
+def test_whoever_may_see_it_sees_it(name, person, cast, address):
+    response = client_of(getattr(cast, person)).get(address(name))
+
+    assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].who is Who.MANAGES])
+def test_read_only_changes_nothing(name, cast, address):
+    response = client_of(cast.bob).post(address(name), FORMS.get(name, {}))
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_no_change_without_the_forms_own_token(name, cast, address):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.alice)
+
+    assert client.post(address(name), FORMS.get(name, {})).status_code == 403
+
+
+@pytest.mark.parametrize("name", [n for n in ACCESS if not ACCESS[n].reads])
+def test_nothing_changes_by_reading(name, cast, address):
+    assert client_of(cast.alice).get(address(name)).status_code == 405
+
+
+@pytest.mark.parametrize("name", [n for n in ACCESS if not ACCESS[n].changes])
+def test_what_only_reads_takes_no_form(name, cast, address):
+    assert client_of(cast.alice).post(address(name)).status_code == 405
+
+
+@pytest.mark.parametrize("person", ["alice", "bob", "charlie", "rita", "sam"])
+@pytest.mark.parametrize("path", ["", "accounts/user/", "mailstore/mailbox/", "nowhere/"])
+def test_no_staff_page_opens_without_a_second_factor(person, path, cast):
+    response = client_of(getattr(cast, person)).get(f"/staff/{path}")
+
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith(reverse("accounts:second_factor"))
