@@ -13,10 +13,15 @@ from mailstore.engine.base import (
     EngineError,
     EngineRefused,
     EngineUnavailable,
+    FolderState,
     FolderUsage,
     OutcomeUnknown,
     RemovedMessage,
+    RemovedSearch,
+    StoredMessage,
     UnknownMailbox,
+    uid_set,
+    uids_of,
 )
 from mailstore.engine.server import server_from_settings
 
@@ -26,12 +31,17 @@ __all__ = [
     "EngineError",
     "EngineRefused",
     "EngineUnavailable",
+    "FolderState",
     "FolderUsage",
     "OutcomeUnknown",
     "RemovedMessage",
+    "RemovedSearch",
+    "StoredMessage",
     "UnknownMailbox",
     "engine",
     "server_from_settings",
+    "uid_set",
+    "uids_of",
 ]
 
 

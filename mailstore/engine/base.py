@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -53,13 +53,56 @@ class FolderUsage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FolderState:
+    """A folder as a purge sees it. `first_saved_at` is the oldest arrival, None if empty."""
+
+    folder: str
+    uidvalidity: int
+    messages: int
+    bytes: int
+    first_saved_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredMessage:
+    """A message by its numbers. `guid` stays the same wherever the server moves it."""
+
+    uid: int
+    guid: str
+    bytes: int
+    message_id: str
+    saved_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemovedMessage:
     """A message in the recoverable store; `folder` is where it came from."""
 
     folder: str
     uid: int
+    guid: str
+    bytes: int
     removed_at: datetime
+    received_at: datetime
+    sender: str
     subject: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemovedSearch:
+    """What to look for in the recoverable store; what is empty does not narrow the search.
+
+    Moments are half-open: removed from `since` on and before `until`.
+    """
+
+    folder: str = ""
+    sender: str = ""
+    subject: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+EVERYTHING = RemovedSearch()
 
 
 class Engine(Protocol):
@@ -83,8 +126,39 @@ class Engine(Protocol):
     def store(self, *, user: str, folder: str, message: bytes) -> None:
         """Put a message into a folder, even if the mailbox is full."""
 
-    def removed_mail(self, *, user: str) -> list[RemovedMessage]:
-        """What lies in the recoverable store."""
+    def removed_mail(
+        self, *, user: str, search: RemovedSearch = EVERYTHING
+    ) -> list[RemovedMessage]:
+        """What lies in the recoverable store, in no particular order."""
+
+    def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
+        """Every folder that a person can see, or every one of the recoverable store."""
+
+    def messages(
+        self,
+        *,
+        user: str,
+        folder: str,
+        removed: bool = False,
+        saved_before: datetime | None = None,
+        retrieved: bool = False,
+        uids: Sequence[int] | None = None,
+    ) -> list[StoredMessage]:
+        """Messages of one folder, or of its part of the recoverable store, by uid.
+
+        `saved_before` counts from the arrival in that folder, so in the store from the
+        removal. `retrieved` narrows to what a program has fetched. A folder that is not
+        there has no messages.
+        """
+
+    def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Take messages out of sight, into the recoverable store; those gone are no error."""
+
+    def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Remove messages from the recoverable store; those gone are no error."""
+
+    def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Bring messages back from the store into their folder, made anew if it is gone."""
 
     def erase(self, *, user: str) -> None:
         """Remove every message and folder and the home itself, for good."""
@@ -94,3 +168,23 @@ class Engine(Protocol):
 
     def reload(self) -> None:
         """Have it read its configuration and open its databases anew."""
+
+
+def uid_set(uids: Iterable[int]) -> str:
+    """Uids in the short form of RFC 3501 (`1:5,7`), in order."""
+    ranges: list[list[int]] = []
+    for uid in sorted(set(uids)):
+        if ranges and uid == ranges[-1][1] + 1:
+            ranges[-1][1] = uid
+        else:
+            ranges.append([uid, uid])
+    return ",".join(f"{a}:{b}" if a != b else f"{a}" for a, b in ranges)
+
+
+def uids_of(text: str) -> list[int]:
+    """The uids of what `uid_set` wrote."""
+    uids: list[int] = []
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition(":")
+        uids.extend(range(int(first), int(last or first) + 1))
+    return uids

@@ -17,18 +17,36 @@ import httpx
 from django.conf import settings
 
 from mailstore.engine.base import (
+    EVERYTHING,
     DeliveryRefused,
     EngineRefused,
     EngineUnavailable,
+    FolderState,
     FolderUsage,
     OutcomeUnknown,
     RemovedMessage,
+    RemovedSearch,
+    StoredMessage,
     UnknownMailbox,
+    uid_set,
 )
 
 # The hidden namespace that takes what is removed; the configuration defines it.
 REMOVED_PREFIX = ".EXPUNGED/"
 _EVERY_REMOVED = f"{REMOVED_PREFIX}*"
+_MESSAGE_FIELDS = ["uid", "guid", "size.virtual", "hdr.message-id", "date.saved.unixtime"]
+_REMOVED_FIELDS = [
+    "mailbox",
+    "uid",
+    "guid",
+    "size.virtual",
+    "date.saved.unixtime",
+    "date.received.unixtime",
+    "hdr.from.utf8",
+    "hdr.subject.utf8",
+]
+
+_WILDCARDS = frozenset("*?%")
 
 _MAILBOX_EXISTS = 65
 _UNKNOWN_USER = 67
@@ -112,20 +130,96 @@ class DoveadmEngine:
         text = message.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
         self._call("save", user=user, mailbox=folder, file=text)
 
-    def removed_mail(self, *, user: str) -> list[RemovedMessage]:
+    def removed_mail(
+        self, *, user: str, search: RemovedSearch = EVERYTHING
+    ) -> list[RemovedMessage]:
         """What lies in the recoverable store, with the folder each message came from."""
-        fields = ["mailbox", "uid", "date.saved", "hdr.subject"]
-        query = ["mailbox", _EVERY_REMOVED, "all"]
-        found = self._tolerating(_NOTHING_FOUND, "fetch", user=user, field=fields, query=query)
+        found = self._tolerating(
+            _NOTHING_FOUND, "fetch", user=user, field=_REMOVED_FIELDS, query=_removed_query(search)
+        )
         return [
             RemovedMessage(
                 folder=row["mailbox"].removeprefix(REMOVED_PREFIX),
                 uid=int(row["uid"]),
-                removed_at=_moment(row["date.saved"]),
-                subject=row["hdr.subject"],
+                guid=row["guid"],
+                bytes=int(row["size.virtual"]),
+                removed_at=_moment(row["date.saved.unixtime"]),
+                received_at=_moment(row["date.received.unixtime"]),
+                sender=row["hdr.from.utf8"],
+                subject=row["hdr.subject.utf8"],
             )
             for row in found
         ]
+
+    def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
+        """Folders with the arrival of their oldest message.
+
+        The store's folders need a call of their own: in a list with others they are left out.
+        """
+        fields = ["messages", "vsize", "uidvalidity", "firstsaved"]
+        mask = [_EVERY_REMOVED if removed else "*"]
+        found = self._call("mailboxStatus", user=user, field=fields, mailboxMask=mask)
+        return [
+            FolderState(
+                folder=row["mailbox"].removeprefix(REMOVED_PREFIX) if removed else row["mailbox"],
+                uidvalidity=int(row["uidvalidity"]),
+                messages=int(row["messages"]),
+                bytes=int(row["vsize"]),
+                first_saved_at=_first_moment(row["firstsaved"]),
+            )
+            for row in found
+        ]
+
+    def messages(
+        self,
+        *,
+        user: str,
+        folder: str,
+        removed: bool = False,
+        saved_before: datetime | None = None,
+        retrieved: bool = False,
+        uids: Sequence[int] | None = None,
+    ) -> list[StoredMessage]:
+        """Messages by their numbers; a program that fetched one left it marked as seen."""
+        query = self._in(user, REMOVED_PREFIX + folder if removed else folder)
+        if not query:
+            return []
+        if uids is not None:
+            query += ["uid", uid_set(uids)]
+        if saved_before is not None:
+            query += ["savedbefore", _seconds(saved_before)]
+        if retrieved:
+            query += ["seen"]
+        query += ["all"]  # A query needs more than a folder's name.
+        found = self._tolerating(
+            _NOTHING_FOUND, "fetch", user=user, field=_MESSAGE_FIELDS, query=query
+        )
+        return [
+            StoredMessage(
+                uid=int(row["uid"]),
+                guid=row["guid"],
+                bytes=int(row["size.virtual"]),
+                message_id=row["hdr.message-id"],
+                saved_at=_moment(row["date.saved.unixtime"]),
+            )
+            for row in found
+        ]
+
+    def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Expunge; the configuration has the store take what goes."""
+        self._expunge(user, folder, uids)
+
+    def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Expunge from the store itself."""
+        self._expunge(user, REMOVED_PREFIX + folder, uids)
+
+    def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move out of the store; flags and keywords come along."""
+        if folder != "INBOX":
+            self._tolerating(_MAILBOX_EXISTS, "mailboxCreate", user=user, mailbox=[folder])
+            self._call("mailboxSubscribe", user=user, mailbox=[folder])
+        query = [*self._in(user, REMOVED_PREFIX + folder), "uid", uid_set(uids)]
+        self._call("move", user=user, destinationMailbox=folder, query=query)
 
     def erase(self, *, user: str) -> None:
         """Remove all mail through the index, then the home with what is left in it."""
@@ -142,6 +236,26 @@ class DoveadmEngine:
             fsArgs="",
             path=[f"{path}/"],
         )
+
+    def _expunge(self, user: str, mailbox: str, uids: Sequence[int]) -> None:
+        place = self._in(user, mailbox)
+        if place and uids:
+            query = [*place, "uid", uid_set(uids)]
+            self._tolerating(_NOTHING_FOUND, "expunge", user=user, query=query)
+
+    def _in(self, user: str, mailbox: str) -> list[str]:
+        """The part of a query that means exactly this folder; empty if it is not there.
+
+        A program may name a folder `a*`, which as a query would mean `ab` as well. Such a
+        folder is narrowed down by its id.
+        """
+        if not _WILDCARDS & set(mailbox):
+            return ["mailbox", mailbox]
+        prefix = REMOVED_PREFIX if mailbox.startswith(REMOVED_PREFIX) else ""
+        found = self._call("mailboxStatus", user=user, field=["guid"], mailboxMask=[f"{prefix}*"])
+        guids = [row["guid"] for row in found if row["mailbox"] == mailbox]
+        # The id alone would not reach into a hidden namespace.
+        return ["mailbox", mailbox, "mailbox-guid", guids[0]] if guids else []
 
     def ping(self) -> None:
         """The cheapest question that needs an answer."""
@@ -209,5 +323,26 @@ def _readable(answer: bytes | str) -> str:
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
 
 
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+def _removed_query(search: RemovedSearch) -> list[str]:
+    query = ["mailbox", REMOVED_PREFIX + search.folder if search.folder else _EVERY_REMOVED]
+    if search.sender:
+        query += ["from", search.sender]
+    if search.subject:
+        query += ["subject", search.subject]
+    if search.since is not None:
+        query += ["savedsince", _seconds(search.since)]
+    if search.until is not None:
+        query += ["savedbefore", _seconds(search.until)]
+    return [*query, "all"]
+
+
+def _seconds(moment: datetime) -> str:
+    return str(int(moment.timestamp()))
+
+
+def _moment(unix_seconds: str) -> datetime:
+    return datetime.fromtimestamp(int(unix_seconds), tz=UTC)
+
+
+def _first_moment(unix_seconds: str) -> datetime | None:
+    return None if unix_seconds == "never" else _moment(unix_seconds)

@@ -3,17 +3,85 @@
 from __future__ import annotations
 
 import email
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import email.message
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import count
 
 from mailstore.engine.base import (
+    EVERYTHING,
     DeliveryRefused,
     EngineUnavailable,
+    FolderState,
     FolderUsage,
     RemovedMessage,
+    RemovedSearch,
+    StoredMessage,
     UnknownMailbox,
 )
+
+_uidvalidities = count(1)
+
+
+def _now() -> datetime:
+    """Like Dovecot, the twin knows whole seconds only."""
+    return datetime.now(tz=UTC).replace(microsecond=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """One message in one folder."""
+
+    uid: int
+    raw: bytes
+    saved_at: datetime
+    received_at: datetime
+    guid: str = field(default_factory=lambda: uuid.uuid4().hex)
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def headers(self) -> email.message.Message:
+        """The message as a reader sees it."""
+        return email.message_from_bytes(self.raw)
+
+
+@dataclass(kw_only=True)
+class Folder:
+    """Messages in order of their uids, which are never given twice."""
+
+    uidvalidity: int = field(default_factory=lambda: next(_uidvalidities))
+    next_uid: int = 1
+    kept: list[Kept] = field(default_factory=list)
+
+    def append(self, raw: bytes, *, at: datetime | None = None) -> Kept:
+        """A message that comes in."""
+        at = at or _now()
+        return self.take(Kept(uid=0, raw=raw, saved_at=at, received_at=at), at=at)
+
+    def take(self, message: Kept, *, at: datetime) -> Kept:
+        """A message from elsewhere, with a uid of this folder."""
+        taken = replace(message, uid=self.next_uid, saved_at=at)
+        self.next_uid += 1
+        self.kept.append(taken)
+        return taken
+
+    def drop(self, uids: Sequence[int]) -> list[Kept]:
+        """Take messages out; returns those that were there."""
+        dropped = [message for message in self.kept if message.uid in set(uids)]
+        self.kept = [message for message in self.kept if message not in dropped]
+        return dropped
+
+    @property
+    def raws(self) -> list[bytes]:
+        """The messages themselves."""
+        return [message.raw for message in self.kept]
+
+    @property
+    def size(self) -> int:
+        """The bytes of all messages."""
+        return sum(map(len, self.raws))
 
 
 @dataclass(kw_only=True)
@@ -22,22 +90,27 @@ class Account:
 
     quota_bytes: int = 10**9
     defers_when_full: bool = True
-    folders: dict[str, list[bytes]] = field(default_factory=lambda: {"INBOX": []})
-    removed: list[RemovedMessage] = field(default_factory=list)
+    folders: dict[str, Folder] = field(default_factory=lambda: {"INBOX": Folder()})
+    store: dict[str, Folder] = field(default_factory=dict)
     sessions: int = 0
 
     @property
     def used_bytes(self) -> int:
         """Bytes that a person can see."""
-        return sum(len(message) for messages in self.folders.values() for message in messages)
+        return sum(folder.size for folder in self.folders.values())
 
 
 class MemoryEngine:
-    """A mail server in a dictionary. `is_down` makes every call fail as a dead one would."""
+    """A mail server in a dictionary. `is_down` makes every call fail as a dead one would.
+
+    `before_change` is called with the name of each call that changes mail, before it does:
+    a test can die there, or have something else happen in between.
+    """
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.is_down = False
+        self.before_change: Callable[[str], None] = lambda _name: None
 
     def know(self, user: str, *, quota_bytes: int = 10**9) -> Account:
         """Tell the twin of a mailbox, as the views tell Dovecot."""
@@ -47,19 +120,101 @@ class MemoryEngine:
         """Make the folders that are missing."""
         account = self._account(user)
         for folder in folders:
-            account.folders.setdefault(folder, [])
+            account.folders.setdefault(folder, Folder())
 
     def folder_usage(self, *, user: str) -> list[FolderUsage]:
-        """Every folder; nothing is ever read here, so all is unseen."""
+        """Every folder with what is in it."""
         return [
             FolderUsage(
                 folder=name,
-                messages=len(messages),
-                bytes=sum(map(len, messages)),
-                unseen=len(messages),
+                messages=len(folder.kept),
+                bytes=folder.size,
+                unseen=sum("\\Seen" not in message.flags for message in folder.kept),
             )
-            for name, messages in self._account(user).folders.items()
+            for name, folder in self._account(user).folders.items()
         ]
+
+    def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
+        """Folders with the arrival of their oldest message."""
+        return [
+            FolderState(
+                folder=name,
+                uidvalidity=folder.uidvalidity,
+                messages=len(folder.kept),
+                bytes=folder.size,
+                first_saved_at=min((m.saved_at for m in folder.kept), default=None),
+            )
+            for name, folder in self._folders(user, removed=removed).items()
+        ]
+
+    def messages(
+        self,
+        *,
+        user: str,
+        folder: str,
+        removed: bool = False,
+        saved_before: datetime | None = None,
+        retrieved: bool = False,
+        uids: Sequence[int] | None = None,
+    ) -> list[StoredMessage]:
+        """Messages of one folder that fit."""
+        kept = self._folders(user, removed=removed).get(folder, Folder()).kept
+        return [
+            StoredMessage(
+                uid=message.uid,
+                guid=message.guid,
+                bytes=len(message.raw),
+                message_id=str(message.headers["Message-ID"] or ""),
+                saved_at=message.saved_at,
+            )
+            for message in kept
+            if (uids is None or message.uid in uids)
+            and (saved_before is None or message.saved_at < saved_before)
+            and (not retrieved or "\\Seen" in message.flags)
+        ]
+
+    def removed_mail(
+        self, *, user: str, search: RemovedSearch = EVERYTHING
+    ) -> list[RemovedMessage]:
+        """What was removed and fits the search."""
+        found = [
+            RemovedMessage(
+                folder=name,
+                uid=message.uid,
+                guid=message.guid,
+                bytes=len(message.raw),
+                removed_at=message.saved_at,
+                received_at=message.received_at,
+                sender=str(message.headers["From"] or ""),
+                subject=str(message.headers["Subject"] or ""),
+            )
+            for name, folder in self._folders(user, removed=True).items()
+            for message in folder.kept
+        ]
+        return [message for message in found if _fits(message, search)]
+
+    def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move into the store, unless the same message lies there already."""
+        self.before_change("remove")
+        account = self._account(user)
+        store = account.store.setdefault(folder, Folder())
+        known = {message.guid for message in store.kept}
+        for message in account.folders.get(folder, Folder()).drop(uids):
+            if message.guid not in known:
+                store.take(message, at=_now())
+
+    def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Forget messages of the store."""
+        self.before_change("remove_for_good")
+        self._account(user).store.get(folder, Folder()).drop(uids)
+
+    def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move out of the store."""
+        self.before_change("restore")
+        account = self._account(user)
+        target = account.folders.setdefault(folder, Folder())
+        for message in account.store.get(folder, Folder()).drop(uids):
+            target.take(message, at=_now())
 
     def recalculate_usage(self, *, user: str) -> None:
         """Use is always counted anew here."""
@@ -90,23 +245,6 @@ class MemoryEngine:
         """Put a message in whatever the limit."""
         self._account(user).folders[folder].append(message)
 
-    def remove(self, *, user: str, folder: str) -> None:
-        """Remove a folder's messages as a mail program would."""
-        account = self._account(user)
-        for message in account.folders[folder]:
-            removed = RemovedMessage(
-                folder=folder,
-                uid=len(account.removed) + 1,
-                removed_at=datetime.now(tz=UTC),
-                subject=str(email.message_from_bytes(message)["Subject"] or ""),
-            )
-            account.removed.append(removed)
-        account.folders[folder].clear()
-
-    def removed_mail(self, *, user: str) -> list[RemovedMessage]:
-        """What was removed."""
-        return list(self._account(user).removed)
-
     def erase(self, *, user: str) -> None:
         """Forget everything of the mailbox."""
         self._reach()
@@ -120,6 +258,10 @@ class MemoryEngine:
         """There is nothing to load anew."""
         self._reach()
 
+    def _folders(self, user: str, *, removed: bool) -> dict[str, Folder]:
+        account = self._account(user)
+        return account.store if removed else account.folders
+
     def _account(self, user: str) -> Account:
         self._reach()
         try:
@@ -131,3 +273,13 @@ class MemoryEngine:
         if self.is_down:
             message = "The mail server cannot be reached."
             raise EngineUnavailable(message)
+
+
+def _fits(message: RemovedMessage, search: RemovedSearch) -> bool:
+    return (
+        (not search.folder or message.folder == search.folder)
+        and search.sender.lower() in message.sender.lower()
+        and search.subject.lower() in message.subject.lower()
+        and (search.since is None or message.removed_at >= search.since)
+        and (search.until is None or message.removed_at < search.until)
+    )

@@ -167,11 +167,11 @@ plugin {
   mail_log_events = delete undelete expunge save copy mailbox_create mailbox_delete mailbox_rename
   mail_log_fields = uid box msgid size vsize from subject
 }
-# What the panel removes is meant to go; and its warnings reach a mailbox that is full.
+# What the panel removes goes to the store too, and only what it removes from there is gone.
+# Its warnings reach a mailbox that is full. Receipts say what it removed, so it logs nothing.
 protocol doveadm {
-  mail_plugins = quota lazy_expunge quota_clone notify mail_log
+  mail_plugins = quota lazy_expunge quota_clone
   plugin {
-    lazy_expunge =
     quota = count:User quota:noenforcing
   }
 }

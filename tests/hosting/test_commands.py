@@ -52,7 +52,7 @@ def test_demo_letters_arrive(demo_folder, twin):
 
     assert said_by("load_demo", letters=True) == "15 letters delivered.\n"
 
-    assert len(twin.accounts["hello@alder.test"].folders["INBOX"]) == 5
+    assert len(twin.accounts["hello@alder.test"].folders["INBOX"].raws) == 5
 
 
 def test_demo_letters_need_a_mail_server(demo_folder, twin):

@@ -352,7 +352,7 @@ def test_set_up_knows_no_other_program(alice, mailbox):
 def test_test_message_arrives(alice, mailbox, twin):
     alice.post(url("send_test", mailbox))
 
-    [message] = twin.accounts[mailbox.address].folders["INBOX"]
+    [message] = twin.accounts[mailbox.address].folders["INBOX"].raws
     assert b"It works: hello@alder.test" in message
 
 

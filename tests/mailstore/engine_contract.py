@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
-from mailstore.engine import DeliveryRefused, UnknownMailbox
+from mailstore.engine import DeliveryRefused, RemovedSearch, UnknownMailbox
 
 NOBODY = "nobody@alder.test"
 
@@ -60,6 +62,94 @@ class EngineContract:
 
     def test_new_mailbox_has_removed_nothing(self, mail, user):
         assert mail.removed_mail(user=user) == []
+
+    def test_removed_message_keeps_its_folder_and_comes_back_once(self, mail, user):
+        mail.create_mailbox(user=user, folders=["Work"])
+        mail.store(user=user, folder="Work", message=letter("Plan"))
+        [before] = mail.messages(user=user, folder="Work")
+
+        mail.remove(user=user, folder="Work", uids=[before.uid])
+        [kept] = mail.removed_mail(user=user)
+        gone = mail.messages(user=user, folder="Work")
+        for _ in range(2):
+            mail.restore(user=user, folder="Work", uids=[kept.uid])
+
+        assert (kept.folder, kept.subject, kept.guid, gone) == ("Work", "Plan", before.guid, [])
+        assert mail.removed_mail(user=user) == []
+        [back] = mail.messages(user=user, folder="Work")
+        assert (back.guid, back.bytes) == (before.guid, before.bytes)
+        assert back.uid > before.uid
+
+    def test_removing_twice_does_no_harm(self, mail, user):
+        mail.store(user=user, folder="INBOX", message=letter())
+        for _ in range(2):
+            mail.remove(user=user, folder="INBOX", uids=[1])
+
+        [kept] = mail.messages(user=user, folder="INBOX", removed=True)
+        for _ in range(2):
+            mail.remove_for_good(user=user, folder="INBOX", uids=[kept.uid])
+        assert mail.removed_mail(user=user) == []
+
+    def test_states_tell_the_oldest_arrival(self, mail, user):
+        mail.create_mailbox(user=user, folders=["Empty"])
+        mail.store(user=user, folder="INBOX", message=letter())
+        before = datetime.now(tz=UTC)
+
+        states = {state.folder: state for state in mail.folder_states(user=user)}
+
+        assert states["Empty"].first_saved_at is None
+        age = before - states["INBOX"].first_saved_at
+        assert timedelta(seconds=-2) < age < timedelta(seconds=20)
+        assert (states["INBOX"].messages, states["INBOX"].uidvalidity > 0) == (1, True)
+        assert mail.folder_states(user=user, removed=True) == []
+
+    def test_messages_are_narrowed_by_age_and_uid(self, mail, user):
+        for subject in ("One", "Two", "Three"):
+            mail.store(user=user, folder="INBOX", message=letter(subject))
+        now = datetime.now(tz=UTC)
+
+        def found(**narrow):
+            return [m.uid for m in mail.messages(user=user, folder="INBOX", **narrow)]
+
+        assert found() == [1, 2, 3]
+        assert found(uids=[1, 3, 9]) == [1, 3]
+        assert found(saved_before=now + timedelta(days=1)) == [1, 2, 3]
+        assert found(saved_before=now - timedelta(days=1)) == []
+        assert found(retrieved=True) == []
+
+    def test_a_folder_that_is_not_there_has_no_messages(self, mail, user):
+        assert mail.messages(user=user, folder="Nowhere") == []
+        mail.remove(user=user, folder="Nowhere", uids=[1])
+
+    def test_a_wildcard_in_a_folders_name_means_no_other_folder(self, mail, user):
+        mail.create_mailbox(user=user, folders=["a*", "ab"])
+        for folder in ("a*", "ab"):
+            mail.store(user=user, folder=folder, message=letter(folder))
+
+        mail.remove(user=user, folder="a*", uids=[1])
+
+        assert [m.folder for m in mail.removed_mail(user=user)] == ["a*"]
+        assert len(mail.messages(user=user, folder="ab")) == 1
+        mail.restore(user=user, folder="a*", uids=[1])
+        assert len(mail.messages(user=user, folder="a*")) == 1
+
+    def test_removed_mail_is_searched(self, mail, user):
+        start = datetime.now(tz=UTC) - timedelta(seconds=5)
+        for subject in ("Invoice 7", "Holiday"):
+            text = f"From: Zoë <zoe@x.test>\r\nSubject: {subject}\r\n\r\nx\r\n"
+            mail.store(user=user, folder="INBOX", message=text.encode())
+        mail.remove(user=user, folder="INBOX", uids=[1, 2])
+
+        def found(**search):
+            subjects = mail.removed_mail(user=user, search=RemovedSearch(**search))
+            return sorted(message.subject for message in subjects)
+
+        assert found() == ["Holiday", "Invoice 7"]
+        assert found(subject="invoice") == ["Invoice 7"]
+        assert found(sender="zoe@x") == ["Holiday", "Invoice 7"]
+        assert found(folder="INBOX", since=start) == ["Holiday", "Invoice 7"]
+        assert found(since=start + timedelta(hours=1)) == []
+        assert found(until=start) == []
 
     def test_it_answers_and_reloads(self, mail, user):
         mail.ping()

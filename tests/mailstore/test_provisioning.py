@@ -178,7 +178,7 @@ def test_erasing_an_old_home_leaves_the_address_s_new_owner_alone(cast, twin):
     assert provisioning.erase_closed(engine=twin, at=AT) == 1
 
     assert old.tombstone not in twin.accounts
-    assert twin.accounts[new.address].folders["INBOX"] == [b"Subject: new\r\n\r\n"]
+    assert twin.accounts[new.address].folders["INBOX"].raws == [b"Subject: new\r\n\r\n"]
     assert list(Usage.objects.values_list("username", flat=True)) == [new.address]
     assert not AppPassword.objects.filter(mailbox=old).exists()
     assert provisioning.erase_closed(engine=twin, at=AT) == 0

@@ -135,7 +135,7 @@ def test_warning_reaches_the_full_mailbox_and_the_owner(mailbox, twin, mailoutbo
 
     assert quotas.send_warnings(engine=twin, at=AT) == 1
 
-    [stored] = twin.accounts[mailbox.address].folders["INBOX"]
+    [stored] = twin.accounts[mailbox.address].folders["INBOX"].raws
     assert b"Subject: hello@alder.test is full" in stored
     [mail] = mailoutbox
     assert (mail.to, mail.subject) == (["alice@example.test"], "hello@alder.test is full")
@@ -151,7 +151,7 @@ def test_warning_waits_for_a_mail_server_that_is_down(mailbox, twin, mailoutbox)
 
     quotas.send_warnings(engine=twin, at=AT)
 
-    assert len(twin.accounts[mailbox.address].folders["INBOX"]) == 1
+    assert len(twin.accounts[mailbox.address].folders["INBOX"].raws) == 1
     assert len(mailoutbox) == 1
 
 
