@@ -21,4 +21,5 @@ def twin() -> MemoryEngine:
     assert isinstance(twin, MemoryEngine)
     twin.accounts.clear()
     twin.is_down = False
+    twin.on_change = lambda _moment: None
     return twin

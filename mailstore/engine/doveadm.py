@@ -72,7 +72,8 @@ class DoveadmEngine:
         lmtp: tuple[str, int],
         timeout_seconds: float = 60,
     ) -> None:
-        self._url = f"http://{doveadm[0]}:{doveadm[1]}/doveadm/v1"
+        host = f"[{doveadm[0]}]" if ":" in doveadm[0] else doveadm[0]
+        self._url = f"http://{host}:{doveadm[1]}/doveadm/v1"
         key = base64.b64encode(api_key.encode()).decode("ascii")
         self._headers = {"Authorization": f"X-Dovecot-API {key}"}
         self._lmtp = lmtp
@@ -233,7 +234,7 @@ class DoveadmEngine:
             "fsDelete",
             recursive=True,
             fsDriver="posix",
-            fsArgs="",
+            fsArgs="dirs",  # Without this, folders stay when what was in them is gone.
             path=[f"{path}/"],
         )
 

@@ -103,14 +103,14 @@ class Account:
 class MemoryEngine:
     """A mail server in a dictionary. `is_down` makes every call fail as a dead one would.
 
-    `before_change` is called with the name of each call that changes mail, before it does:
-    a test can die there, or have something else happen in between.
+    `on_change` is called with the name of each call that changes mail, before it does and
+    after it did: a test can die there, or have something else happen in between.
     """
 
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self.is_down = False
-        self.before_change: Callable[[str], None] = lambda _name: None
+        self.on_change: Callable[[str], None] = lambda _moment: None
 
     def know(self, user: str, *, quota_bytes: int = 10**9) -> Account:
         """Tell the twin of a mailbox, as the views tell Dovecot."""
@@ -195,26 +195,29 @@ class MemoryEngine:
 
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move into the store, unless the same message lies there already."""
-        self.before_change("remove")
+        self.on_change("before remove")
         account = self._account(user)
         store = account.store.setdefault(folder, Folder())
         known = {message.guid for message in store.kept}
         for message in account.folders.get(folder, Folder()).drop(uids):
             if message.guid not in known:
                 store.take(message, at=_now())
+        self.on_change("after remove")
 
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Forget messages of the store."""
-        self.before_change("remove_for_good")
+        self.on_change("before remove_for_good")
         self._account(user).store.get(folder, Folder()).drop(uids)
+        self.on_change("after remove_for_good")
 
     def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move out of the store."""
-        self.before_change("restore")
+        self.on_change("before restore")
         account = self._account(user)
         target = account.folders.setdefault(folder, Folder())
         for message in account.store.get(folder, Folder()).drop(uids):
             target.take(message, at=_now())
+        self.on_change("after restore")
 
     def recalculate_usage(self, *, user: str) -> None:
         """Use is always counted anew here."""

@@ -20,7 +20,7 @@ def server_from_settings() -> MailServer:
         mail_root=settings.MAIL_ROOT,
         user=user,
         group=group,
-        listen=settings.MAIL_LISTEN,
+        listen=", ".join(settings.MAIL_ADDRESSES),
         host_name=settings.MAIL_HOST,
         imap_port=settings.IMAP_PORT,
         imaps_port=settings.IMAPS_PORT,

@@ -1,17 +1,43 @@
 """The tables of mail."""
 
+from mailstore.models.cooling import PendingChange
 from mailstore.models.credentials import AppPassword
 from mailstore.models.domains import Domain
-from mailstore.models.mailboxes import Mailbox
+from mailstore.models.holds import Hold
+from mailstore.models.mailboxes import Mailbox, RetentionPolicy
+from mailstore.models.purging import (
+    OPEN_STATES,
+    PurgeBatch,
+    PurgeRun,
+    RestoreBatch,
+    RestoreRun,
+    WorkState,
+)
 from mailstore.models.quotas import QuotaWarning
+from mailstore.models.removals import Alarm, Removal
 from mailstore.models.reports import LastLogin, LogPosition, Usage
+from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
 
 __all__ = [
+    "OPEN_STATES",
+    "Alarm",
     "AppPassword",
     "Domain",
+    "FullSweep",
+    "Hold",
     "LastLogin",
     "LogPosition",
     "Mailbox",
+    "PendingChange",
+    "PurgeBatch",
+    "PurgeRun",
     "QuotaWarning",
+    "Removal",
+    "RestoreBatch",
+    "RestoreRun",
+    "RetentionPolicy",
+    "RetentionRule",
+    "Retrieval",
     "Usage",
+    "WorkState",
 ]

@@ -19,6 +19,20 @@ from mailstore.models.domains import Domain
 SPECIAL_FOLDERS = ("Sent", "Drafts", "Junk", "Trash", "Archive")
 
 
+class RetentionPolicy(models.Model):
+    """A set of retention rules that comes with what was bought."""
+
+    slug = models.SlugField(_("short name"), unique=True)
+    name = models.CharField(_("name"), max_length=60)
+
+    class Meta:
+        verbose_name = _("retention policy")
+        verbose_name_plural = _("retention policies")
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class MailboxQuerySet(models.QuerySet["Mailbox"]):
     """Which mailboxes an actor may know of, and which are due for what."""
 
@@ -69,6 +83,26 @@ class Mailbox(models.Model):
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     quota_bytes = models.BigIntegerField(_("limit in bytes"))
     window_days = models.PositiveIntegerField(_("days that removed mail can be brought back"))
+    # Null stands for the policy that is named like the protocol.
+    retention_policy = models.ForeignKey(
+        RetentionPolicy,
+        verbose_name=_("retention policy"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="mailboxes",
+    )
+    # The earliest moment at which a rule can remove anything; null asks for a look.
+    retention_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # The same for the recoverable store; null while nothing lies in it.
+    store_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Null stands for the house's thresholds.
+    trip_messages = models.PositiveIntegerField(_("tripwire: messages"), null=True, blank=True)
+    trip_percent = models.PositiveSmallIntegerField(_("tripwire: percent"), null=True, blank=True)
+    trip_minutes = models.PositiveSmallIntegerField(_("tripwire: minutes"), null=True, blank=True)
+    tripwire_off_at = models.DateTimeField(_("tripwire off since"), null=True, blank=True)
+    # Since the tripwire fired: nothing is purged and nobody signs in until the owner answers.
+    frozen_at = models.DateTimeField(_("frozen"), null=True, blank=True, editable=False)
     # In Dovecot's form, `{ARGON2ID}$argon2id$…`; empty where app passwords are the only way.
     password_hash = models.CharField(max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
@@ -134,6 +168,21 @@ class Mailbox(models.Model):
                 name="mailstore_mailbox_unerased",
             ),
             models.Index(fields=("organisation", "address"), name="mailstore_mailbox_owner"),
+            models.Index(
+                fields=("retention_due_at",),
+                condition=~Q(state="closed"),
+                name="mailstore_mailbox_retention",
+            ),
+            models.Index(
+                fields=("store_due_at",),
+                condition=Q(store_due_at__isnull=False),
+                name="mailstore_mailbox_store",
+            ),
+            models.Index(
+                fields=("frozen_at",),
+                condition=Q(frozen_at__isnull=False),
+                name="mailstore_mailbox_frozen",
+            ),
         )
 
     def __str__(self) -> str:

@@ -1,0 +1,125 @@
+"""What stops all removal: holds, and the freeze of a mailbox whose tripwire fired."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts import outbox
+from accounts.access import Actor, Forbidden
+from accounts.models import Organisation, User
+from mailstore.models import Domain, Hold, Mailbox, PurgeRun
+
+Scope = Organisation | Domain | Mailbox
+
+
+class Stopped(Exception):
+    """Nothing may be removed from the mailbox now; the text says why."""
+
+
+class HoldRefused(Exception):
+    """The hold cannot be placed or released in this way."""
+
+
+def refuse_if_stopped(mailbox: Mailbox) -> None:
+    """Raise `Stopped` under a hold or a freeze. Call it with the mailbox's row locked."""
+    if mailbox.frozen_at is not None:
+        message = f"{mailbox.address} is frozen since {mailbox.frozen_at:%Y-%m-%d %H:%M} UTC."
+        raise Stopped(message)
+    refuse_if_held(mailbox)
+
+
+def refuse_if_held(mailbox: Mailbox) -> None:
+    """Raise `Stopped` under a hold."""
+    hold = Hold.objects.standing().on(mailbox).order_by("placed_at").first()
+    if hold is not None:
+        message = f"{mailbox.address} is held: {hold.matter}."
+        raise Stopped(message)
+
+
+def lock(mailbox: Mailbox) -> Mailbox:
+    """The mailbox's row as it is now, locked until the transaction ends.
+
+    Placing a hold takes the same lock, so it waits for the batch that is being removed and
+    stands before the next one begins.
+    """
+    Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    return Mailbox.objects.select_related("organisation__parent", "domain").get(pk=mailbox.pk)
+
+
+def place(
+    *, actor: Actor, user: User, scope: Scope, matter: str, reason: str, at: datetime
+) -> Hold:
+    """Stop all removal below `scope`. Once this returns, nothing more is removed."""
+    _only_staff(actor)
+    if not matter.strip() or not reason.strip():
+        message = "A hold needs a matter and a reason."
+        raise HoldRefused(message)
+    with transaction.atomic():
+        hold = Hold.objects.create(
+            matter=matter.strip(),
+            reason=reason.strip(),
+            placed_by=user,
+            placed_at=at,
+            **{type(scope).__name__.lower(): scope},
+        )
+        _record("hold.placed", hold=hold, actor=actor, at=at)
+    _wait_for_running(scope)
+    return hold
+
+
+def release(*, actor: Actor, user: User, hold: Hold, reason: str, at: datetime) -> None:
+    """Let removal go on; somebody else than who placed the hold must say so."""
+    _only_staff(actor)
+    if user.pk == hold.placed_by_id:
+        message = "Somebody else than the person who placed a hold releases it."
+        raise HoldRefused(message)
+    if not reason.strip():
+        message = "Say why the hold ends."
+        raise HoldRefused(message)
+    with transaction.atomic():
+        released = Hold.objects.standing().filter(pk=hold.pk)
+        if not released.update(released_by=user, released_at=at, release_reason=reason.strip()):
+            message = "This hold has been released already."
+            raise HoldRefused(message)
+        _record("hold.released", hold=hold, actor=actor, at=at)
+
+
+def _only_staff(actor: Actor) -> None:
+    if not actor.is_staff:
+        message = "Only staff place and release holds."
+        raise Forbidden(message)
+
+
+def _wait_for_running(scope: Scope) -> None:
+    """Take, once, the lock of each mailbox below that a worker may be removing from."""
+    running = PurgeRun.objects.open()
+    for run in running.select_related("mailbox__organisation__parent"):
+        if _reaches(scope, run.mailbox):
+            with transaction.atomic():
+                lock(run.mailbox)
+
+
+def _reaches(scope: Scope, mailbox: Mailbox) -> bool:
+    if isinstance(scope, Mailbox):
+        return scope.pk == mailbox.pk
+    if isinstance(scope, Domain):
+        return scope.pk == mailbox.domain_id
+    return scope.pk in mailbox.organisation.lineage
+
+
+def _record(kind: str, *, hold: Hold, actor: Actor, at: datetime) -> None:
+    scope = hold.organisation or hold.domain or hold.mailbox
+    organisation = (
+        scope if isinstance(scope, Organisation) else getattr(scope, "organisation", None)
+    )
+    assert organisation is not None  # noqa: S101  # A constraint of the table says so.
+    outbox.record(
+        kind=kind,
+        at=at,
+        actor=actor,
+        organisation=organisation,
+        subject=hold.subject,
+        data={"scope": str(scope)},
+    )

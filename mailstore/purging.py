@@ -1,0 +1,351 @@
+"""Purging: what the rules let go is planned, removed in batches, and written down.
+
+Two kinds follow each other: retention moves mail out of sight into the recoverable store, and
+the end of the recovery window removes it from there for good. Both are one run for a mailbox:
+its batches name every message, and the finished run is the receipt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from accounts import outbox
+from accounts.access import Actor, Capability, system
+from mailstore import holding, retention, working
+from mailstore.engine import (
+    Engine,
+    EngineError,
+    RemovedSearch,
+    StoredMessage,
+    uid_set,
+)
+from mailstore.models import Mailbox, PurgeBatch, PurgeRun, WorkState
+from mailstore.working import Item, LeaseLost
+
+# Who the events name for what a worker does.
+WORKER = system("purge")
+Clock = Callable[[], datetime]
+Part = tuple[str, int, Sequence[StoredMessage]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderReceipt:
+    """What one run removed from one folder. `digest` is over each uid, size and Message-ID."""
+
+    folder: str
+    uidvalidity: int
+    uids: str
+    messages: int
+    bytes: int
+    digest: str
+
+
+def plan_retention(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | None:
+    """A run for what the rules let go now, or None; then the mailbox knows its next moment."""
+    layers = retention.layers_of(mailbox)
+    outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at, layers=layers)
+    parts = [
+        (found.folder, found.state.uidvalidity, [fate.message for fate in found.fates])
+        for found in outlooks
+        if found.fates
+    ]
+    if not parts:
+        note_due(mailbox, retention_due_at=retention.next_due(outlooks, at=at))
+        return None
+    return _plan(
+        mailbox=mailbox,
+        kind=PurgeRun.Kind.RETENTION,
+        parts=parts,
+        at=at,
+        planned_by="retention",
+        rules=retention.described(layers),
+        policy_version=retention.version(layers),
+    )
+
+
+def plan_store(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | None:
+    """A run for what was removed longer ago than the mailbox's window, or None."""
+    window = timedelta(days=mailbox.window_days)
+    states = engine.folder_states(user=mailbox.address, removed=True)
+    cutoff = at - window + timedelta(seconds=1)
+    parts = [
+        (
+            state.folder,
+            state.uidvalidity,
+            engine.messages(
+                user=mailbox.address, folder=state.folder, removed=True, saved_before=cutoff
+            ),
+        )
+        for state in states
+        if state.first_saved_at is not None and state.first_saved_at < cutoff
+    ]
+    parts = [part for part in parts if part[2]]
+    if not parts:
+        oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
+        note_due(mailbox, store_due_at=oldest and oldest + window)
+        return None
+    return _plan(
+        mailbox=mailbox,
+        kind=PurgeRun.Kind.STORE,
+        parts=parts,
+        at=at,
+        planned_by="recovery window",
+        rules=[{"window_days": mailbox.window_days}],
+    )
+
+
+def plan_for_good(
+    *, actor: Actor, mailbox: Mailbox, engine: Engine, search: RemovedSearch, at: datetime
+) -> PurgeRun | None:
+    """A run that destroys removed mail because its owner asked; None if nothing fits."""
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    holding.refuse_if_stopped(mailbox)
+    found = engine.removed_mail(user=mailbox.address, search=search)
+    wanted: dict[str, set[int]] = {}
+    for message in found:
+        wanted.setdefault(message.folder, set()).add(message.uid)
+    states = engine.folder_states(user=mailbox.address, removed=True)
+    validity = {state.folder: state.uidvalidity for state in states}
+    parts = [
+        (
+            folder,
+            validity[folder],
+            engine.messages(user=mailbox.address, folder=folder, removed=True, uids=sorted(uids)),
+        )
+        for folder, uids in wanted.items()
+    ]
+    if not parts:
+        return None
+    return _plan(
+        mailbox=mailbox, kind=PurgeRun.Kind.ASKED, parts=parts, at=at, planned_by=actor.name
+    )
+
+
+def work_off(*, run: PurgeRun, engine: Engine, now: Clock) -> bool:
+    """Go on with a run until it is done; False if it is somebody else's or stopped.
+
+    Killed anywhere, the next call goes on from the last batch and removes nothing twice.
+    """
+    mine = working.claim(run, at=now())
+    if mine is None:
+        return False
+    try:
+        for batch in mine.batches.exclude(state=PurgeBatch.State.DONE).order_by("position"):
+            _do(mine, batch, engine=engine, now=now)
+        return _finish(mine, engine=engine, at=now())
+    except LeaseLost:
+        return False
+    except holding.Stopped as reason:
+        working.give_back(mine, failure=str(reason))
+        return False
+    except EngineError as error:
+        working.give_back(mine, failure=str(error))
+        raise
+
+
+def pause(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
+    """Stop before the next batch."""
+    _must_manage(actor, run)
+    working.move(
+        run, sources=(WorkState.PLANNED, WorkState.RUNNING), target=WorkState.PAUSED, at=at
+    )
+
+
+def resume(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
+    """Let a paused run go on where it stopped."""
+    _must_manage(actor, run)
+    working.move(run, sources=(WorkState.PAUSED,), target=WorkState.RUNNING, at=at)
+
+
+@transaction.atomic
+def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
+    """Give up a run of which nothing has been removed yet."""
+    _must_manage(actor, run)
+    holding.lock(run.mailbox)
+    if run.batches.exclude(state=PurgeBatch.State.PLANNED).exists():
+        message = "Part of this has been removed already. Pause it instead."
+        raise working.WrongWorkState(message)
+    working.move(
+        run, sources=(WorkState.PLANNED, WorkState.PAUSED), target=WorkState.CANCELLED, at=at
+    )
+    _record("purge.cancelled", run=run, actor=actor, at=at)
+
+
+def receipt(run: PurgeRun) -> list[FolderReceipt]:
+    """What the run removed, by folder; while it runs, what it removed so far."""
+    by_folder: dict[tuple[str, int], list[Item]] = {}
+    for batch in run.batches.filter(state=PurgeBatch.State.DONE).order_by("position"):
+        by_folder.setdefault((batch.folder, batch.uidvalidity), []).extend(
+            (int(uid), int(size), str(digest)) for uid, size, digest in batch.items
+        )
+    return [
+        FolderReceipt(
+            folder=folder,
+            uidvalidity=uidvalidity,
+            uids=uid_set(working.uids_in(items)),
+            messages=len(items),
+            bytes=sum(size for _uid, size, _digest in items),
+            digest=_digest(items),
+        )
+        for (folder, uidvalidity), items in by_folder.items()
+    ]
+
+
+def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, datetime | None]:
+    """When the rules and the recovery window reach something of the mailbox next."""
+    outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at)
+    states = engine.folder_states(user=mailbox.address, removed=True)
+    oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
+    return {
+        "retention_due_at": retention.next_due(outlooks, at=at),
+        "store_due_at": oldest and oldest + timedelta(days=mailbox.window_days),
+    }
+
+
+def note_due(mailbox: Mailbox, **moments: datetime | None) -> None:
+    """Remember when the mailbox must be looked at again."""
+    Mailbox.objects.filter(pk=mailbox.pk).update(**moments)
+
+
+def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None:
+    """One batch: write down what is there, then remove exactly that.
+
+    Between the two a worker may die. Then `doing` says what it was about to remove, and what
+    is still there is removed now.
+    """
+    user = run.mailbox.address
+    present = engine.messages(
+        user=user,
+        folder=batch.folder,
+        removed=run.is_final,
+        uids=working.uids_in(batch.items),
+    )
+    if not _is_same_folder(run, batch, engine=engine):
+        present = []
+    _write_down(run, batch, present, now=now)
+    remove = engine.remove_for_good if run.is_final else engine.remove
+    with transaction.atomic():
+        working.keep(run, at=now())
+        holding.refuse_if_stopped(holding.lock(run.mailbox))
+        if present:
+            remove(user=user, folder=batch.folder, uids=[message.uid for message in present])
+        _count(run, batch, at=now())
+
+
+def _is_same_folder(run: PurgeRun, batch: PurgeBatch, *, engine: Engine) -> bool:
+    """Whether the folder is still the one that was planned: its uids mean the same mail."""
+    states = engine.folder_states(user=run.mailbox.address, removed=run.is_final)
+    return any(
+        state.folder == batch.folder and state.uidvalidity == batch.uidvalidity for state in states
+    )
+
+
+@transaction.atomic
+def _write_down(
+    run: PurgeRun, batch: PurgeBatch, present: Sequence[StoredMessage], *, now: Clock
+) -> None:
+    working.keep(run, at=now())
+    holding.refuse_if_stopped(holding.lock(run.mailbox))
+    if batch.state == PurgeBatch.State.PLANNED:
+        batch.items = [working.item_of(message) for message in present]
+        batch.state = PurgeBatch.State.DOING
+        batch.save(update_fields=["items", "state"])
+
+
+def _count(run: PurgeRun, batch: PurgeBatch, *, at: datetime) -> None:
+    batch.state = PurgeBatch.State.DONE
+    batch.done_at = at
+    batch.save(update_fields=["state", "done_at"])
+    PurgeRun.objects.filter(pk=run.pk).update(
+        messages=F("messages") + len(batch.items),
+        bytes=F("bytes") + sum(int(size) for _uid, size, _digest in batch.items),
+    )
+
+
+def _finish(run: PurgeRun, *, engine: Engine, at: datetime) -> bool:
+    """Ask the mail server when the mailbox is due next, then close the run."""
+    mailbox = run.mailbox
+    due = next_moments(mailbox, engine=engine, at=at)
+    with transaction.atomic():
+        if not working.finish(run, at=at):
+            return False
+        run.refresh_from_db()
+        note_due(mailbox, **due)
+        _record("purge.finished", run=run, actor=WORKER, at=at)
+    return True
+
+
+def _plan(
+    *,
+    mailbox: Mailbox,
+    kind: PurgeRun.Kind,
+    parts: Sequence[Part],
+    at: datetime,
+    planned_by: str,
+    rules: list[dict[str, object]] | None = None,
+    policy_version: str = "",
+) -> PurgeRun | None:
+    """The run with its batches, or None if one of its kind is open already."""
+    try:
+        with transaction.atomic():
+            run = PurgeRun.objects.create(
+                mailbox=mailbox,
+                kind=kind,
+                planned_at=at,
+                planned_by=planned_by,
+                rules=rules or [],
+                policy_version=policy_version,
+            )
+            PurgeBatch.objects.bulk_create(
+                PurgeBatch(
+                    run=run,
+                    position=position,
+                    folder=folder,
+                    uidvalidity=uidvalidity,
+                    items=list(items),
+                )
+                for position, (folder, uidvalidity, items) in enumerate(_batches(parts))
+            )
+            outbox.nudge("mailstore.run_purge", run_id=run.pk)
+    except IntegrityError:
+        return None
+    return run
+
+
+def _batches(parts: Sequence[Part]) -> list[tuple[str, int, Sequence[Item]]]:
+    return [
+        (folder, uidvalidity, items)
+        for folder, uidvalidity, messages in parts
+        for items in working.parts([working.item_of(message) for message in messages])
+    ]
+
+
+def _digest(items: Sequence[Item]) -> str:
+    lines = (f"{uid} {size} {digest}\n" for uid, size, digest in sorted(items))
+    return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()
+
+
+def _must_manage(actor: Actor, run: PurgeRun) -> None:
+    actor.must(Capability.MANAGE_MAIL, lineage=run.mailbox.organisation.lineage)
+
+
+def _record(kind: str, *, run: PurgeRun, actor: Actor, at: datetime) -> None:
+    outbox.record(
+        kind=kind,
+        at=at,
+        actor=actor,
+        organisation=run.mailbox.organisation,
+        subject=run.subject,
+        data={
+            "kind": run.kind,
+            "messages": run.messages,
+            "bytes": run.bytes,
+            "policy_version": run.policy_version,
+        },
+    )

@@ -1,0 +1,300 @@
+"""Recovery: what was removed is listed, comes back one by one, or all since a moment."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+
+from accounts import outbox
+from accounts.access import Actor, Capability
+from mailstore import holding, purging, quotas, working
+from mailstore.engine import (
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    RemovedMessage,
+    RemovedSearch,
+    StoredMessage,
+    uids_of,
+)
+from mailstore.models import (
+    AppPassword,
+    Mailbox,
+    PurgeBatch,
+    Removal,
+    RestoreBatch,
+    RestoreRun,
+    WorkState,
+)
+from mailstore.purging import Clock
+from mailstore.working import LeaseLost
+
+logger = logging.getLogger(__name__)
+
+# Dovecot writes whole seconds, and a worker notes a batch after the removal.
+_SAME_MOMENT = timedelta(seconds=30)
+
+
+class NotEnoughSpace(Exception):
+    """What is to come back does not fit; the text says how much must go first."""
+
+
+class NothingToRestore(Exception):
+    """Nothing of what was asked for is in the recoverable store."""
+
+
+class RestoreUnderWay(Exception):
+    """Another restore of this mailbox is not finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recoverable:
+    """A removed message. It can be restored before `until`, or for now without end (None)."""
+
+    message: RemovedMessage
+    until: datetime | None
+    how: str
+
+
+def listing(*, mailbox: Mailbox, engine: Engine, search: RemovedSearch) -> list[Recoverable]:
+    """What can be brought back, the last removed first."""
+    found = engine.removed_mail(user=mailbox.address, search=search)
+    found.sort(key=lambda message: (message.removed_at, message.uid), reverse=True)
+    explain = _explainer(mailbox)
+    until = _lasts(mailbox)
+    return [
+        Recoverable(
+            message=message,
+            until=message.removed_at + until if until else None,
+            how=explain(message),
+        )
+        for message in found
+    ]
+
+
+def restore(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    engine: Engine,
+    chosen: Iterable[tuple[str, int]],
+    at: datetime,
+) -> RestoreRun:
+    """Bring chosen messages back, each named by its folder and its uid in the store."""
+    wanted = set(chosen)
+    found = engine.removed_mail(user=mailbox.address)
+    picked = [message for message in found if (message.folder, message.uid) in wanted]
+    return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=None, at=at)
+
+
+def roll_back(
+    *, actor: Actor, mailbox: Mailbox, engine: Engine, moment: datetime, at: datetime
+) -> RestoreRun:
+    """Bring back everything that was removed since a moment, each to its own folder."""
+    picked = engine.removed_mail(user=mailbox.address, search=RemovedSearch(since=moment))
+    return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=moment, at=at)
+
+
+def run_open(*, engine: Engine, now: Clock, limit: int = 20) -> int:
+    """Work off restores that are not finished; returns how many were finished."""
+    waiting = RestoreRun.objects.filter(
+        Q(lease_until__isnull=True) | Q(lease_until__lt=now()),
+        state__in=(WorkState.PLANNED, WorkState.RUNNING),
+    )
+    finished = 0
+    for run in waiting.order_by("id")[:limit]:
+        try:
+            finished += work_off(run=run, engine=engine, now=now)
+        except EngineUnavailable as error:
+            logger.warning("The mail server cannot be reached: %s", error)
+            break
+        except EngineError:
+            logger.exception("The mail server refused to go on with restore %s", run.uuid)
+    return finished
+
+
+def work_off(*, run: RestoreRun, engine: Engine, now: Clock) -> bool:
+    """Go on with a restore until it is done; False if it is somebody else's.
+
+    Killed anywhere, the next call goes on, and no message comes back twice.
+    """
+    mine = working.claim(run, at=now())
+    if mine is None:
+        return False
+    try:
+        for batch in mine.batches.exclude(state=RestoreBatch.State.DONE).order_by("position"):
+            _do(mine, batch, engine=engine, now=now)
+        return _finish(mine, engine=engine, at=now())
+    except LeaseLost:
+        return False
+    except EngineError as error:
+        working.give_back(mine, failure=str(error))
+        raise
+
+
+def _plan(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    picked: Sequence[RemovedMessage],
+    moment: datetime | None,
+    at: datetime,
+) -> RestoreRun:
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    if not picked:
+        message = "There is nothing to bring back."
+        raise NothingToRestore(message)
+    _refuse_if_too_much(mailbox, picked)
+    try:
+        with transaction.atomic():
+            run = RestoreRun.objects.create(
+                mailbox=mailbox, moment=moment, planned_at=at, planned_by=actor.name
+            )
+            RestoreBatch.objects.bulk_create(
+                RestoreBatch(run=run, position=position, folder=folder, items=list(items))
+                for position, (folder, items) in enumerate(_batches(picked))
+            )
+            _record("mailbox.restore_planned", run=run, actor=actor, messages=len(picked), at=at)
+            outbox.nudge("mailstore.run_restore", run_id=run.pk)
+    except IntegrityError as error:
+        message = "Another restore of this mailbox is under way. Wait until it is done."
+        raise RestoreUnderWay(message) from error
+    return run
+
+
+def _batches(picked: Sequence[RemovedMessage]) -> list[tuple[str, Sequence[working.Item]]]:
+    by_folder: dict[str, list[working.Item]] = {}
+    for message in picked:
+        by_folder.setdefault(message.folder, []).append((message.uid, message.bytes, message.guid))
+    return [(f, items) for f, all_items in by_folder.items() for items in working.parts(all_items)]
+
+
+def _refuse_if_too_much(mailbox: Mailbox, picked: Sequence[RemovedMessage]) -> None:
+    more = sum(message.bytes for message in picked)
+    room = mailbox.quota_bytes - quotas.used(mailbox)
+    if more > room:
+        text = quotas.byte_text
+        message = (
+            f"{len(picked)} messages need {text(more)}, and {text(max(0, room))} are free. "
+            f"Raise the limit or make room for {text(more - room)} first."
+        )
+        raise NotEnoughSpace(message)
+
+
+def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> None:
+    """One batch. A worker that died in the middle left some messages in both places."""
+    user = run.mailbox.address
+    present = engine.messages(
+        user=user, folder=batch.folder, removed=True, uids=working.uids_in(batch.items)
+    )
+    guids = {str(guid) for _uid, _bytes, guid in batch.items}
+    present = [message for message in present if message.guid in guids]
+    if batch.state == RestoreBatch.State.DOING:
+        present = _without_those_back(user, batch, present, engine=engine)
+    with transaction.atomic():
+        working.keep(run, at=now())
+        RestoreBatch.objects.filter(pk=batch.pk).update(state=RestoreBatch.State.DOING)
+    with transaction.atomic():
+        working.keep(run, at=now())
+        holding.lock(run.mailbox)
+        if present:
+            uids = [message.uid for message in present]
+            engine.restore(user=user, folder=batch.folder, uids=uids)
+        _count(run, batch, at=now())
+
+
+def _without_those_back(
+    user: str, batch: RestoreBatch, present: Sequence[StoredMessage], *, engine: Engine
+) -> list[StoredMessage]:
+    """Drop the store's second copy of what is back in its folder already."""
+    back = {message.guid for message in engine.messages(user=user, folder=batch.folder)}
+    twice = [message.uid for message in present if message.guid in back]
+    if twice:
+        engine.remove_for_good(user=user, folder=batch.folder, uids=twice)
+    return [message for message in present if message.guid not in back]
+
+
+def _count(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:
+    batch.state = RestoreBatch.State.DONE
+    batch.done_at = at
+    batch.save(update_fields=["state", "done_at"])
+    RestoreRun.objects.filter(pk=run.pk).update(
+        messages=F("messages") + len(batch.items),
+        bytes=F("bytes") + sum(int(size) for _uid, size, _guid in batch.items),
+    )
+
+
+def _finish(run: RestoreRun, *, engine: Engine, at: datetime) -> bool:
+    engine.recalculate_usage(user=run.mailbox.address)
+    due = purging.next_moments(run.mailbox, engine=engine, at=at)
+    with transaction.atomic():
+        if not working.finish(run, at=at):
+            return False
+        run.refresh_from_db()
+        purging.note_due(run.mailbox, **due)
+        _record(
+            "mailbox.mail_restored",
+            run=run,
+            actor=purging.WORKER,
+            messages=run.messages,
+            at=at,
+        )
+    return True
+
+
+def _lasts(mailbox: Mailbox) -> timedelta | None:
+    """How long removed mail of this mailbox lasts; None while something stops its end."""
+    try:
+        holding.refuse_if_stopped(mailbox)
+    except holding.Stopped:
+        return None
+    return timedelta(days=mailbox.window_days)
+
+
+def _explainer(mailbox: Mailbox) -> Callable[[RemovedMessage], str]:
+    """Says how a message went, from what the log told and what the purges wrote down."""
+    removals = {
+        (removal.folder, uid): removal
+        for removal in Removal.objects.filter(mailbox=mailbox)
+        for uid in uids_of(removal.uids)
+    }
+    passwords = AppPassword.objects.filter(mailbox=mailbox)
+    devices = {password.uuid.hex: password.label for password in passwords}
+    purged = PurgeBatch.objects.filter(
+        run__mailbox=mailbox, run__kind="retention", done_at__isnull=False
+    )
+    done: dict[str, list[datetime | None]] = {}
+    for folder, done_at in purged.values_list("folder", "done_at"):
+        done.setdefault(folder, []).append(done_at)
+
+    def explain(message: RemovedMessage) -> str:
+        removal = removals.get((message.folder, message.uid))
+        if removal is not None:
+            device = devices.get(removal.device, "the mailbox password")
+            return f"by a mail program ({removal.service.upper()}, {device}, {removal.address})"
+        moments = done.get(message.folder, [])
+        if any(moment and abs(moment - message.removed_at) <= _SAME_MOMENT for moment in moments):
+            return "by the retention rules"
+        return "by a mail program"
+
+    return explain
+
+
+def _record(kind: str, *, run: RestoreRun, actor: Actor, messages: int, at: datetime) -> None:
+    outbox.record(
+        kind=kind,
+        at=at,
+        actor=actor,
+        organisation=run.mailbox.organisation,
+        subject=run.mailbox.subject,
+        data={
+            "restore": str(run.uuid),
+            "messages": messages,
+            "moment": run.moment.isoformat() if run.moment else None,
+        },
+    )

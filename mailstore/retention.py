@@ -1,0 +1,245 @@
+"""When mail goes: the rules that hold for a mailbox, and what they mean for each message."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from mailstore import policy
+from mailstore.engine import Engine, FolderState, StoredMessage, uid_set, uids_of
+from mailstore.models import Mailbox, RetentionRule, Retrieval
+
+# With nothing to remove, a mailbox is looked at again after this long.
+_FAR = timedelta(days=policy.LONGEST_DAYS)
+# How sentences name the layers that have no name of their own.
+PLAN = "the plan"
+MAILBOX = "the mailbox"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fate:
+    """When one message goes."""
+
+    message: StoredMessage
+    goes_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderOutlook:
+    """What a rule means for one folder until some moment.
+
+    `next_at` is the earliest moment at which anything can go, None for never. Mail that
+    arrives later goes later, so nothing needs to be looked at before it.
+    """
+
+    state: FolderState
+    decision: policy.Decision
+    fates: tuple[Fate, ...]
+    next_at: datetime | None
+
+    @property
+    def folder(self) -> str:
+        """The folder's name."""
+        return self.state.folder
+
+    @property
+    def bytes(self) -> int:
+        """The size of what goes."""
+        return sum(fate.message.bytes for fate in self.fates)
+
+
+def layers_of(mailbox: Mailbox) -> list[policy.Layer]:
+    """Everything that speaks of a mailbox, from the general to the particular. Two queries."""
+    lineage = mailbox.organisation.lineage[::-1]
+    rules = RetentionRule.objects.filter(
+        _plan_rules(mailbox)
+        | Q(organisation__in=lineage)
+        | Q(domain=mailbox.domain_id)
+        | Q(mailbox=mailbox),
+    ).select_related("organisation", "domain")
+    by_layer: dict[tuple[str, int], list[RetentionRule]] = {}
+    for rule in rules:
+        by_layer.setdefault(_layer_key(rule), []).append(rule)
+    order = [
+        ("plan", 0),
+        *(("organisation", pk) for pk in lineage),
+        ("domain", mailbox.domain_id),
+        ("mailbox", mailbox.pk),
+    ]
+    return [layer(by_layer[key]) for key in order if key in by_layer]
+
+
+def version(layers: Sequence[policy.Layer]) -> str:
+    """A digest of what the rules say; receipts name the rules by it."""
+    text = json.dumps(described(layers), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def described(layers: Sequence[policy.Layer]) -> list[dict[str, Any]]:
+    """The rules as JSON values, in the order in which they are weighed."""
+    return [
+        {
+            "layer": layer.name,
+            "folder": rule.folder,
+            "counted_from": rule.counted_from.value,
+            "days": rule.days,
+            "floor_days": rule.floor_days,
+            "ceiling_days": rule.ceiling_days,
+        }
+        for layer in layers
+        for rule in sorted(layer.rules, key=lambda rule: rule.folder)
+    ]
+
+
+def outlook(
+    *,
+    mailbox: Mailbox,
+    engine: Engine,
+    until: datetime,
+    layers: Sequence[policy.Layer] | None = None,
+) -> list[FolderOutlook]:
+    """What goes from each folder until a moment. A purge asks with `until` now, a preview later.
+
+    `layers` are those of the mailbox unless others are to be tried out.
+    """
+    chosen = layers_of(mailbox) if layers is None else layers
+    marks = _retrieved_at(mailbox) if _counts_downloads(chosen) else {}
+    return [
+        _folder_outlook(
+            mailbox,
+            engine,
+            state=state,
+            until=until,
+            marks=marks,
+            decision=policy.decide(folder=state.folder, layers=chosen),
+        )
+        for state in engine.folder_states(user=mailbox.address)
+    ]
+
+
+def next_due(outlooks: Iterable[FolderOutlook], *, at: datetime) -> datetime:
+    """When the mailbox must be looked at again."""
+    return min((o.next_at for o in outlooks if o.next_at is not None), default=at + _FAR)
+
+
+def explain(
+    *, mailbox: Mailbox, engine: Engine, folder: str, uid: int, at: datetime
+) -> tuple[datetime | None, str]:
+    """When one message goes, or None for never, and the reason in a sentence."""
+    decision = policy.decide(folder=folder, layers=layers_of(mailbox))
+    if decision.age is None:
+        return None, decision.sentence
+    for found in outlook(mailbox=mailbox, engine=engine, until=at + _FAR * 2):
+        for fate in found.fates if found.folder == folder else ():
+            if fate.message.uid == uid:
+                return fate.goes_at, f"Goes on {fate.goes_at:%-d %B %Y}. {decision.sentence}"
+    return None, "No program has fetched this message yet, so it stays whatever its age."
+
+
+def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
+    """Remember which messages of the inbox were fetched by now; returns how many are new."""
+    states = engine.folder_states(user=mailbox.address)
+    validity = next((s.uidvalidity for s in states if s.folder == "INBOX"), 0)
+    found = engine.messages(user=mailbox.address, folder="INBOX", retrieved=True)
+    with transaction.atomic():
+        # One worker at a time, or both would note the same messages.
+        Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        known = {uid for uid, _at in _retrieved_at(mailbox).items()}
+        new = [message.uid for message in found if message.uid not in known]
+        if new:
+            Retrieval.objects.create(
+                mailbox=mailbox, uidvalidity=validity, uids=uid_set(new), at=at
+            )
+            Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=None)
+    return len(new)
+
+
+def _folder_outlook(
+    mailbox: Mailbox,
+    engine: Engine,
+    *,
+    state: FolderState,
+    decision: policy.Decision,
+    until: datetime,
+    marks: dict[int, datetime],
+) -> FolderOutlook:
+    if decision.age is None:
+        return FolderOutlook(state=state, decision=decision, fates=(), next_at=None)
+    if decision.counted_from is policy.CountedFrom.DOWNLOAD:
+        fates = _fetched_fates(mailbox, engine, state=state, age=decision.age, marks=marks)
+        next_at = min((fate.goes_at for fate in fates), default=None)
+    else:
+        oldest = state.first_saved_at
+        next_at = (until if oldest is None else oldest) + decision.age
+        is_due = oldest is not None and next_at <= until
+        fates = _aged_fates(mailbox, engine, state, decision.age, until) if is_due else []
+    going = tuple(fate for fate in fates if fate.goes_at <= until)
+    return FolderOutlook(state=state, decision=decision, fates=going, next_at=next_at)
+
+
+def _aged_fates(
+    mailbox: Mailbox, engine: Engine, state: FolderState, age: timedelta, until: datetime
+) -> list[Fate]:
+    # Dovecot knows whole seconds, and leaves out those of the moment itself.
+    before = until - age + timedelta(seconds=1)
+    found = engine.messages(user=mailbox.address, folder=state.folder, saved_before=before)
+    return [Fate(message=message, goes_at=message.saved_at + age) for message in found]
+
+
+def _fetched_fates(
+    mailbox: Mailbox,
+    engine: Engine,
+    *,
+    state: FolderState,
+    age: timedelta,
+    marks: dict[int, datetime],
+) -> list[Fate]:
+    if not marks or not state.messages:
+        return []
+    found = engine.messages(user=mailbox.address, folder=state.folder, retrieved=True)
+    return [
+        Fate(message=message, goes_at=marks[message.uid] + age)
+        for message in found
+        if message.uid in marks
+    ]
+
+
+def _retrieved_at(mailbox: Mailbox) -> dict[int, datetime]:
+    noted = Retrieval.objects.filter(mailbox=mailbox).order_by("-at")
+    return {uid: mark.at for mark in noted for uid in uids_of(mark.uids)}
+
+
+def _counts_downloads(layers: Sequence[policy.Layer]) -> bool:
+    return any(
+        rule.counted_from is policy.CountedFrom.DOWNLOAD for layer in layers for rule in layer.rules
+    )
+
+
+def _plan_rules(mailbox: Mailbox) -> Q:
+    if mailbox.retention_policy_id is not None:
+        return Q(policy=mailbox.retention_policy_id)
+    return Q(policy__slug=mailbox.protocol)
+
+
+def _layer_key(rule: RetentionRule) -> tuple[str, int]:
+    if rule.organisation_id is not None:
+        return "organisation", rule.organisation_id
+    if rule.domain_id is not None:
+        return "domain", rule.domain_id
+    if rule.mailbox_id is not None:
+        return "mailbox", rule.mailbox_id
+    return "plan", 0
+
+
+def layer(rows: list[RetentionRule]) -> policy.Layer:
+    first = rows[0]
+    owner = first.organisation or first.domain
+    name = str(owner) if owner else (MAILBOX if first.mailbox_id else PLAN)
+    return policy.Layer(name=name, rules=tuple(row.as_rule for row in rows))

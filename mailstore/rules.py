@@ -1,0 +1,186 @@
+"""Setting retention rules: what may be set where, and whether it makes mail less safe."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts import outbox
+from accounts.access import Actor, Capability
+from accounts.models import Organisation
+from mailstore import policy, retention
+from mailstore.engine import Engine
+from mailstore.models import Domain, Mailbox, RetentionPolicy, RetentionRule
+from mailstore.models.mailboxes import MailboxQuerySet
+
+Target = Organisation | Domain | Mailbox | RetentionPolicy
+
+# A folder of everybody's own making stands for all that have no special use.
+_PROBES = (*policy.SPECIAL_USES, "Projects")
+
+
+class WouldRemoveEverything(policy.RuleRefused):
+    """The rule would leave nothing of what the mailbox holds."""
+
+
+def above(target: Target) -> list[policy.Layer]:
+    """The layers that a rule on this target stands below."""
+    if isinstance(target, Mailbox):
+        return [layer for layer in retention.layers_of(target) if layer.name != retention.MAILBOX]
+    if isinstance(target, RetentionPolicy):
+        return []
+    organisation = target.organisation if isinstance(target, Domain) else target
+    lineage = (
+        organisation.lineage[::-1] if isinstance(target, Domain) else (organisation.lineage[:0:-1])
+    )
+    rules = RetentionRule.objects.filter(organisation__in=lineage).select_related("organisation")
+    by_organisation: dict[int, list[RetentionRule]] = {}
+    for rule in rules:
+        by_organisation.setdefault(rule.organisation_id or 0, []).append(rule)
+    return [retention.layer(by_organisation[pk]) for pk in lineage if pk in by_organisation]
+
+
+def own_rules(target: Target) -> list[RetentionRule]:
+    """The rules that were set on the target itself."""
+    return list(RetentionRule.objects.filter(**_owner(target)).order_by("folder"))
+
+
+def check_rule(*, target: Target, rule: policy.Rule, engine: Engine, at: datetime) -> None:
+    """Raise `policy.RuleRefused` unless this rule can be set here."""
+    policy.check(rule, above=above(target))
+    if isinstance(target, Mailbox):
+        layers = with_rule(target=target, rule=rule)
+        outlooks = retention.outlook(mailbox=target, engine=engine, until=at, layers=layers)
+        stored = sum(found.state.messages for found in outlooks)
+        going = sum(len(found.fates) for found in outlooks)
+        if stored and going == stored:
+            message = (
+                f"This would remove all {stored} messages of {target.address} at once. "
+                "Choose more days, or remove the messages yourself."
+            )
+            raise WouldRemoveEverything(message)
+
+
+def with_rule(*, target: Target, rule: policy.Rule | None, folder: str = "") -> list[policy.Layer]:
+    """The layers down to the target as they would be with a rule, or without one for `folder`."""
+    gone = rule.folder if rule else folder
+    kept = tuple(row.as_rule for row in own_rules(target) if row.folder != gone)
+    rules = (*kept, rule) if rule else kept
+    return [*above(target), policy.Layer(name=_name(target), rules=rules)]
+
+
+def is_less_safe(*, target: Target, rule: policy.Rule | None, folder: str = "") -> bool:
+    """Whether mail would go sooner anywhere than it does now."""
+    gone = rule.folder if rule else folder
+    before = [*above(target), _layer_of_rules(target)]
+    after = with_rule(target=target, rule=rule, folder=folder)
+    probes = {*_PROBES, gone} - {policy.EVERY_FOLDER, *policy.SPECIAL_USES.values()}
+    return any(
+        _is_sooner(
+            policy.decide(folder=probe, layers=after), policy.decide(folder=probe, layers=before)
+        )
+        for probe in probes
+    )
+
+
+@transaction.atomic
+def set_rule(*, actor: Actor, target: Target, rule: policy.Rule, at: datetime) -> RetentionRule:
+    """Set a rule that `check_rule` let pass. What makes mail less safe goes by `cooling`."""
+    _must_manage(actor, target)
+    policy.check(rule, above=above(target))
+    row, _ = RetentionRule.objects.update_or_create(
+        folder=rule.folder,
+        **_owner(target),
+        defaults={
+            "counted_from": rule.counted_from.value,
+            "days": rule.days,
+            "floor_days": rule.floor_days,
+            "ceiling_days": rule.ceiling_days,
+            "changed_at": at,
+        },
+    )
+    _changed(actor=actor, target=target, folder=rule.folder, days=rule.days, at=at)
+    return row
+
+
+@transaction.atomic
+def remove_rule(*, actor: Actor, target: Target, folder: str, at: datetime) -> None:
+    """Take a rule away, so that the layers above decide again; without one nothing happens."""
+    _must_manage(actor, target)
+    if RetentionRule.objects.filter(folder=folder, **_owner(target)).delete()[0]:
+        _changed(actor=actor, target=target, folder=folder, days=None, at=at)
+
+
+def mailboxes_under(target: Target) -> MailboxQuerySet:
+    """The mailboxes that a rule on the target can reach."""
+    standing = Mailbox.objects.standing()
+    if isinstance(target, Mailbox):
+        return standing.filter(pk=target.pk)
+    if isinstance(target, Domain):
+        return standing.filter(domain=target)
+    if isinstance(target, RetentionPolicy):
+        default = Q(retention_policy=None, protocol=target.slug)
+        return standing.filter(Q(retention_policy=target) | default)
+    return standing.filter(
+        Q(organisation=target)
+        | Q(organisation__parent=target)
+        | Q(organisation__parent__parent=target),
+    )
+
+
+def _is_sooner(new: policy.Decision, old: policy.Decision) -> bool:
+    if new.days is None:
+        return False
+    if old.days is None or new.days < old.days:
+        return True
+    is_arrival = new.counted_from is policy.CountedFrom.ARRIVAL
+    return is_arrival and old.counted_from is policy.CountedFrom.DOWNLOAD
+
+
+def _layer_of_rules(target: Target) -> policy.Layer:
+    return policy.Layer(name=_name(target), rules=tuple(row.as_rule for row in own_rules(target)))
+
+
+def _name(target: Target) -> str:
+    if isinstance(target, Mailbox):
+        return retention.MAILBOX
+    return retention.PLAN if isinstance(target, RetentionPolicy) else str(target)
+
+
+def _owner(target: Target) -> dict[str, Any]:
+    if isinstance(target, RetentionPolicy):
+        return {"policy": target}
+    return {type(target).__name__.lower(): target}
+
+
+def _must_manage(actor: Actor, target: Target) -> None:
+    if isinstance(target, RetentionPolicy):
+        lineage: tuple[int, ...] = ()  # Only staff may change what everybody's plan says.
+    elif isinstance(target, Organisation):
+        lineage = target.lineage
+    else:
+        lineage = target.organisation.lineage
+    actor.must(Capability.MANAGE_MAIL, lineage=lineage)
+
+
+def _changed(*, actor: Actor, target: Target, folder: str, days: int | None, at: datetime) -> None:
+    mailboxes_under(target).update(retention_due_at=None)
+    if isinstance(target, RetentionPolicy):
+        organisation = Organisation.objects.get(kind=Organisation.Kind.PROVIDER)
+        subject = ("retention_policy", target.slug, target.name)
+    elif isinstance(target, Organisation):
+        organisation, subject = target, ("organisation", str(target.uuid), target.name)
+    else:
+        kind = type(target).__name__.lower()
+        organisation, subject = target.organisation, (kind, str(target.uuid), str(target))
+    outbox.record(
+        kind="retention.policy_changed",
+        at=at,
+        actor=actor,
+        organisation=organisation,
+        subject=subject,
+        data={"folder": folder, "days": days},
+    )
