@@ -220,3 +220,25 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject_name}"
+
+
+class Notice(models.Model):
+    """An e-mail to a person that waits to be sent; `context` fills `templates/emails/<name>/`."""
+
+    to = models.EmailField(_("to"), max_length=254)
+    name = models.CharField(_("name"), max_length=60)
+    context = models.JSONField(default=dict)
+    created_at = models.DateTimeField(_("created"))
+    sent_at = models.DateTimeField(_("sent"), null=True)
+
+    class Meta:
+        verbose_name = _("notice")
+        verbose_name_plural = _("notices")
+        indexes = (
+            models.Index(
+                fields=("id",), condition=Q(sent_at__isnull=True), name="accounts_notice_unsent"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} → {self.to}"

@@ -25,9 +25,9 @@ from accounts.models import Organisation
 from hosting.celery import app
 from hosting.models import Contract, Plan, Pulse
 from hosting.ordering import order
-from mailstore import credentials, domains, provisioning
+from mailstore import closing, credentials, domains, provisioning
 from mailstore.engine import Engine, EngineError, engine, process
-from mailstore.models import Domain, Mailbox, Usage
+from mailstore.models import Domain, Mailbox, PurgeBatch, PurgeRun, Usage
 
 PROBE_DOMAIN = "doctor.test"
 _PATIENCE_SECONDS = 15
@@ -232,9 +232,11 @@ def _open_probe(protocol: str, *, actor: Actor) -> tuple[Mailbox, str]:
 def _remove_probe(mailbox: Mailbox, *, actor: Actor, mail: Engine) -> None:
     at = timezone.now()
     provisioning.close(actor=actor, mailbox=mailbox, grace=timedelta(0), at=at)
-    provisioning.give_up_address(actor=actor, mailbox=mailbox, at=at)
+    closing.give_up_address(actor=actor, mailbox=mailbox, at=at)
     mail.end_sessions(user=mailbox.address)
-    provisioning.erase(mailbox=mailbox, engine=mail, at=at)
+    closing.erase(mailbox=mailbox, engine=mail, at=at)
+    PurgeBatch.objects.filter(run__mailbox=mailbox).delete()
+    PurgeRun.objects.filter(mailbox=mailbox).delete()
     Contract.objects.filter(mailbox=mailbox).delete()
     mailbox.delete()
 

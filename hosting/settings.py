@@ -73,6 +73,12 @@ CLOSING_GRACE = timedelta(
     days=environment.whole_number("CLOSING_GRACE_DAYS", default=30, highest=365),
 )
 
+# How long a change that makes mail less safe waits, and can be called off.
+COOLING_OFF = timedelta(
+    hours=environment.whole_number("COOLING_OFF_HOURS", default=72, highest=24 * 30),
+)
+FULL_SWEEP_EVERY = timedelta(days=7)
+
 # Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [
     "hosting",
@@ -237,6 +243,41 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "task": "mailstore.read_mail_log",
         "schedule": timedelta(seconds=5),
         "options": {"expires": 5},
+    },
+    "note-retrievals": {
+        "task": "mailstore.note_retrievals",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "plan-due-purges": {
+        "task": "mailstore.plan_due_purges",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
+    "run-purges": {
+        "task": "mailstore.run_purges",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
+    },
+    "run-restores": {
+        "task": "mailstore.run_restores",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
+    },
+    "sweep-fully": {
+        "task": "mailstore.sweep_fully",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
+    "make-due-changes": {
+        "task": "mailstore.make_due_changes",
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 60},
+    },
+    "send-notices": {
+        "task": "accounts.send_notices",
+        "schedule": timedelta(seconds=15),
+        "options": {"expires": 15},
     },
     "send-quota-warnings": {
         "task": "mailstore.send_quota_warnings",

@@ -1,9 +1,9 @@
-"""The life of a mailbox: open, prepare, suspend, resume, close, reopen, erase."""
+"""The life of a mailbox: open, prepare, suspend, resume, close, reopen. `closing` ends it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,9 +11,9 @@ from django.db import IntegrityError, transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from mailstore import addresses
+from mailstore import addresses, holding
 from mailstore.engine import Engine, EngineError, EngineUnavailable
-from mailstore.models import AppPassword, Domain, LastLogin, Mailbox, Usage
+from mailstore.models import Domain, Mailbox
 
 logger = logging.getLogger(__name__)
 
@@ -127,13 +127,13 @@ def prepare(*, mailbox: Mailbox, engine: Engine) -> None:
 def prepare_pending(*, engine: Engine, limit: int = 500) -> int:
     """Prepare what is waiting, oldest first; returns how many were prepared."""
     pending = Mailbox.objects.filter(state=Mailbox.State.PENDING).order_by("id")[:limit]
-    return _each(pending, lambda mailbox: prepare(mailbox=mailbox, engine=engine))
+    return each(pending, lambda mailbox: prepare(mailbox=mailbox, engine=engine))
 
 
 @transaction.atomic
 def suspend(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Stop signing in at once. Mail goes on arriving, and nothing is removed."""
-    _move(
+    move(
         mailbox,
         actor=actor,
         at=at,
@@ -148,7 +148,7 @@ def suspend(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
 @transaction.atomic
 def resume(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Let a suspended mailbox sign in again."""
-    _move(
+    move(
         mailbox,
         actor=actor,
         at=at,
@@ -162,7 +162,8 @@ def resume(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
 @transaction.atomic
 def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> None:
     """Stop receiving and signing in. Until the grace is over, `reopen` brings all back."""
-    _move(
+    holding.refuse_if_held(mailbox)
+    move(
         mailbox,
         actor=actor,
         at=at,
@@ -178,7 +179,7 @@ def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> 
 @transaction.atomic
 def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Take back a closing, as long as nothing was erased."""
-    _move(
+    move(
         mailbox,
         actor=actor,
         at=at,
@@ -188,49 +189,6 @@ def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         erase_after=None,
     )
     outbox.nudge("mailstore.provision_mailbox", mailbox_id=mailbox.pk)
-
-
-def close_for_good(*, actor: Actor, at: datetime, limit: int = 100) -> int:
-    """End the grace of mailboxes whose time has come; their addresses are free again."""
-    due = Mailbox.objects.filter(state=Mailbox.State.CLOSING, erase_after__lte=at)
-    closed = 0
-    for mailbox in due.select_related("organisation__parent").order_by("erase_after")[:limit]:
-        try:
-            give_up_address(actor=actor, mailbox=mailbox, at=at)
-        except WrongState:
-            continue  # It was reopened a moment ago.
-        closed += 1
-    return closed
-
-
-@transaction.atomic
-def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """The step that cannot be taken back: from here on the home is found by its uuid only."""
-    _move(
-        mailbox,
-        actor=actor,
-        at=at,
-        sources=(Mailbox.State.CLOSING,),
-        target=Mailbox.State.CLOSED,
-        kind="mailbox.closed",
-    )
-    AppPassword.objects.filter(mailbox=mailbox).delete()
-
-
-def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
-    """Remove everything of a closed mailbox from the mail server; run twice, it does no harm."""
-    engine.erase(user=mailbox.tombstone)
-    _forget_reports(mailbox)
-    Mailbox.objects.filter(pk=mailbox.pk, state=Mailbox.State.CLOSED).update(erased_at=at)
-
-
-def erase_closed(*, engine: Engine, at: datetime, limit: int = 100) -> int:
-    """Erase the homes of closed mailboxes, oldest first; returns how many."""
-    due = Mailbox.objects.filter(state=Mailbox.State.CLOSED, erased_at__isnull=True)
-    return _each(
-        due.order_by("id")[:limit],
-        lambda mailbox: erase(mailbox=mailbox, engine=engine, at=at),
-    )
 
 
 def end_sessions(*, mailbox: Mailbox, engine: Engine) -> None:
@@ -247,10 +205,10 @@ def end_sessions(*, mailbox: Mailbox, engine: Engine) -> None:
 def end_due_sessions(*, engine: Engine, limit: int = 500) -> int:
     """End the sessions that still have to be ended; returns of how many mailboxes."""
     due = Mailbox.objects.filter(sessions_end_asked_at__isnull=False).order_by("id")[:limit]
-    return _each(due, lambda mailbox: end_sessions(mailbox=mailbox, engine=engine))
+    return each(due, lambda mailbox: end_sessions(mailbox=mailbox, engine=engine))
 
 
-def _move(
+def move(
     mailbox: Mailbox,
     *,
     actor: Actor,
@@ -260,6 +218,7 @@ def _move(
     kind: str,
     **changes: Any,
 ) -> None:
+    """Take a mailbox from one of `sources` to `target`; raise `WrongState` if it is elsewhere."""
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     moved = Mailbox.objects.filter(pk=mailbox.pk, state__in=sources).update(
         state=target,
@@ -278,16 +237,7 @@ def _move(
     )
 
 
-def _forget_reports(mailbox: Mailbox) -> None:
-    """Drop what Dovecot reported, unless a new mailbox has the address by now."""
-    names = [mailbox.tombstone]
-    if not Mailbox.objects.standing().filter(address=mailbox.address).exists():
-        names.append(mailbox.address)
-    Usage.objects.filter(username__in=names).delete()
-    LastLogin.objects.filter(username__in=names).delete()
-
-
-def _each(mailboxes: Iterable[Mailbox], work: Any) -> int:
+def each(mailboxes: Iterable[Mailbox], work: Callable[[Mailbox], None]) -> int:
     """Do the work for each; one that fails does not hold up the rest, a dead server does."""
     done = 0
     for mailbox in mailboxes:
@@ -296,6 +246,8 @@ def _each(mailboxes: Iterable[Mailbox], work: Any) -> int:
         except EngineUnavailable as error:
             logger.warning("The mail server cannot be reached: %s", error)
             break
+        except holding.Stopped:
+            continue
         except EngineError:
             logger.exception("The mail server refused work on mailbox %s", mailbox.uuid)
         else:

@@ -7,10 +7,10 @@ its batches name every message, and the finished run is the receipt.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -21,9 +21,9 @@ from mailstore import holding, retention, working
 from mailstore.engine import (
     Engine,
     EngineError,
+    FolderState,
     RemovedSearch,
     StoredMessage,
-    uid_set,
 )
 from mailstore.models import Mailbox, PurgeBatch, PurgeRun, WorkState
 from mailstore.working import Item, LeaseLost
@@ -31,19 +31,16 @@ from mailstore.working import Item, LeaseLost
 # Who the events name for what a worker does.
 WORKER = system("purge")
 Clock = Callable[[], datetime]
-Part = tuple[str, int, Sequence[StoredMessage]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderReceipt:
-    """What one run removed from one folder. `digest` is over each uid, size and Message-ID."""
+class Part:
+    """Messages of one folder that a run is to remove."""
 
     folder: str
     uidvalidity: int
-    uids: str
-    messages: int
-    bytes: int
-    digest: str
+    messages: Sequence[StoredMessage]
+    in_store: bool = False
 
 
 def plan_retention(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | None:
@@ -51,7 +48,11 @@ def plan_retention(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRu
     layers = retention.layers_of(mailbox)
     outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at, layers=layers)
     parts = [
-        (found.folder, found.state.uidvalidity, [fate.message for fate in found.fates])
+        Part(
+            folder=found.folder,
+            uidvalidity=found.state.uidvalidity,
+            messages=[fate.message for fate in found.fates],
+        )
         for found in outlooks
         if found.fates
     ]
@@ -74,18 +75,12 @@ def plan_store(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | 
     window = timedelta(days=mailbox.window_days)
     states = engine.folder_states(user=mailbox.address, removed=True)
     cutoff = at - window + timedelta(seconds=1)
-    parts = [
-        (
-            state.folder,
-            state.uidvalidity,
-            engine.messages(
-                user=mailbox.address, folder=state.folder, removed=True, saved_before=cutoff
-            ),
-        )
+    found = [
+        _store_part(mailbox.address, state, engine=engine, saved_before=cutoff)
         for state in states
         if state.first_saved_at is not None and state.first_saved_at < cutoff
     ]
-    parts = [part for part in parts if part[2]]
+    parts = [part for part in found if part.messages]
     if not parts:
         oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
         note_due(mailbox, store_due_at=oldest and oldest + window)
@@ -107,24 +102,59 @@ def plan_for_good(
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     holding.refuse_if_stopped(mailbox)
     found = engine.removed_mail(user=mailbox.address, search=search)
-    wanted: dict[str, set[int]] = {}
+    wanted: dict[str, list[int]] = {}
     for message in found:
-        wanted.setdefault(message.folder, set()).add(message.uid)
-    states = engine.folder_states(user=mailbox.address, removed=True)
-    validity = {state.folder: state.uidvalidity for state in states}
+        wanted.setdefault(message.folder, []).append(message.uid)
     parts = [
-        (
-            folder,
-            validity[folder],
-            engine.messages(user=mailbox.address, folder=folder, removed=True, uids=sorted(uids)),
-        )
-        for folder, uids in wanted.items()
+        _store_part(mailbox.address, state, engine=engine, uids=wanted[state.folder])
+        for state in engine.folder_states(user=mailbox.address, removed=True)
+        if state.folder in wanted
     ]
     if not parts:
         return None
     return _plan(
         mailbox=mailbox, kind=PurgeRun.Kind.ASKED, parts=parts, at=at, planned_by=actor.name
     )
+
+
+def plan_closing(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun:
+    """The receipt of a closed mailbox: everything that its home holds when it is erased."""
+    user = mailbox.tombstone
+    visible = [
+        Part(
+            folder=state.folder,
+            uidvalidity=state.uidvalidity,
+            messages=engine.messages(user=user, folder=state.folder),
+        )
+        for state in engine.folder_states(user=user)
+        if state.messages
+    ]
+    removed = [
+        _store_part(user, state, engine=engine)
+        for state in engine.folder_states(user=user, removed=True)
+        if state.messages
+    ]
+    parts = [*visible, *removed]
+    run = _plan(
+        mailbox=mailbox, kind=PurgeRun.Kind.CLOSING, parts=parts, at=at, planned_by="closing"
+    )
+    return run or PurgeRun.objects.open().get(mailbox=mailbox, kind=PurgeRun.Kind.CLOSING)
+
+
+def conclude_closing(*, run: PurgeRun, at: datetime) -> None:
+    """The home is gone: what the receipt names went with it. Once said, nothing changes."""
+    items = [item for batch in run.batches.all() for item in batch.items]
+    done = PurgeRun.objects.open().filter(pk=run.pk)
+    if not done.update(
+        state=WorkState.DONE,
+        finished_at=at,
+        messages=len(items),
+        bytes=sum(int(size) for _uid, size, _digest in items),
+    ):
+        return
+    run.batches.update(state=PurgeBatch.State.DONE, done_at=at)
+    run.refresh_from_db()
+    _record("purge.finished", run=run, actor=WORKER, at=at)
 
 
 def work_off(*, run: PurgeRun, engine: Engine, now: Clock) -> bool:
@@ -177,26 +207,6 @@ def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
     _record("purge.cancelled", run=run, actor=actor, at=at)
 
 
-def receipt(run: PurgeRun) -> list[FolderReceipt]:
-    """What the run removed, by folder; while it runs, what it removed so far."""
-    by_folder: dict[tuple[str, int], list[Item]] = {}
-    for batch in run.batches.filter(state=PurgeBatch.State.DONE).order_by("position"):
-        by_folder.setdefault((batch.folder, batch.uidvalidity), []).extend(
-            (int(uid), int(size), str(digest)) for uid, size, digest in batch.items
-        )
-    return [
-        FolderReceipt(
-            folder=folder,
-            uidvalidity=uidvalidity,
-            uids=uid_set(working.uids_in(items)),
-            messages=len(items),
-            bytes=sum(size for _uid, size, _digest in items),
-            digest=_digest(items),
-        )
-        for (folder, uidvalidity), items in by_folder.items()
-    ]
-
-
 def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, datetime | None]:
     """When the rules and the recovery window reach something of the mailbox next."""
     outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at)
@@ -223,13 +233,13 @@ def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None
     present = engine.messages(
         user=user,
         folder=batch.folder,
-        removed=run.is_final,
+        removed=batch.in_store,
         uids=working.uids_in(batch.items),
     )
     if not _is_same_folder(run, batch, engine=engine):
         present = []
     _write_down(run, batch, present, now=now)
-    remove = engine.remove_for_good if run.is_final else engine.remove
+    remove = engine.remove_for_good if batch.in_store else engine.remove
     with transaction.atomic():
         working.keep(run, at=now())
         holding.refuse_if_stopped(holding.lock(run.mailbox))
@@ -240,7 +250,7 @@ def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None
 
 def _is_same_folder(run: PurgeRun, batch: PurgeBatch, *, engine: Engine) -> bool:
     """Whether the folder is still the one that was planned: its uids mean the same mail."""
-    states = engine.folder_states(user=run.mailbox.address, removed=run.is_final)
+    states = engine.folder_states(user=run.mailbox.address, removed=batch.in_store)
     return any(
         state.folder == batch.folder and state.uidvalidity == batch.uidvalidity for state in states
     )
@@ -306,29 +316,36 @@ def _plan(
                 PurgeBatch(
                     run=run,
                     position=position,
-                    folder=folder,
-                    uidvalidity=uidvalidity,
+                    folder=part.folder,
+                    in_store=part.in_store,
+                    uidvalidity=part.uidvalidity,
                     items=list(items),
                 )
-                for position, (folder, uidvalidity, items) in enumerate(_batches(parts))
+                for position, (part, items) in enumerate(_batches(parts))
             )
-            outbox.nudge("mailstore.run_purge", run_id=run.pk)
+            if kind is not PurgeRun.Kind.CLOSING:
+                outbox.nudge("mailstore.run_purge", run_id=run.pk)
     except IntegrityError:
         return None
     return run
 
 
-def _batches(parts: Sequence[Part]) -> list[tuple[str, int, Sequence[Item]]]:
+def _batches(parts: Sequence[Part]) -> list[tuple[Part, Sequence[Item]]]:
     return [
-        (folder, uidvalidity, items)
-        for folder, uidvalidity, messages in parts
-        for items in working.parts([working.item_of(message) for message in messages])
+        (part, items)
+        for part in parts
+        for items in working.parts([working.item_of(message) for message in part.messages])
     ]
 
 
-def _digest(items: Sequence[Item]) -> str:
-    lines = (f"{uid} {size} {digest}\n" for uid, size, digest in sorted(items))
-    return hashlib.sha256("".join(lines).encode("ascii")).hexdigest()
+def _store_part(user: str, state: FolderState, *, engine: Engine, **narrowed: Any) -> Part:
+    """Messages of one folder of the recoverable store."""
+    return Part(
+        folder=state.folder,
+        uidvalidity=state.uidvalidity,
+        messages=engine.messages(user=user, folder=state.folder, removed=True, **narrowed),
+        in_store=True,
+    )
 
 
 def _must_manage(actor: Actor, run: PurgeRun) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from django.db import transaction
 
 from accounts import mailer, membership, outbox
 from accounts.access import Actor, Capability, system
-from mailstore.engine import Engine, EngineError, EngineUnavailable, maillog
-from mailstore.models import LogPosition, Mailbox, QuotaWarning, Usage
+from mailstore.engine import Engine, EngineError, EngineUnavailable
+from mailstore.models import Mailbox, QuotaWarning, Usage
 
 THRESHOLDS = (80, 90, 100)
 # Usage reports are looked up in one query; SQLite takes at most 32,766 values in one.
@@ -128,22 +127,6 @@ def send_warnings(*, engine: Engine, at: datetime, limit: int = 200) -> int:
         _mail(warning, at=at)
         sent += 1
     return sent
-
-
-@transaction.atomic
-def read_log(*, path: Path) -> int:
-    """Note the refusals written since the last reading; returns how many there were."""
-    place = LogPosition.objects.select_for_update().filter(path=str(path)).first()
-    position = maillog.Position(inode=place.inode, offset=place.offset) if place else None
-    records, position = maillog.read(path, position)
-    for record in records:
-        note_refusal(address=record.user, at=record.at)
-    if position is not None:
-        LogPosition.objects.update_or_create(
-            path=str(path),
-            defaults={"inode": position.inode, "offset": position.offset},
-        )
-    return len(records)
 
 
 def _mark_full(mailbox: Mailbox, *, used_bytes: int, at: datetime) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 
-from mailstore import purging
+from mailstore import purging, retention
 from mailstore.engine import Engine, EngineError, EngineUnavailable
 from mailstore.models import OPEN_STATES, FullSweep, Mailbox, PurgeRun, WorkState
 from mailstore.models.mailboxes import MailboxQuerySet
@@ -31,7 +31,7 @@ def plan_due(*, engine: Engine, at: datetime, limit: int = 200) -> int:
 
 def run_open(*, engine: Engine, now: Clock, limit: int = 50) -> int:
     """Work off runs that are not finished, oldest first; returns how many were finished."""
-    waiting = PurgeRun.objects.filter(
+    waiting = PurgeRun.objects.exclude(kind=PurgeRun.Kind.CLOSING).filter(
         Q(lease_until__isnull=True) | Q(lease_until__lt=now()),
         state__in=(WorkState.PLANNED, WorkState.RUNNING),
     )
@@ -45,6 +45,24 @@ def run_open(*, engine: Engine, now: Clock, limit: int = 50) -> int:
         except EngineError:
             logger.exception("The mail server refused to go on with purge %s", run.uuid)
     return finished
+
+
+def note_retrievals(*, engine: Engine, at: datetime, limit: int = 500) -> int:
+    """Note what POP programs fetched, where the log told that they did; returns how many."""
+    asked = Mailbox.objects.standing().filter(retrievals_asked_at__isnull=False)
+    noted = 0
+    for mailbox in asked.order_by("retrievals_asked_at")[:limit]:
+        asked_at = mailbox.retrievals_asked_at
+        try:
+            noted += retention.note_retrieved(mailbox=mailbox, engine=engine, at=at)
+        except EngineUnavailable as error:
+            logger.warning("The mail server cannot be reached: %s", error)
+            break
+        except EngineError:
+            logger.exception("The mail server could not say what was fetched in %s", mailbox.uuid)
+        # What was fetched meanwhile asks anew.
+        asked.filter(pk=mailbox.pk, retrievals_asked_at=asked_at).update(retrievals_asked_at=None)
+    return noted
 
 
 def sweep_fully(*, engine: Engine, at: datetime, every: timedelta, chunk: int = 500) -> bool:

@@ -7,9 +7,19 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.access import system
-from mailstore import provisioning, quotas
-from mailstore.engine import EngineError, engine
-from mailstore.models import Mailbox
+from mailstore import (
+    closing,
+    cooling,
+    logbook,
+    provisioning,
+    purging,
+    quotas,
+    recovery,
+    sweeping,
+    tripwire,
+)
+from mailstore.engine import EngineError, EngineUnavailable, engine
+from mailstore.models import Mailbox, PurgeRun, RestoreRun
 
 
 @shared_task(name="mailstore.provision_mailbox", throws=(EngineError,))
@@ -44,8 +54,8 @@ def end_due_sessions() -> int:
 def erase_closed() -> int:
     """End the grace of closed mailboxes and erase them."""
     at = timezone.now()
-    provisioning.close_for_good(actor=system("closing sweep"), at=at)
-    return provisioning.erase_closed(engine=engine(), at=at)
+    closing.close_for_good(actor=system("closing sweep"), at=at)
+    return closing.erase_closed(engine=engine(), at=at)
 
 
 @shared_task(name="mailstore.watch_quotas")
@@ -56,8 +66,62 @@ def watch_quotas() -> int:
 
 @shared_task(name="mailstore.read_mail_log")
 def read_mail_log() -> int:
-    """Learn from the mail server's log which messages did not fit."""
-    return quotas.read_log(path=settings.DOVECOT_LOG)
+    """Take in what the mail server's log says; then let the tripwire weigh it."""
+    found = logbook.read(path=settings.DOVECOT_LOG)
+    tripwire.watch(engine=engine(), at=timezone.now())
+    return found
+
+
+@shared_task(name="mailstore.note_retrievals")
+def note_retrievals() -> int:
+    """Note which messages POP programs have fetched since they were last noted."""
+    return sweeping.note_retrievals(engine=engine(), at=timezone.now())
+
+
+@shared_task(name="mailstore.plan_due_purges", throws=(EngineUnavailable,))
+def plan_due_purges() -> int:
+    """Plan what the rules and the recovery windows let go now."""
+    return sweeping.plan_due(engine=engine(), at=timezone.now())
+
+
+@shared_task(name="mailstore.run_purge", throws=(EngineError,))
+def run_purge(*, run_id: int) -> None:
+    """Work off one purge now rather than at the next sweep."""
+    run = PurgeRun.objects.filter(pk=run_id).first()
+    if run is not None:
+        purging.work_off(run=run, engine=engine(), now=timezone.now)
+
+
+@shared_task(name="mailstore.run_purges")
+def run_purges() -> int:
+    """Work off every purge that nobody works on."""
+    return sweeping.run_open(engine=engine(), now=timezone.now)
+
+
+@shared_task(name="mailstore.run_restore", throws=(EngineError,))
+def run_restore(*, run_id: int) -> None:
+    """Work off one restore now rather than at the next sweep."""
+    run = RestoreRun.objects.filter(pk=run_id).first()
+    if run is not None:
+        recovery.work_off(run=run, engine=engine(), now=timezone.now)
+
+
+@shared_task(name="mailstore.run_restores")
+def run_restores() -> int:
+    """Work off every restore that nobody works on."""
+    return recovery.run_open(engine=engine(), now=timezone.now)
+
+
+@shared_task(name="mailstore.sweep_fully", throws=(EngineUnavailable,))
+def sweep_fully() -> bool:
+    """Look at the next part of all mailboxes, if the weekly sweep is on."""
+    return sweeping.sweep_fully(engine=engine(), at=timezone.now(), every=settings.FULL_SWEEP_EVERY)
+
+
+@shared_task(name="mailstore.make_due_changes")
+def make_due_changes() -> int:
+    """Make the changes whose cooling-off is over."""
+    return cooling.make_due(engine=engine(), at=timezone.now())
 
 
 @shared_task(name="mailstore.send_quota_warnings")

@@ -11,12 +11,22 @@ from pathlib import Path
 _LONGEST_LINE = 16_384
 _MOST_AT_ONCE = 4_000_000
 
-# `2026-11-23T10:03:36 lmtp(user)<pid><session>: … Quota exceeded …`. Senders choose parts of
-# the rest of the line, so it is matched from its start and no further than the user name.
-_REFUSAL = re.compile(
-    rb"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d) lmtp\((?P<user>[a-z0-9@._-]+)\)<\d+><[^>]*>: "
-    rb"(?:Info|Error|Warning): [^\r\n]*(?:Quota exceeded|Mailbox is full|mailbox is full)",
+# `2026-11-23T10:03:36 imap(user)<pid><session><address><device>: Info: …`. Senders and programs
+# choose parts of the rest of a line, so it is matched from its start and to its very end.
+_LINE = re.compile(
+    rb"(?P<at>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d) (?P<service>imap|pop3|lmtp)"
+    rb"\((?P<user>[a-z0-9@._-]+)\)<\d+><(?P<session>[^<> ]*)>"
+    rb"<(?P<address>[0-9a-f.:]*)><(?P<device>[0-9a-f-]*)>: "
+    rb"(?:Info|Error|Warning): (?P<text>.*)\Z",
 )
+_REFUSAL = re.compile(rb".*(?:Quota exceeded|Mailbox is full|mailbox is full)")
+# The name of the folder stands twice, so nothing in it can be taken for something else.
+_REMOVED = re.compile(
+    rb"copy from (?P<folder>.+): box=\.EXPUNGED/(?P=folder), uid=(?P<uid>\d+), "
+    rb"size=(?P<bytes>\d+)\Z",
+)
+_FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
+_RETRIEVED = re.compile(rb"Disconnected: .*top=\d+/\d+, retr=(?P<count>\d+)/\d+, del=\d+/\d+, ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,15 +38,45 @@ class Position:
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuotaRefusal:
-    """A message for `user` did not fit."""
+class Record:
+    """Who did it, when, and in which session; `device` is the app password's id or `-`."""
 
     user: str
     at: datetime
+    service: str
+    session: str
+    address: str
+    device: str
 
 
-def read(path: Path, position: Position | None) -> tuple[list[QuotaRefusal], Position | None]:
-    """The refusals since `position`, and the new position.
+@dataclass(frozen=True, kw_only=True)
+class QuotaRefusal(Record):
+    """A message for `user` did not fit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Removed(Record):
+    """A program removed a message; in the recoverable store it has this uid."""
+
+    folder: str
+    uid: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderDeleted(Record):
+    """A program deleted a folder."""
+
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieved(Record):
+    """A POP session ended in which messages were fetched."""
+
+
+def read(path: Path, position: Position | None) -> tuple[list[Record], Position | None]:
+    """What the log says since `position`, and the new position.
 
     A new inode means that the log was rotated, and a shorter file that it was cut: both are
     read from their beginning. A line that is not finished yet is left for the next reading.
@@ -60,9 +100,41 @@ def read(path: Path, position: Position | None) -> tuple[list[QuotaRefusal], Pos
     return records, Position(inode=inode, offset=begin + end)
 
 
-def _record(line: bytes) -> QuotaRefusal | None:
-    match = _REFUSAL.match(line[:_LONGEST_LINE])
+def _record(line: bytes) -> Record | None:
+    match = _LINE.match(line[:_LONGEST_LINE])
     if match is None:
         return None
-    at = datetime.fromisoformat(match["at"].decode("ascii")).replace(tzinfo=UTC)
-    return QuotaRefusal(user=match["user"].decode("ascii"), at=at)
+    who = {
+        "user": _text(match["user"]),
+        "service": _text(match["service"]),
+        "session": _text(match["session"]),
+        "address": _text(match["address"]),
+        "device": _text(match["device"]) or "-",
+    }
+    at = datetime.fromisoformat(_text(match["at"])).replace(tzinfo=UTC)
+    return _meaning(match["text"], at=at, who=who)
+
+
+def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None:
+    if who["service"] == "lmtp":
+        return QuotaRefusal(at=at, **who) if _REFUSAL.match(text) else None
+    removed = _REMOVED.match(text)
+    if removed:
+        return Removed(
+            at=at,
+            folder=_text(removed["folder"]),
+            uid=int(removed["uid"]),
+            bytes=int(removed["bytes"]),
+            **who,
+        )
+    deleted = _FOLDER_DELETED.match(text)
+    if deleted:
+        return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
+    retrieved = _RETRIEVED.match(text)
+    if retrieved and int(retrieved["count"]):
+        return Retrieved(at=at, **who)
+    return None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")

@@ -24,6 +24,10 @@ class RetentionPolicy(models.Model):
 
     slug = models.SlugField(_("short name"), unique=True)
     name = models.CharField(_("name"), max_length=60)
+    # The tripwire fires at this many messages, or this share of the mailbox, in this time.
+    trip_messages = models.PositiveIntegerField(_("tripwire: messages"), default=200)
+    trip_percent = models.PositiveSmallIntegerField(_("tripwire: percent"), default=50)
+    trip_minutes = models.PositiveSmallIntegerField(_("tripwire: minutes"), default=10)
 
     class Meta:
         verbose_name = _("retention policy")
@@ -96,7 +100,9 @@ class Mailbox(models.Model):
     retention_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The same for the recoverable store; null while nothing lies in it.
     store_due_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # Null stands for the house's thresholds.
+    # When a program was seen to fetch messages; cleared once they are noted.
+    retrievals_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Null stands for what the policy says.
     trip_messages = models.PositiveIntegerField(_("tripwire: messages"), null=True, blank=True)
     trip_percent = models.PositiveSmallIntegerField(_("tripwire: percent"), null=True, blank=True)
     trip_minutes = models.PositiveSmallIntegerField(_("tripwire: minutes"), null=True, blank=True)
@@ -177,6 +183,11 @@ class Mailbox(models.Model):
                 fields=("store_due_at",),
                 condition=Q(store_due_at__isnull=False),
                 name="mailstore_mailbox_store",
+            ),
+            models.Index(
+                fields=("retrievals_asked_at",),
+                condition=Q(retrievals_asked_at__isnull=False),
+                name="mailstore_mailbox_retrieved",
             ),
             models.Index(
                 fields=("frozen_at",),

@@ -103,11 +103,6 @@ class PurgeRun(Work):
         return f"{self.mailbox} {self.kind} {self.planned_at:%Y-%m-%d}"
 
     @property
-    def is_final(self) -> bool:
-        """Whether it removes from the recoverable store, for good."""
-        return self.kind != self.Kind.RETENTION
-
-    @property
     def subject(self) -> tuple[str, str, str]:
         """How events name this run."""
         return ("purge_run", str(self.uuid), self.mailbox.address)
@@ -142,6 +137,8 @@ class PurgeBatch(Batch):
     """Messages of one folder that one purge run removes."""
 
     run = models.ForeignKey(PurgeRun, on_delete=models.PROTECT, related_name="batches")
+    # Whether the messages lie in the recoverable store, so that they go for good.
+    in_store = models.BooleanField(_("from the recoverable store"), default=False)
 
     class Meta(Batch.Meta):
         verbose_name = _("purge batch")

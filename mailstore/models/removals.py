@@ -32,12 +32,21 @@ class Removal(models.Model):
     bytes = models.PositiveBigIntegerField(_("bytes"))
     began_at = models.DateTimeField(_("began"))
     ended_at = models.DateTimeField(_("ended"))
+    # The tripwire has looked at the row as it is.
+    is_weighed = models.BooleanField(default=False)
     took_folder = models.BooleanField(_("with the folder"), default=False)
 
     class Meta:
         verbose_name = _("removal")
         verbose_name_plural = _("removals")
-        indexes = (models.Index(fields=("mailbox", "ended_at")),)
+        indexes = (
+            models.Index(fields=("mailbox", "ended_at")),
+            models.Index(
+                fields=("mailbox",),
+                condition=Q(is_weighed=False),
+                name="mailstore_removal_unweighed",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.mailbox} {self.folder}: {self.messages}"

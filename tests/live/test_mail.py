@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 
 from accounts.access import system
-from mailstore import credentials, provisioning, quotas
+from mailstore import closing, credentials, logbook, provisioning, quotas
 from mailstore.engine import DeliveryRefused
 from mailstore.models import LastLogin, Mailbox, Usage
 from mailstore.models.mailboxes import SPECIAL_FOLDERS
@@ -271,7 +271,7 @@ def test_limit_is_exact_first_put_off_then_refused(make_program):
 
     assert answer(program, 5000) == 452
     assert answer(program, 1000) == 250
-    assert quotas.read_log(path=program.server.log) >= 1
+    assert logbook.read(path=program.server.log) >= 1
     program.mailbox.refresh_from_db()
     assert program.mailbox.full_since is not None
     quotas.end_grace(grace=timedelta(0), at=program.mailbox.full_since)
@@ -315,11 +315,11 @@ def test_address_opened_again_is_empty_and_outlives_the_old_home(make_program, c
     program.deliver("Old")
     old = program.mailbox
     provisioning.close(actor=ACTOR, mailbox=old, grace=timedelta(0), at=AT)
-    provisioning.close_for_good(actor=ACTOR, at=AT)
+    closing.close_for_good(actor=ACTOR, at=AT)
     new = make_program()
     new.deliver("New")
 
-    assert provisioning.erase_closed(engine=live, at=AT) == 1
+    assert closing.erase_closed(engine=live, at=AT) == 1
 
     assert subjects(new.imap()) == ["Subject: New"]
     homes = {path.name for path in settings.MAIL_ROOT.glob("*/*")}

@@ -7,7 +7,7 @@ import pytest
 from accounts.access import Forbidden, system
 from accounts.models import Event
 from hosting.models import Plan
-from mailstore import credentials, provisioning
+from mailstore import closing, credentials, provisioning
 from mailstore.addresses import InvalidAddress
 from mailstore.models import AppPassword, Domain, LastLogin, Mailbox, Usage
 from mailstore.models.mailboxes import SPECIAL_FOLDERS
@@ -156,11 +156,11 @@ def test_closed_mailbox_can_be_reopened_until_its_grace_is_over(cast, twin):
     actor, grace = cast.actor(cast.alice), timedelta(days=30)
 
     provisioning.close(actor=actor, mailbox=mailbox, grace=grace, at=AT)
-    assert provisioning.close_for_good(actor=system("sweep"), at=AT + grace / 2) == 0
+    assert closing.close_for_good(actor=system("sweep"), at=AT + grace / 2) == 0
     provisioning.reopen(actor=actor, mailbox=mailbox, at=AT)
 
     assert (mailbox.state, mailbox.erase_after) == ("pending", None)
-    assert provisioning.close_for_good(actor=system("sweep"), at=AT + grace * 2) == 0
+    assert closing.close_for_good(actor=system("sweep"), at=AT + grace * 2) == 0
 
 
 def test_erasing_an_old_home_leaves_the_address_s_new_owner_alone(cast, twin):
@@ -168,20 +168,20 @@ def test_erasing_an_old_home_leaves_the_address_s_new_owner_alone(cast, twin):
     actor = cast.actor(cast.alice)
     credentials.issue(actor=actor, mailbox=old, label="Phone", at=AT)
     provisioning.close(actor=actor, mailbox=old, grace=timedelta(0), at=AT)
-    assert provisioning.close_for_good(actor=system("sweep"), at=AT) == 1
+    assert closing.close_for_good(actor=system("sweep"), at=AT) == 1
     new = make_mailbox(cast.domain)
     twin.know(new.address).folders["INBOX"].append(b"Subject: new\r\n\r\n")
     twin.know(old.tombstone)
     Usage.objects.create(username=new.address, bytes=16, messages=1)
     Usage.objects.create(username=old.tombstone, bytes=0)
 
-    assert provisioning.erase_closed(engine=twin, at=AT) == 1
+    assert closing.erase_closed(engine=twin, at=AT) == 1
 
     assert old.tombstone not in twin.accounts
     assert twin.accounts[new.address].folders["INBOX"].raws == [b"Subject: new\r\n\r\n"]
     assert list(Usage.objects.values_list("username", flat=True)) == [new.address]
     assert not AppPassword.objects.filter(mailbox=old).exists()
-    assert provisioning.erase_closed(engine=twin, at=AT) == 0
+    assert closing.erase_closed(engine=twin, at=AT) == 0
 
 
 def test_erasing_forgets_what_dovecot_reported(cast, twin):
@@ -189,9 +189,10 @@ def test_erasing_forgets_what_dovecot_reported(cast, twin):
     Usage.objects.create(username=mailbox.address, bytes=16)
     LastLogin.objects.create(username=mailbox.address, proto="imap", device="-", address="::1")
     provisioning.close(actor=system("t"), mailbox=mailbox, grace=timedelta(0), at=AT)
-    provisioning.close_for_good(actor=system("t"), at=AT)
+    twin.know(mailbox.tombstone)
+    closing.close_for_good(actor=system("t"), at=AT)
 
-    provisioning.erase_closed(engine=twin, at=AT)
+    closing.erase_closed(engine=twin, at=AT)
 
     assert (Usage.objects.count(), LastLogin.objects.count()) == (0, 0)
 

@@ -11,7 +11,7 @@ import pytest
 
 from accounts.access import Forbidden, system
 from accounts.models import Event
-from mailstore import holding, purging, retention, rules, sweeping, working
+from mailstore import holding, purging, receipts, retention, rules, sweeping, working
 from mailstore.engine import EngineUnavailable, uids_of
 from mailstore.models import FullSweep, Mailbox, PurgeBatch, PurgeRun, WorkState
 from mailstore.policy import CountedFrom, Rule
@@ -87,7 +87,7 @@ def test_receipt_equals_what_went(twin, mailbox):
 
     run = purge(twin, mailbox)
 
-    [receipt] = purging.receipt(run)
+    [receipt] = receipts.of(run)
     lines = "".join(
         f"{m.uid} {len(m.raw)} "
         f"{hashlib.sha256(m.headers['Message-ID'].encode()).hexdigest()[:16]}\n"
@@ -195,7 +195,7 @@ def test_killed_anywhere_it_goes_on_and_removes_exactly_the_plan(fault, twin, ma
     assert visible(twin, mailbox) == {"Junk": [4], "Trash": [2]}
     assert stored(twin, mailbox) == {"Junk": 3, "Trash": 1}
     assert (run.state, run.messages) == (WorkState.DONE, 4)
-    found = {r.folder: uids_of(r.uids) for r in purging.receipt(run)}
+    found = {r.folder: uids_of(r.uids) for r in receipts.of(run)}
     assert found == {"Junk": [1, 2, 3], "Trash": [1]}
     assert Event.objects.filter(kind="purge.finished").count() == 1
 
@@ -312,7 +312,7 @@ def test_what_a_program_removed_meanwhile_is_not_on_the_receipt(twin, mailbox):
 
     purging.work_off(run=run, engine=twin, now=lambda: NOW)
 
-    [receipt] = purging.receipt(run)
+    [receipt] = receipts.of(run)
     assert receipt.uids == "2"
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from accounts.models import Event
-from mailstore import quotas
+from mailstore import logbook, quotas
 from mailstore.engine.maillog import Position, read
 from mailstore.models import LogPosition, Mailbox, QuotaWarning, Usage
 from tests.factories import AT, make_mailbox
@@ -175,8 +175,8 @@ def test_warning_waits_for_a_relay_that_is_down(mailbox, twin, settings):
 
 
 REFUSAL = (
-    "2026-11-02T09:30:00 lmtp(hello@alder.test)<12><abc>: Info: msgid=<x@y>: save failed to "
-    "open mailbox INBOX: Quota exceeded (mailbox for user is full)\n"
+    "2026-11-02T09:30:00 lmtp(hello@alder.test)<12><abc><127.0.0.1><->: Info: msgid=<x@y>: "
+    "save failed to open mailbox INBOX: Quota exceeded (mailbox for user is full)\n"
 )
 
 
@@ -184,8 +184,8 @@ def test_log_is_read_once(mailbox, tmp_path):
     log = tmp_path / "dovecot.log"
     log.write_text(REFUSAL)
 
-    assert quotas.read_log(path=log) == 1
-    assert quotas.read_log(path=log) == 0
+    assert logbook.read(path=log) == 1
+    assert logbook.read(path=log) == 0
 
     mailbox.refresh_from_db()
     assert mailbox.full_since == AT
@@ -193,7 +193,7 @@ def test_log_is_read_once(mailbox, tmp_path):
 
 
 def test_missing_log_is_no_error(db, tmp_path):
-    assert quotas.read_log(path=tmp_path / "none.log") == 0
+    assert logbook.read(path=tmp_path / "none.log") == 0
 
 
 def test_log_leaves_an_unfinished_line_for_later(tmp_path):

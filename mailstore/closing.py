@@ -1,0 +1,85 @@
+"""The end of a mailbox: its address is given up, and its home erased, with a receipt.
+
+Nothing here happens under a hold. The home is found by the mailbox's uuid, so an address that
+was opened again meanwhile is out of reach.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+
+from accounts.access import Actor
+from mailstore import holding, provisioning, purging
+from mailstore.engine import Engine
+from mailstore.models import AppPassword, LastLogin, Mailbox, PurgeRun, Usage
+from mailstore.models.mailboxes import MailboxQuerySet
+
+
+def close_for_good(*, actor: Actor, at: datetime, limit: int = 100) -> int:
+    """End the grace of mailboxes whose time has come; their addresses are free again."""
+    due = Mailbox.objects.filter(state=Mailbox.State.CLOSING, erase_after__lte=at)
+    closed = 0
+    for mailbox in due.select_related("organisation__parent", "domain").order_by("erase_after")[
+        :limit
+    ]:
+        try:
+            give_up_address(actor=actor, mailbox=mailbox, at=at)
+        except (provisioning.WrongState, holding.Stopped):
+            continue  # It was reopened a moment ago, or it is held.
+        closed += 1
+    return closed
+
+
+@transaction.atomic
+def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
+    """The step that cannot be taken back: from here on the home is found by its uuid only."""
+    holding.refuse_if_held(holding.lock(mailbox))
+    provisioning.move(
+        mailbox,
+        actor=actor,
+        at=at,
+        sources=(Mailbox.State.CLOSING,),
+        target=Mailbox.State.CLOSED,
+        kind="mailbox.closed",
+    )
+    AppPassword.objects.filter(mailbox=mailbox).delete()
+
+
+def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
+    """Write down what a closed mailbox still holds, and remove all of it from the mail server.
+
+    Killed in between, the next call finds the receipt and only goes on erasing.
+    """
+    holding.refuse_if_held(mailbox)
+    run = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.CLOSING).first()
+    if run is None:
+        run = purging.plan_closing(mailbox=mailbox, engine=engine, at=at)
+    engine.erase(user=mailbox.tombstone)
+    with transaction.atomic():
+        purging.conclude_closing(run=run, at=at)
+        _forget_reports(mailbox)
+        Mailbox.objects.filter(pk=mailbox.pk, state=Mailbox.State.CLOSED).update(erased_at=at)
+
+
+def erase_closed(*, engine: Engine, at: datetime, limit: int = 100) -> int:
+    """Erase the homes of closed mailboxes, oldest first; returns how many."""
+    due = Mailbox.objects.filter(state=Mailbox.State.CLOSED, erased_at__isnull=True)
+    return provisioning.each(
+        _with_people(due).order_by("id")[:limit],
+        lambda mailbox: erase(mailbox=mailbox, engine=engine, at=at),
+    )
+
+
+def _with_people(mailboxes: MailboxQuerySet) -> MailboxQuerySet:
+    return mailboxes.select_related("organisation__parent", "domain")
+
+
+def _forget_reports(mailbox: Mailbox) -> None:
+    """Drop what Dovecot reported, unless a new mailbox has the address by now."""
+    names = [mailbox.tombstone]
+    if not Mailbox.objects.standing().filter(address=mailbox.address).exists():
+        names.append(mailbox.address)
+    Usage.objects.filter(username__in=names).delete()
+    LastLogin.objects.filter(username__in=names).delete()

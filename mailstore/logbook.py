@@ -1,0 +1,123 @@
+"""What the mail server's log says is taken in once, and handed to whom it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Least
+
+from mailstore import quotas
+from mailstore.engine import maillog, uid_set, uids_of
+from mailstore.engine.maillog import (
+    FolderDeleted,
+    Position,
+    QuotaRefusal,
+    Record,
+    Removed,
+    Retrieved,
+)
+from mailstore.models import LogPosition, Mailbox, Removal
+
+
+@transaction.atomic
+def read(*, path: Path) -> int:
+    """Take in what was written since the last reading; returns how many records it was.
+
+    The position moves in the same transaction, so a worker that dies reads it all again, and
+    a second one waits for the first.
+    """
+    place, _ = LogPosition.objects.select_for_update().get_or_create(
+        path=str(path), defaults={"inode": 0, "offset": 0}
+    )
+    known = Position(inode=place.inode, offset=place.offset)
+    records, position = maillog.read(path, known)
+    if position is not None:
+        place.inode, place.offset = position.inode, position.offset
+        place.save(update_fields=["inode", "offset"])
+    mailboxes = _mailboxes(records)
+    _note_refusals(records)
+    _note_removals(records, mailboxes)
+    _note_deleted_folders(records, mailboxes)
+    _note_retrievals(records, mailboxes)
+    return len(records)
+
+
+def _note_refusals(records: Sequence[Record]) -> None:
+    for record in records:
+        if isinstance(record, QuotaRefusal):
+            quotas.note_refusal(address=record.user, at=record.at)
+
+
+def _mailboxes(records: Sequence[Record]) -> dict[str, Mailbox]:
+    users = {record.user for record in records if not isinstance(record, QuotaRefusal)}
+    found = Mailbox.objects.standing().filter(address__in=users)
+    return {mailbox.address: mailbox for mailbox in found.select_related("organisation__parent")}
+
+
+def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    """Keep one row for what a session removed from a folder."""
+    by_session: dict[tuple[str, str, str], list[Removed]] = {}
+    for record in records:
+        if isinstance(record, Removed) and record.user in mailboxes:
+            key = (record.user, record.session, record.folder)
+            by_session.setdefault(key, []).append(record)
+    for (user, _session, _folder), removed in by_session.items():
+        mailbox = mailboxes[user]
+        _extend(mailbox, removed)
+        _store_is_due_by(mailbox, removed[0].at + timedelta(days=mailbox.window_days))
+
+
+def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
+    first, last = removed[0], removed[-1]
+    row = Removal.objects.filter(
+        mailbox=mailbox, session=first.session, folder=first.folder
+    ).first()
+    uids = [record.uid for record in removed]
+    size = sum(record.bytes for record in removed)
+    if row is None:
+        Removal.objects.create(
+            mailbox=mailbox,
+            folder=first.folder,
+            service=first.service,
+            session=first.session,
+            device=first.device,
+            address=first.address,
+            uids=uid_set(uids),
+            messages=len(uids),
+            bytes=size,
+            began_at=first.at,
+            ended_at=last.at,
+        )
+        return
+    row.uids = uid_set([*uids_of(row.uids), *uids])
+    row.messages += len(uids)
+    row.bytes += size
+    row.ended_at = last.at
+    row.is_weighed = False
+    row.save(update_fields=["uids", "messages", "bytes", "ended_at", "is_weighed"])
+
+
+def _note_deleted_folders(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    for record in records:
+        if isinstance(record, FolderDeleted) and record.user in mailboxes:
+            Removal.objects.filter(
+                mailbox=mailboxes[record.user], session=record.session, folder=record.folder
+            ).update(took_folder=True, is_weighed=False)
+
+
+def _store_is_due_by(mailbox: Mailbox, moment: datetime) -> None:
+    waiting = Mailbox.objects.filter(pk=mailbox.pk)
+    if not waiting.filter(store_due_at=None).update(store_due_at=moment):
+        waiting.update(store_due_at=Least(F("store_due_at"), moment))
+
+
+def _note_retrievals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    """Ask for a look at which messages were fetched; a worker does it in a moment."""
+    fetched = {r.user: r.at for r in records if isinstance(r, Retrieved)}
+    for user, at in fetched.items():
+        if user in mailboxes:
+            Mailbox.objects.filter(pk=mailboxes[user].pk).update(retrievals_asked_at=at)

@@ -1,0 +1,263 @@
+"""The tripwire: much mail removed in little time stops everything until the owner answers.
+
+It weighs what the log told of removals by mail programs; our own workers do not appear there.
+A POP program that fetches and removes does what POP is for, so only what it removed without
+ever fetching counts. Emptying Trash or Junk counts towards the share of the mailbox alone,
+or every spring-clean would fire.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from accounts import notices, outbox
+from accounts.access import Actor, Capability, system
+from mailstore import credentials, policy, quotas, recovery
+from mailstore.engine import Engine, uids_of
+from mailstore.models import (
+    Alarm,
+    AppPassword,
+    Mailbox,
+    Removal,
+    RestoreRun,
+    RetentionPolicy,
+    Usage,
+)
+
+logger = logging.getLogger(__name__)
+
+# Fewer than these are a person at work, whatever share of a small mailbox they are.
+FEW = 20
+_PASSING = frozenset({"\\Junk", "\\Trash"})
+_WATCH = system("tripwire")
+
+
+class NothingToAnswer(Exception):
+    """The alarm was answered already."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thresholds:
+    """It fires at `messages`, or at `percent` of the mailbox, removed within `minutes`."""
+
+    messages: int
+    percent: int
+    minutes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """What was removed within the time that counts."""
+
+    removals: list[Removal]
+    counted: int
+    with_passing: int
+    held_before: int
+    whole_folder: str
+
+
+def thresholds_of(mailbox: Mailbox) -> Thresholds:
+    """The mailbox's own thresholds, or else those of its policy."""
+    base = mailbox.retention_policy or RetentionPolicy.objects.get(slug=mailbox.protocol)
+    return Thresholds(
+        messages=mailbox.trip_messages or base.trip_messages,
+        percent=mailbox.trip_percent or base.trip_percent,
+        minutes=mailbox.trip_minutes or base.trip_minutes,
+    )
+
+
+def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
+    """Weigh every mailbox of which the log told something new; returns how many alarms rose."""
+    fresh = list(Removal.objects.filter(is_weighed=False).order_by("id")[:limit])
+    ids = {removal.mailbox_id for removal in fresh}
+    mailboxes = Mailbox.objects.filter(pk__in=ids).select_related(
+        "organisation__parent", "retention_policy"
+    )
+    fired = sum(weigh(mailbox=m, engine=engine, at=at) is not None for m in mailboxes)
+    for removal in fresh:
+        # What the log told meanwhile is weighed next time.
+        Removal.objects.filter(pk=removal.pk, messages=removal.messages).filter(
+            took_folder=removal.took_folder
+        ).update(is_weighed=True)
+    return fired
+
+
+def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
+    """Fire if what was removed lately is beyond the thresholds; the alarm, or None."""
+    if mailbox.tripwire_off_at is not None or mailbox.frozen_at is not None:
+        return None
+    limits = thresholds_of(mailbox)
+    weight = _weight(mailbox, limits, engine=engine)
+    reason = _reason(weight, limits)
+    return _fire(mailbox, weight, reason=reason, at=at) if reason else None
+
+
+@transaction.atomic
+def dismiss(*, actor: Actor, alarm: Alarm, at: datetime) -> None:
+    """The owner did it: everything goes on as before."""
+    _answer(alarm, Alarm.Answer.OWN_DOING, actor=actor, at=at)
+
+
+def roll_back(*, actor: Actor, alarm: Alarm, engine: Engine, at: datetime) -> RestoreRun:
+    """Bring back all that went, and lock out the devices that did it.
+
+    What does not fit, or a restore that is under way, is refused before anything changes.
+    """
+    mailbox = alarm.mailbox
+    with transaction.atomic():
+        _answer(alarm, Alarm.Answer.ROLL_BACK, actor=actor, at=at)
+        run = recovery.roll_back(
+            actor=actor, mailbox=mailbox, engine=engine, moment=alarm.since, at=at
+        )
+        _lock_out(mailbox, since=alarm.since, actor=actor, at=at)
+    return run
+
+
+def _weight(mailbox: Mailbox, limits: Thresholds, *, engine: Engine) -> Weight:
+    removals = _recent(mailbox, limits)
+    by_imap = [removal for removal in removals if removal.service == "imap"]
+    lasting = [r for r in by_imap if policy.special_use(r.folder) not in _PASSING]
+    unfetched = sum(_unfetched(mailbox, r, engine=engine) for r in removals if r not in by_imap)
+    with_passing = sum(r.messages for r in by_imap) + unfetched
+    report = Usage.objects.filter(username=mailbox.address).first()
+    return Weight(
+        removals=removals,
+        counted=sum(r.messages for r in lasting) + unfetched,
+        with_passing=with_passing,
+        held_before=(report.messages if report else 0) + with_passing,
+        whole_folder=_whole_folder(mailbox, lasting, engine=engine),
+    )
+
+
+def _recent(mailbox: Mailbox, limits: Thresholds) -> list[Removal]:
+    """Removals within the time that counts, back from the last one, since the last answer."""
+    removals = Removal.objects.filter(mailbox=mailbox).order_by("ended_at")
+    answered = (
+        Alarm.objects.filter(mailbox=mailbox).exclude(answered_at=None).order_by("answered_at")
+    )
+    last_answer = answered.last()
+    if last_answer is not None:
+        removals = removals.filter(ended_at__gt=last_answer.answered_at)
+    last = removals.last()
+    if last is None:
+        return []
+    return list(removals.filter(ended_at__gte=last.ended_at - timedelta(minutes=limits.minutes)))
+
+
+def _unfetched(mailbox: Mailbox, removal: Removal, *, engine: Engine) -> int:
+    """How many messages a POP program removed that no program ever fetched."""
+    if removal.messages < FEW:
+        return 0
+    fetched = engine.messages(
+        user=mailbox.address,
+        folder=removal.folder,
+        removed=True,
+        retrieved=True,
+        uids=uids_of(removal.uids),
+    )
+    return removal.messages - len(fetched)
+
+
+def _whole_folder(mailbox: Mailbox, lasting: list[Removal], *, engine: Engine) -> str:
+    """A folder of which nothing is left, or nothing."""
+    by_folder: dict[str, int] = {}
+    for removal in lasting:
+        by_folder[removal.folder] = by_folder.get(removal.folder, 0) + removal.messages
+    emptied = {folder for folder, messages in by_folder.items() if messages >= FEW}
+    if not emptied:
+        return ""
+    left = {f.folder: f.messages for f in engine.folder_usage(user=mailbox.address)}
+    return next((folder for folder in sorted(emptied) if not left.get(folder)), "")
+
+
+def _reason(weight: Weight, limits: Thresholds) -> str:
+    if weight.counted >= limits.messages:
+        return f"{weight.counted} messages were removed within {limits.minutes} minutes."
+    if weight.with_passing < FEW:
+        return ""
+    if weight.with_passing * 100 >= limits.percent * weight.held_before:
+        share = weight.with_passing * 100 // weight.held_before
+        return f"{share} % of the mailbox was removed within {limits.minutes} minutes."
+    if weight.whole_folder:
+        return f"The whole folder {weight.whole_folder} was removed."
+    return ""
+
+
+@transaction.atomic
+def _fire(mailbox: Mailbox, weight: Weight, *, reason: str, at: datetime) -> Alarm | None:
+    frozen = Mailbox.objects.standing().filter(pk=mailbox.pk, frozen_at__isnull=True)
+    if not frozen.update(frozen_at=at, sessions_end_asked_at=at):
+        return None
+    mailbox.refresh_from_db(fields=["frozen_at", "sessions_end_asked_at"])
+    alarm = Alarm.objects.create(
+        mailbox=mailbox,
+        at=at,
+        since=min(removal.began_at for removal in weight.removals),
+        messages=sum(removal.messages for removal in weight.removals),
+        bytes=sum(removal.bytes for removal in weight.removals),
+        reason=reason[:300],
+    )
+    outbox.nudge("mailstore.end_sessions", mailbox_id=mailbox.pk)
+    _record("tripwire.fired", alarm=alarm, actor=_WATCH, at=at)
+    parent = mailbox.organisation.parent
+    notices.announce(
+        organisations=[mailbox.organisation, *([parent] if parent else [])],
+        name="tripwire",
+        context={
+            "address": mailbox.address,
+            "reason": reason,
+            "messages": alarm.messages,
+            "size_text": quotas.byte_text(alarm.bytes),
+            "at_text": f"{alarm.since:%-d %B %Y, %H:%M} UTC",
+            "alarm": str(alarm.uuid),
+        },
+        at=at,
+        but=frozenset({mailbox.address}),
+    )
+    return alarm
+
+
+def _answer(alarm: Alarm, answer: Alarm.Answer, *, actor: Actor, at: datetime) -> None:
+    mailbox = alarm.mailbox
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    waiting = Alarm.objects.open().filter(pk=alarm.pk)
+    if not waiting.update(answer=answer, answered_at=at, answered_by=actor.name):
+        message = "This alarm was answered already."
+        raise NothingToAnswer(message)
+    alarm.refresh_from_db(fields=["answer", "answered_at", "answered_by"])
+    Mailbox.objects.filter(pk=mailbox.pk).update(frozen_at=None, retention_due_at=None)
+    mailbox.refresh_from_db(fields=["frozen_at", "retention_due_at"])
+    _record("tripwire.answered", alarm=alarm, actor=actor, at=at)
+
+
+def _lock_out(mailbox: Mailbox, *, since: datetime, actor: Actor, at: datetime) -> None:
+    """Revoke what the removals were made with; nothing else has to be set up again."""
+    removals = Removal.objects.filter(mailbox=mailbox, ended_at__gte=since)
+    devices = set(removals.values_list("device", flat=True))
+    for password in AppPassword.objects.filter(mailbox=mailbox, revoked_at=None):
+        if password.uuid.hex in devices:
+            password.mailbox = mailbox
+            credentials.revoke(actor=actor, app_password=password, at=at)
+    if "-" in devices and mailbox.password_hash:
+        credentials.set_mailbox_password(actor=actor, mailbox=mailbox, password="", at=at)
+
+
+def _record(kind: str, *, alarm: Alarm, actor: Actor, at: datetime) -> None:
+    outbox.record(
+        kind=kind,
+        at=at,
+        actor=actor,
+        organisation=alarm.mailbox.organisation,
+        subject=alarm.mailbox.subject,
+        data={
+            "alarm": str(alarm.uuid),
+            "messages": alarm.messages,
+            "bytes": alarm.bytes,
+            "reason": alarm.reason,
+            "answer": alarm.answer,
+        },
+    )

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from accounts.access import system
+from mailstore import closing, holding, provisioning, purging, receipts
+from mailstore.models import Mailbox, PurgeRun
+from tests.factories import make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SYSTEM = system("tests")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def closed(cast, twin):
+    """A mailbox whose grace is over, with a message in sight and one in the store."""
+    mailbox = make_mailbox(cast.domain)
+    account = twin.know(mailbox.address)
+    for subject in ("Seen", "Removed"):
+        account.folders["INBOX"].append(f"Subject: {subject}\r\n\r\nx".encode())
+    twin.remove(user=mailbox.address, folder="INBOX", uids=[2])
+    provisioning.close(actor=SYSTEM, mailbox=mailbox, grace=timedelta(0), at=NOW)
+    twin.accounts[mailbox.tombstone] = twin.accounts.pop(mailbox.address)
+    return mailbox
+
+
+def test_erasure_leaves_a_receipt_of_all_that_was_there(closed, twin):
+    assert closing.close_for_good(actor=SYSTEM, at=NOW) == 1
+    assert closing.erase_closed(engine=twin, at=NOW) == 1
+    assert closing.erase_closed(engine=twin, at=NOW) == 0
+
+    run = PurgeRun.objects.get()
+    assert (run.kind, run.state, run.messages) == ("closing", "done", 2)
+    found = [(r.folder, r.in_store, r.messages) for r in receipts.of(run)]
+    assert found == [("INBOX", False, 1), ("INBOX", True, 1)]
+    assert closed.tombstone not in twin.accounts
+
+
+def test_killed_before_the_erasure_was_noted_it_is_noted_once(closed, twin, monkeypatch):
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+
+    def die(**_run):
+        raise Killed
+
+    with monkeypatch.context() as patched, suppress(Killed):
+        patched.setattr(purging, "conclude_closing", die)
+        closing.erase_closed(engine=twin, at=NOW)
+    twin.know(closed.tombstone)
+    assert closing.erase_closed(engine=twin, at=NOW) == 1
+
+    run = PurgeRun.objects.get()
+    assert (run.state, run.messages) == ("done", 2)
+
+
+@pytest.mark.parametrize("moment", ["before the address is given up", "before the erasure"])
+def test_hold_stops_the_end(moment, closed, cast, twin):
+    if moment == "before the erasure":
+        closing.close_for_good(actor=SYSTEM, at=NOW)
+    hold = holding.place(
+        actor=SYSTEM, user=cast.sam, scope=cast.domain, matter="m", reason="r", at=NOW
+    )
+
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    assert closing.erase_closed(engine=twin, at=NOW) == 0
+    assert closed.tombstone in twin.accounts
+    holding.release(actor=SYSTEM, user=cast.rita, hold=hold, reason="over", at=NOW)
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    assert closing.erase_closed(engine=twin, at=NOW) == 1
+    assert Mailbox.objects.get().erased_at == NOW
+
+
+def test_held_mailbox_cannot_be_closed(cast, twin):
+    mailbox = make_mailbox(cast.domain)
+    holding.place(actor=SYSTEM, user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW)
+
+    with pytest.raises(holding.Stopped):
+        provisioning.close(actor=SYSTEM, mailbox=mailbox, grace=timedelta(0), at=NOW)

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from accounts import notices
+from accounts.access import Forbidden
+from accounts.models import Event
+from mailstore import cooling, holding, policy, provisioning, rules
+from mailstore.models import Mailbox, PendingChange, PurgeRun
+from mailstore.policy import CountedFrom, Rule
+from tests.factories import make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+WAIT = timedelta(hours=72)
+
+
+@pytest.fixture
+def mailbox(cast, twin):
+    mailbox = make_mailbox(cast.domain)
+    twin.know(mailbox.address)
+    return mailbox
+
+
+@pytest.fixture
+def alice(cast):
+    return cast.actor(cast.alice)
+
+
+def junk(days):
+    return Rule(folder="\\Junk", counted_from=CountedFrom.ARRIVAL, days=days)
+
+
+def ask_rule(actor, target, twin, days):
+    return cooling.ask_rule(
+        actor=actor, target=target, rule=junk(days), engine=twin, wait=WAIT, at=NOW
+    )
+
+
+def test_raising_safety_is_done_at_once(twin, mailbox, alice):
+    assert ask_rule(alice, mailbox, twin, 60) is None
+    assert (
+        cooling.ask_window(actor=alice, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW) is None
+    )
+
+    assert [row.days for row in rules.own_rules(mailbox)] == [60]
+    assert mailbox.window_days == 90
+    assert cooling.ask_tripwire(actor=alice, mailbox=mailbox, is_on=True, wait=WAIT, at=NOW) is None
+
+
+def test_tighter_rule_waits_is_announced_and_then_holds(twin, mailbox, alice, mailoutbox):
+    change = ask_rule(alice, mailbox, twin, 10)
+
+    assert change.effective_at == NOW + WAIT
+    assert rules.own_rules(mailbox) == []
+    assert cooling.make_due(engine=twin, at=NOW + WAIT - timedelta(seconds=1)) == 0
+    notices.send_waiting(at=NOW)
+    [mail] = mailoutbox
+    assert mail.to == ["alice@example.test"]
+    assert "Mail in Junk of hello@alder.test goes after 10 days." in mail.body
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    assert [row.days for row in rules.own_rules(mailbox)] == [10]
+    kinds = Event.objects.filter(kind__startswith="change.").values_list("kind", flat=True)
+    assert list(kinds.order_by("seq")) == ["change.asked", "change.made"]
+
+
+def test_change_is_called_off(twin, cast, mailbox, alice):
+    change = ask_rule(alice, mailbox, twin, 10)
+    with pytest.raises(Forbidden):
+        cooling.call_off(actor=cast.actor(cast.charlie), change=change, at=NOW)
+
+    cooling.call_off(actor=alice, change=change, at=NOW)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    with pytest.raises(cooling.NotWaiting):
+        cooling.call_off(actor=alice, change=change, at=NOW)
+
+
+def test_staff_shorten_the_wait_with_a_reason(twin, cast, mailbox, alice):
+    change = ask_rule(alice, mailbox, twin, 10)
+    sam = cast.actor(cast.sam)
+    with pytest.raises(cooling.ReasonNeeded):
+        cooling.shorten(actor=sam, change=change, reason=" ", at=NOW)
+    with pytest.raises(Forbidden):
+        cooling.shorten(actor=alice, change=change, reason="now", at=NOW)
+
+    cooling.shorten(actor=sam, change=change, reason="The owner stood before us.", at=NOW)
+
+    assert cooling.make_due(engine=twin, at=NOW) == 1
+    change.refresh_from_db()
+    assert change.shortening_reason == "The owner stood before us."
+    with pytest.raises(cooling.NotWaiting):
+        cooling.shorten(actor=sam, change=change, reason="again", at=NOW)
+
+
+def test_rule_removal_that_tightens_waits(twin, mailbox, alice):
+    ask_rule(alice, mailbox, twin, 60)
+
+    change = cooling.ask_rule_removal(
+        actor=alice, target=mailbox, folder="\\Junk", wait=WAIT, at=NOW
+    )
+
+    assert change is not None
+    cooling.make_due(engine=twin, at=NOW + WAIT)
+    assert rules.own_rules(mailbox) == []
+
+
+def test_rule_removal_that_loosens_does_not(twin, mailbox, alice):
+    ask_rule(alice, mailbox, twin, 10)
+    cooling.make_due(engine=twin, at=NOW + WAIT)
+
+    assert (
+        cooling.ask_rule_removal(actor=alice, target=mailbox, folder="\\Junk", wait=WAIT, at=NOW)
+        is None
+    )
+    assert rules.own_rules(mailbox) == []
+
+
+def test_shorter_window_waits(twin, mailbox, alice):
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=3, wait=WAIT, at=NOW)
+    assert Mailbox.objects.get().window_days == 30
+
+    cooling.make_due(engine=twin, at=NOW + WAIT)
+
+    assert Mailbox.objects.get().window_days == 3
+    with pytest.raises(policy.RuleRefused):
+        cooling.ask_window(actor=alice, mailbox=mailbox, window_days=0, wait=WAIT, at=NOW)
+
+
+def test_tripwire_is_switched_off_after_the_wait(twin, mailbox, alice):
+    cooling.ask_tripwire(actor=alice, mailbox=mailbox, is_on=False, wait=WAIT, at=NOW)
+    cooling.make_due(engine=twin, at=NOW + WAIT)
+
+    assert Mailbox.objects.get().tripwire_off_at == NOW + WAIT
+
+
+def test_store_is_emptied_of_what_lay_in_it_then(twin, mailbox, alice):
+    box = twin.accounts[mailbox.address].folders["INBOX"]
+    box.append(b"Subject: old\r\n\r\nx", at=NOW)
+    box.append(b"Subject: new\r\n\r\nx", at=NOW)
+    twin.remove(user=mailbox.address, folder="INBOX", uids=[1])
+    asked_at = datetime.now(tz=UTC) + timedelta(seconds=2)
+    cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=asked_at)
+
+    cooling.make_due(engine=twin, at=asked_at + WAIT)
+
+    run = PurgeRun.objects.get()
+    assert (run.kind, run.batches.count()) == ("asked", 1)
+
+
+def test_hold_keeps_a_change_waiting(twin, cast, mailbox, alice):
+    change = cooling.ask_to_close(
+        actor=alice, mailbox=mailbox, grace=timedelta(days=30), wait=WAIT, at=NOW
+    )
+    hold = holding.place(
+        actor=cast.actor(cast.sam), user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
+    )
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    change.refresh_from_db()
+    assert (change.state, change.failure) == ("waiting", "hello@alder.test is held: m.")
+    with pytest.raises(holding.Stopped):
+        cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=NOW)
+    holding.release(actor=cast.actor(cast.sam), user=cast.rita, hold=hold, reason="x", at=NOW)
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
+    mailbox.refresh_from_db()
+    assert mailbox.state == Mailbox.State.CLOSING
+    assert mailbox.erase_after == NOW + WAIT + timedelta(days=30)
+
+
+def test_change_that_cannot_be_made_any_more_fails_with_the_reason(twin, mailbox, alice):
+    change = cooling.ask_to_close(
+        actor=alice, mailbox=mailbox, grace=timedelta(days=30), wait=WAIT, at=NOW
+    )
+    provisioning.close(actor=alice, mailbox=mailbox, grace=timedelta(days=1), at=NOW)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    change.refresh_from_db()
+    assert change.state == PendingChange.State.FAILED
+    assert "has changed meanwhile" in change.failure

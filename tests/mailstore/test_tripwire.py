@@ -1,0 +1,279 @@
+"""The tripwire, from lines of the mail server's log to the owner's answer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from accounts import notices
+from accounts.access import Forbidden, system
+from mailstore import credentials, logbook, recovery, retention, sweeping, tripwire
+from mailstore.engine.maillog import read
+from mailstore.models import Alarm, Mailbox, Removal, Usage
+from tests.factories import make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+SYSTEM = system("tests")
+
+
+@pytest.fixture
+def log(tmp_path):
+    return tmp_path / "dovecot.log"
+
+
+@pytest.fixture
+def mailbox(cast, twin):
+    return known(make_mailbox(cast.domain), twin)
+
+
+@pytest.fixture
+def pop(cast, twin):
+    return known(make_mailbox(cast.domain, "popper", "pop"), twin)
+
+
+def known(mailbox, twin):
+    twin.know(mailbox.address)
+    twin.create_mailbox(user=mailbox.address, folders=mailbox.special_folders)
+    return mailbox
+
+
+def line(mailbox, text, *, service="imap", session="s1", device="-", at=NOW):
+    return (
+        f"{at:%Y-%m-%dT%H:%M:%S} {service}({mailbox.address})<12><{session}><192.0.2.7>"
+        f"<{device}>: Info: {text}\n"
+    )
+
+
+def remove(twin, log, mailbox, folder, count, **who):
+    """Remove messages as a program would, and log it as Dovecot does."""
+    account = twin.accounts[mailbox.address]
+    uids = [m.uid for m in account.folders[folder].kept][:count]
+    first = account.store[folder].next_uid if folder in account.store else 1
+    twin.remove(user=mailbox.address, folder=folder, uids=uids)
+    with log.open("a") as out:
+        for uid in range(first, first + len(uids)):
+            text = f"copy from {folder}: box=.EXPUNGED/{folder}, uid={uid}, size=100"
+            out.write(line(mailbox, text, **who))
+    report(mailbox, account)
+    logbook.read(path=log)
+
+
+def report(mailbox, account):
+    held = sum(len(folder.kept) for folder in account.folders.values())
+    Usage.objects.update_or_create(username=mailbox.address, defaults={"messages": held})
+
+
+def put(twin, mailbox, folder, count, flags=()):
+    box = twin.accounts[mailbox.address].folders[folder]
+    for number in range(count):
+        box.append(f"Subject: {number}\r\n\r\nx\r\n".encode())
+        object.__setattr__(box.kept[-1], "flags", frozenset(flags))
+
+
+def fired(twin, mailbox):
+    tripwire.watch(engine=twin, at=NOW)
+    mailbox.refresh_from_db()
+    alarm = Alarm.objects.filter(mailbox=mailbox).order_by("pk").last()
+    return alarm.reason if mailbox.frozen_at else None
+
+
+def test_log_becomes_one_row_for_each_session_and_folder(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 5)
+    remove(twin, log, mailbox, "INBOX", 2)
+    remove(twin, log, mailbox, "INBOX", 2)
+    remove(twin, log, mailbox, "INBOX", 1, session="s2")
+
+    rows = Removal.objects.order_by("pk").values_list("session", "uids", "messages", "bytes")
+    assert list(rows) == [("s1", "1:4", 4, 400), ("s2", "5", 1, 100)]
+    mailbox.refresh_from_db()
+    assert mailbox.store_due_at == NOW + timedelta(days=mailbox.window_days)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "copy from INBOX: box=Trash, uid=1, size=9",
+        "copy from A: box=.EXPUNGED/B, uid=1, size=9",
+        "copy from INBOX: box=.EXPUNGED/INBOX, uid=1, size=9, subject=x",
+        "x copy from INBOX: box=.EXPUNGED/INBOX, uid=1, size=9",
+        "Mailbox deleted",
+        "Disconnected: Logged out top=0/0, retr=0/0, del=1/3, size=1149",
+    ],
+)
+def test_line_that_only_looks_like_it_means_nothing(text, log, mailbox):
+    log.write_text(line(mailbox, text))
+
+    assert read(log, None)[0] == []
+
+
+def test_folder_may_be_named_like_a_log_line(twin, log, mailbox):
+    name = "INBOX: box=.EXPUNGED/INBOX, uid=1, size=9"
+    twin.create_mailbox(user=mailbox.address, folders=[name])
+    put(twin, mailbox, name, 1)
+    remove(twin, log, mailbox, name, 1)
+
+    assert Removal.objects.get().folder == name
+
+
+def test_many_messages_fire(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 1000)
+    remove(twin, log, mailbox, "INBOX", 199)
+    assert fired(twin, mailbox) is None
+    remove(twin, log, mailbox, "INBOX", 1, session="s2")
+
+    assert fired(twin, mailbox) == "200 messages were removed within 10 minutes."
+
+
+def test_a_large_share_fires(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 60)
+    remove(twin, log, mailbox, "INBOX", 29)
+    assert fired(twin, mailbox) is None
+    remove(twin, log, mailbox, "INBOX", 1)
+
+    assert fired(twin, mailbox) == "50 % of the mailbox was removed within 10 minutes."
+
+
+def test_a_whole_folder_fires(twin, log, mailbox):
+    twin.create_mailbox(user=mailbox.address, folders=["Work"])
+    put(twin, mailbox, "INBOX", 500)
+    put(twin, mailbox, "Work", 20)
+    remove(twin, log, mailbox, "Work", 20)
+
+    assert fired(twin, mailbox) == "The whole folder Work was removed."
+
+
+def test_few_messages_never_fire(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 19)
+    remove(twin, log, mailbox, "INBOX", 19)
+
+    assert fired(twin, mailbox) is None
+
+
+def test_what_was_long_ago_does_not_count(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 1000)
+    remove(twin, log, mailbox, "INBOX", 150, at=NOW - timedelta(minutes=11))
+    remove(twin, log, mailbox, "INBOX", 150, session="s2")
+
+    assert fired(twin, mailbox) is None
+
+
+def test_emptying_the_trash_is_no_alarm_unless_it_is_most_of_the_mail(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 1000)
+    put(twin, mailbox, "Trash", 400)
+    remove(twin, log, mailbox, "Trash", 400)
+    assert fired(twin, mailbox) is None
+    put(twin, mailbox, "Trash", 1400)
+    remove(twin, log, mailbox, "Trash", 1400, session="s2")
+
+    assert fired(twin, mailbox).startswith("64 % of the mailbox")
+
+
+def test_pop_program_that_fetches_and_removes_is_no_alarm(twin, log, pop):
+    put(twin, pop, "INBOX", 500, flags=["\\Seen"])
+    remove(twin, log, pop, "INBOX", 500, service="pop3")
+    assert fired(twin, pop) is None
+    put(twin, pop, "INBOX", 300)
+    remove(twin, log, pop, "INBOX", 300, service="pop3", session="s2")
+
+    assert fired(twin, pop) == "300 messages were removed within 10 minutes."
+
+
+def test_alarm_freezes_and_tells_owner_and_reseller(twin, log, mailbox, mailoutbox):
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 300)
+
+    assert fired(twin, mailbox)
+    assert mailbox.sessions_end_asked_at == NOW
+    assert notices.send_waiting(at=NOW) == 2
+    assert notices.send_waiting(at=NOW) == 0
+    told = {mail.to[0]: mail for mail in mailoutbox}
+    assert set(told) == {"alice@example.test", "rita@example.test"}
+    alarm = Alarm.objects.get()
+    assert f"/mailboxes/alarms/{alarm.uuid}/" in told["alice@example.test"].body
+    assert "300 messages" in told["alice@example.test"].body
+    assert fired(twin, mailbox)
+    assert Alarm.objects.count() == 1
+
+
+def test_owner_says_it_was_me(twin, cast, log, mailbox):
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 300)
+    fired(twin, mailbox)
+    alarm = Alarm.objects.get()
+    with pytest.raises(Forbidden):
+        tripwire.dismiss(actor=cast.actor(cast.bob), alarm=alarm, at=NOW)
+
+    tripwire.dismiss(actor=cast.actor(cast.alice), alarm=alarm, at=NOW)
+
+    mailbox.refresh_from_db()
+    assert (mailbox.frozen_at, alarm.answer) == (None, "own_doing")
+    assert fired(twin, mailbox) is None
+    with pytest.raises(tripwire.NothingToAnswer):
+        tripwire.dismiss(actor=cast.actor(cast.alice), alarm=alarm, at=NOW)
+
+
+def test_owner_rolls_back_and_the_devices_are_locked_out(twin, cast, log, mailbox):
+    alice = cast.actor(cast.alice)
+    thief = credentials.issue(actor=SYSTEM, mailbox=mailbox, label="Lost", at=NOW).app_password
+    other = credentials.issue(actor=SYSTEM, mailbox=mailbox, label="Laptop", at=NOW).app_password
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 300, device=thief.uuid.hex)
+    fired(twin, mailbox)
+
+    run = tripwire.roll_back(actor=alice, alarm=Alarm.objects.get(), engine=twin, at=NOW)
+    recovery.work_off(run=run, engine=twin, now=lambda: NOW)
+
+    assert len(twin.accounts[mailbox.address].folders["INBOX"].kept) == 300
+    thief.refresh_from_db()
+    other.refresh_from_db()
+    assert (thief.revoked_at, other.revoked_at) == (NOW, None)
+    mailbox.refresh_from_db()
+    assert mailbox.frozen_at is None
+
+
+def test_roll_back_that_does_not_fit_changes_nothing(twin, cast, log, mailbox):
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 300)
+    fired(twin, mailbox)
+    Mailbox.objects.filter(pk=mailbox.pk).update(quota_bytes=10)
+
+    with pytest.raises(recovery.NotEnoughSpace):
+        tripwire.roll_back(
+            actor=cast.actor(cast.alice), alarm=Alarm.objects.get(), engine=twin, at=NOW
+        )
+    mailbox.refresh_from_db()
+    assert mailbox.frozen_at is not None
+    assert Alarm.objects.get().answer == ""
+
+
+def test_tripwire_that_is_off_stays_silent(twin, log, mailbox):
+    Mailbox.objects.filter(pk=mailbox.pk).update(tripwire_off_at=NOW)
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 300)
+
+    assert fired(twin, mailbox) is None
+
+
+def test_mailbox_may_have_thresholds_of_its_own(twin, log, mailbox):
+    Mailbox.objects.filter(pk=mailbox.pk).update(trip_messages=30)
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 30)
+
+    assert fired(twin, mailbox) == "30 messages were removed within 10 minutes."
+
+
+def test_pop_session_that_fetched_asks_for_a_look(twin, log, pop):
+    put(twin, pop, "INBOX", 2, flags=["\\Seen"])
+    ended = "Disconnected: Logged out top=0/0, retr=2/800, del=0/2, size=800"
+    log.write_text(line(pop, ended, service="pop3"))
+    logbook.read(path=log)
+
+    assert sweeping.note_retrievals(engine=twin, at=NOW) == 2
+    assert sweeping.note_retrievals(engine=twin, at=NOW) == 0
+    pop.refresh_from_db()
+    assert pop.retrievals_asked_at is None
+    later = retention.outlook(mailbox=pop, engine=twin, until=NOW + timedelta(days=30))
+    assert [len(found.fates) for found in later] == [2]
