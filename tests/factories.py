@@ -12,7 +12,7 @@ from accounts.models import Membership, Organisation, User
 from hosting import ordering
 from hosting.models import Plan
 from mailstore import domains
-from mailstore.models import Domain, Mailbox
+from mailstore.models import Domain, Mailbox, RetentionPolicy, RetentionRule
 
 AT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 PASSWORD = "four plain words here"
@@ -43,8 +43,20 @@ def make_plans() -> None:
         Plan.objects.get_or_create(slug=plan["slug"], defaults=plan)
 
 
+def make_policies() -> None:
+    """The policies of the migration, which a test that commits has emptied."""
+    migration = import_module("mailstore.migrations.0005_first_retention_policies")
+    for slug, rules in migration.POLICIES.items():
+        policy, is_new = RetentionPolicy.objects.get_or_create(
+            slug=slug, defaults={"name": slug.upper()}
+        )
+        if is_new:
+            RetentionRule.objects.bulk_create(RetentionRule(policy=policy, **r) for r in rules)
+
+
 def make_cast() -> Cast:
     make_plans()
+    make_policies()
     kinds, roles = Organisation.Kind, Membership.Role
     provider = Organisation.objects.create(kind=kinds.PROVIDER, name="Restante")
     reseller = Organisation.objects.create(kind=kinds.RESELLER, name="Rowan", parent=provider)

@@ -1,0 +1,260 @@
+"""Nothing is gone at once, on a real Dovecot, with workers that are killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+from django.utils import timezone
+
+from accounts.access import system
+from mailstore import (
+    logbook,
+    purging,
+    receipts,
+    recovery,
+    retention,
+    sweeping,
+    tripwire,
+    working,
+)
+from mailstore.engine import uids_of
+from mailstore.models import Alarm, Mailbox, RestoreRun, WorkState
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+ACTOR = system("tests")
+# Dovecot dates by its own clock, so the clock of the rules goes ahead instead.
+LATER = timedelta(days=40)
+
+
+def seed(program, folder, count, size=300):
+    """Store messages and return the digest of each one's text."""
+    digests = set()
+    for number in range(count):
+        body = f"{folder} {number} ".encode() + b"x" * size
+        head = f"Message-ID: <{folder}-{number}@x.test>\r\nSubject: {folder} {number}\r\n\r\n"
+        program.live.store(
+            user=program.address, folder=folder, message=head.encode() + body + b"\r\n"
+        )
+        digests.add(hashlib.sha256(body).hexdigest())
+    return digests
+
+
+def pulled(client, folder):
+    """What a mail program finds: a digest for each message, as often as it is there."""
+    client.select(folder, readonly=True)
+    _status, found = client.fetch("1:*", "(BODY.PEEK[TEXT])") if count_of(client) else ("OK", [])
+    texts = [part[1].removesuffix(b"\r\n") for part in found if isinstance(part, tuple)]
+    return sorted(hashlib.sha256(text).hexdigest() for text in texts)
+
+
+def count_of(client):
+    return len(client.search(None, "ALL")[1][0].split())
+
+
+def in_a_process(work):
+    """Run `work` in a process of its own, which a test can kill as the kernel would."""
+    connections.close_all()
+    pid = os.fork()
+    if pid:
+        return pid
+    with suppress(BaseException):
+        work()
+    os._exit(0)
+
+
+def kill_until_done(run, work_off, *, seed_of_chance, longest):
+    """Start workers and kill them at random moments, until one gets through."""
+    chance = random.Random(seed_of_chance)
+    kills = 0
+    for turn in range(200):
+        now = timezone.now() + LATER + turn * 2 * working.LEASE
+        pid = in_a_process(lambda now=now: work_off(lambda: now))
+        time.sleep(chance.uniform(0.02, longest))
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _pid, status = os.waitpid(pid, 0)
+        kills += os.WIFSIGNALED(status)
+        run.refresh_from_db()
+        if run.state == WorkState.DONE:
+            return kills
+    pytest.fail("The work was never done.")
+
+
+def test_purge_survives_kills_and_removes_exactly_what_the_model_says(make_program, monkeypatch):
+    monkeypatch.setattr(working, "BATCH_MESSAGES", 10)
+    program = make_program()
+    victims = {folder: seed(program, folder, 80) for folder in ("Junk", "Trash")}
+    kept = seed(program, "INBOX", 30)
+    at = timezone.now() + LATER
+    run = purging.plan_retention(mailbox=program.mailbox, engine=program.live, at=at)
+    connections.close_all()
+    late = seed(program, "Junk", 1, size=77)
+
+    kills = kill_until_done(
+        run,
+        lambda now: purging.work_off(run=run, engine=program.live, now=now),
+        seed_of_chance=7,
+        longest=0.4,
+    )
+
+    client = program.imap()
+    assert pulled(client, "Junk") == sorted(late)
+    assert pulled(client, "Trash") == []
+    assert pulled(client, "INBOX") == sorted(kept)
+    removed = program.live.removed_mail(user=program.address)
+    names = sorted(message.subject for message in removed)
+    assert names == sorted(f"{folder} {n}" for folder in victims for n in range(80))
+    for receipt in receipts.of(run):
+        assert (receipt.messages, uids_of(receipt.uids)) == (80, list(range(1, 81)))
+    assert run.messages == 160
+    print(f"purge: {kills} workers killed, {run.messages} of 160 messages removed, once each")
+
+
+def test_roll_back_survives_kills_and_brings_each_message_back_once(make_program, monkeypatch):
+    monkeypatch.setattr(working, "BATCH_MESSAGES", 10)
+    program = make_program()
+    digests = seed(program, "INBOX", 90)
+    before = timezone.now() - timedelta(minutes=1)
+    client = program.imap()
+    client.select("INBOX")
+    client.store("1:50", "+FLAGS", r"(\Flagged \Seen)")
+    client.store("1:*", "+FLAGS", r"(\Deleted)")
+    client.expunge()
+    assert pulled(client, "INBOX") == []
+    run = recovery.roll_back(
+        actor=ACTOR,
+        mailbox=program.mailbox,
+        engine=program.live,
+        moment=before,
+        at=timezone.now(),
+    )
+
+    kills = kill_until_done(
+        run,
+        lambda now: recovery.work_off(run=run, engine=program.live, now=now),
+        seed_of_chance=11,
+        longest=0.3,
+    )
+
+    assert pulled(program.imap(), "INBOX") == sorted(digests)
+    assert program.live.removed_mail(user=program.address) == []
+    client = program.imap()
+    client.select("INBOX")
+    assert len(client.search(None, "FLAGGED SEEN")[1][0].split()) == 50
+    assert client.search(None, "DELETED")[1] == [b""]
+    print(f"roll-back: {kills} workers killed, 90 messages back, once each")
+
+
+def test_twenty_deliveries_of_one_task_restore_once(make_program):
+    program = make_program()
+    digests = seed(program, "INBOX", 40)
+    program.live.remove(user=program.address, folder="INBOX", uids=list(range(1, 41)))
+    run = recovery.roll_back(
+        actor=ACTOR,
+        mailbox=program.mailbox,
+        engine=program.live,
+        moment=timezone.now() - timedelta(minutes=1),
+        at=timezone.now(),
+    )
+
+    work = [
+        in_a_process(
+            lambda: recovery.work_off(run=run, engine=program.live, now=timezone.now),
+        )
+        for _ in range(20)
+    ]
+    for pid in work:
+        os.waitpid(pid, 0)
+
+    assert pulled(program.imap(), "INBOX") == sorted(digests)
+    assert RestoreRun.objects.get().state == WorkState.DONE
+
+
+def test_pop_lets_go_what_was_fetched_and_gives_it_back(make_program):
+    program = make_program("pop")
+    for subject in ("One", "Two"):
+        program.deliver(subject)
+    client = program.pop()
+    client.retr(1)
+    client.quit()
+    logbook.read(path=program.server.log)
+    assert sweeping.note_retrievals(engine=program.live, at=timezone.now()) == 1
+    at = timezone.now() + LATER
+
+    run = purging.plan_retention(mailbox=program.mailbox, engine=program.live, at=at)
+    purging.work_off(run=run, engine=program.live, now=lambda: at)
+
+    assert program.pop().stat()[0] == 1
+    restore = recovery.restore(
+        actor=ACTOR,
+        mailbox=program.mailbox,
+        engine=program.live,
+        chosen=[("INBOX", 1)],
+        at=timezone.now(),
+    )
+    recovery.work_off(run=restore, engine=program.live, now=timezone.now)
+    client = program.pop()
+    subjects = [b"\n".join(client.retr(n + 1)[1]) for n in range(client.stat()[0])]
+    assert sorted(b"Subject: One" in text for text in subjects) == [False, True]
+
+
+def test_store_is_emptied_for_good_after_the_window(make_program):
+    program = make_program()
+    seed(program, "INBOX", 3)
+    program.live.remove(user=program.address, folder="INBOX", uids=[1, 2])
+    window = timedelta(days=program.mailbox.window_days, minutes=1)
+    at = timezone.now() + window
+
+    run = purging.plan_store(mailbox=program.mailbox, engine=program.live, at=at)
+    purging.work_off(run=run, engine=program.live, now=lambda: at)
+
+    assert program.live.removed_mail(user=program.address) == []
+    assert len(pulled(program.imap(), "INBOX")) == 1
+
+
+def test_thief_trips_the_wire_and_the_owner_rolls_back(make_program):
+    program = make_program("imap", "victim")
+    digests = seed(program, "INBOX", 40)
+    thief = program.imap()
+    thief.select("INBOX")
+    thief.store("1:*", "+FLAGS", r"(\Deleted)")
+    thief.expunge()
+    thief.logout()
+
+    logbook.read(path=program.server.log)
+    assert tripwire.watch(engine=program.live, at=timezone.now()) == 1
+
+    alarm = Alarm.objects.get()
+    assert (alarm.messages, alarm.mailbox_id) == (40, program.mailbox.pk)
+    with pytest.raises(Exception, match="This mailbox is locked: much mail was removed"):
+        program.imap()
+    run = tripwire.roll_back(actor=ACTOR, alarm=alarm, engine=program.live, at=timezone.now())
+    recovery.work_off(run=run, engine=program.live, now=timezone.now)
+    with pytest.raises(Exception, match="Authentication failed"):
+        program.imap()
+    back = program.live.messages(user=program.address, folder="INBOX")
+    assert len(back) == len(digests)
+
+
+def test_preview_and_purge_name_the_same_messages(make_program):
+    program = make_program()
+    seed(program, "Junk", 5)
+    at = timezone.now() + LATER
+
+    previewed = retention.outlook(mailbox=program.mailbox, engine=program.live, until=at)
+    run = purging.plan_retention(mailbox=program.mailbox, engine=program.live, at=at)
+    purging.work_off(run=run, engine=program.live, now=lambda: at)
+
+    [receipt] = receipts.of(run)
+    uids = [fate.message.uid for found in previewed for fate in found.fates]
+    assert uids_of(receipt.uids) == uids
+    Mailbox.objects.get(pk=program.mailbox.pk)
