@@ -82,8 +82,7 @@ def plan_store(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | 
     ]
     parts = [part for part in found if part.messages]
     if not parts:
-        oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
-        note_due(mailbox, store_due_at=oldest and oldest + window)
+        note_due(mailbox, **_store_moments(mailbox, states))
         return None
     return _plan(
         mailbox=mailbox,
@@ -207,18 +206,24 @@ def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
     _record("purge.cancelled", run=run, actor=actor, at=at)
 
 
-def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, datetime | None]:
-    """When the rules and the recovery window reach something of the mailbox next."""
+def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, Any]:
+    """When the rules and the recovery window reach something next, and the store's size."""
     outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at)
-    states = engine.folder_states(user=mailbox.address, removed=True)
-    oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
     return {
         "retention_due_at": retention.next_due(outlooks, at=at),
-        "store_due_at": oldest and oldest + timedelta(days=mailbox.window_days),
+        **_store_moments(mailbox, engine.folder_states(user=mailbox.address, removed=True)),
     }
 
 
-def note_due(mailbox: Mailbox, **moments: datetime | None) -> None:
+def _store_moments(mailbox: Mailbox, states: Sequence[FolderState]) -> dict[str, Any]:
+    oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
+    return {
+        "store_due_at": oldest and oldest + timedelta(days=mailbox.window_days),
+        "store_bytes": sum(state.bytes for state in states),
+    }
+
+
+def note_due(mailbox: Mailbox, **moments: Any) -> None:
     """Remember when the mailbox must be looked at again."""
     Mailbox.objects.filter(pk=mailbox.pk).update(**moments)
 

@@ -1,0 +1,73 @@
+"""How purging is doing: what is due, running, late, failed or stopped, and since when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Q, Sum
+
+from mailstore.models import OPEN_STATES, Alarm, FullSweep, Hold, Mailbox, PurgeRun, WorkState
+from mailstore.models.mailboxes import MailboxQuerySet
+from mailstore.models.purging import PurgeRunQuerySet
+
+# The sweep looks every minute; a quarter of an hour is several lost turns.
+LATE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """`lag_minutes` is how long the oldest mailbox that is due has waited for its look."""
+
+    due: int
+    running: int
+    paused: int
+    late: int
+    failed: list[PurgeRun]
+    lag_minutes: int
+    last_sweep: FullSweep | None
+    frozen: int
+    holds: int
+    open_alarms: int
+    store_bytes: int
+
+
+def report(*, at: datetime) -> Health:
+    """The state of purging now. A fixed number of queries, each on an index of what is due."""
+    due = _due(at)
+    oldest = min(
+        (
+            moment
+            for field in ("retention_due_at", "store_due_at")
+            for moment in due.filter(**{f"{field}__lte": at})
+            .order_by(field)
+            .values_list(field, flat=True)[:1]
+        ),
+        default=at,
+    )
+    runs = PurgeRun.objects.open()
+    return Health(
+        due=due.count(),
+        running=runs.exclude(state=WorkState.PAUSED).count(),
+        paused=runs.filter(state=WorkState.PAUSED).count(),
+        late=_late(at).count(),
+        failed=list(runs.exclude(failure="").select_related("mailbox").order_by("pk")[:50]),
+        lag_minutes=int((at - oldest).total_seconds() // 60),
+        last_sweep=FullSweep.objects.exclude(finished_at=None).order_by("-started_at").first(),
+        frozen=Mailbox.objects.filter(frozen_at__isnull=False).count(),
+        holds=Hold.objects.standing().count(),
+        open_alarms=Alarm.objects.open().count(),
+        store_bytes=Mailbox.objects.standing().aggregate(all=Sum("store_bytes"))["all"] or 0,
+    )
+
+
+def _due(at: datetime) -> MailboxQuerySet:
+    moments = Q(retention_due_at__lte=at) | Q(store_due_at__lte=at)
+    quiet = Mailbox.objects.standing().filter(moments, frozen_at__isnull=True)
+    return quiet.exclude(purge_runs__state__in=OPEN_STATES)
+
+
+def _late(at: datetime) -> PurgeRunQuerySet:
+    return PurgeRun.objects.open().filter(
+        planned_at__lte=at - LATE, failure="", state__in=(WorkState.PLANNED, WorkState.RUNNING)
+    )
