@@ -27,19 +27,22 @@ def order(
     local_part: str,
     plan: Plan,
     label: str = "",
+    quota_bytes: int | None = None,
     at: datetime,
 ) -> Mailbox:
-    """Open a mailbox on a plan: both or neither.
+    """Open a mailbox on a plan, with the plan's limit or another within it: both or neither.
 
-    Raises what `provisioning.open_mailbox` raises.
+    Raises `LimitAbovePlan`, and what `provisioning.open_mailbox` raises.
     """
+    limit = plan.quota_bytes if quota_bytes is None else quota_bytes
+    check_limit(actor=actor, plan=plan, quota_bytes=limit)
     with transaction.atomic():
         mailbox = provisioning.open_mailbox(
             actor=actor,
             domain=domain,
             local_part=local_part,
             protocol=plan.protocol,
-            quota_bytes=plan.quota_bytes,
+            quota_bytes=limit,
             window_days=plan.window_days,
             label=label,
             at=at,
@@ -48,13 +51,18 @@ def order(
     return mailbox
 
 
+def check_limit(*, actor: Actor, plan: Plan, quota_bytes: int) -> None:
+    """Raise `LimitAbovePlan` unless the plan, or the actor, may go so high."""
+    if quota_bytes > plan.ceiling_bytes and not actor.is_staff:
+        message = f"This plan goes up to {quotas.byte_text(plan.ceiling_bytes)}."
+        raise LimitAbovePlan(message)
+
+
 def change_limit(*, actor: Actor, mailbox: Mailbox, quota_bytes: int, at: datetime) -> None:
     """Change the limit within what the plan allows; staff may go beyond it."""
     contract = Contract.objects.filter(mailbox=mailbox, ends_at=None).select_related("plan").first()
-    ceiling = contract.plan.ceiling_bytes if contract else quota_bytes
-    if quota_bytes > ceiling and not actor.is_staff:
-        message = f"This plan goes up to {quotas.byte_text(ceiling)}."
-        raise LimitAbovePlan(message)
+    if contract is not None:
+        check_limit(actor=actor, plan=contract.plan, quota_bytes=quota_bytes)
     quotas.change_limit(actor=actor, mailbox=mailbox, quota_bytes=quota_bytes, at=at)
 
 
@@ -81,6 +89,8 @@ class Estimate:
     gigabytes: int
     devices: int
     pop_text: str
+    # Otherwise what is kept lies on the person's own computer only.
+    fits_pop: bool
     imap_text: str
     recommended: str
     reason: str
@@ -88,14 +98,12 @@ class Estimate:
 
 def estimate(*, pop: Plan, imap: Plan, gigabytes: int, devices: int) -> Estimate:
     """Prices and advice for keeping `gigabytes` of mail and reading it on `devices`."""
-    fits_pop = gigabytes * GIGABYTE <= pop.quota_bytes
     recommended, reason = _advice(pop, gigabytes=gigabytes, devices=devices)
     return Estimate(
         gigabytes=gigabytes,
         devices=devices,
-        pop_text=_monthly(pop, stored_bytes=0)
-        if fits_pop
-        else f"{_monthly(pop, stored_bytes=0)}, with your old mail on your own computer only",
+        pop_text=_monthly(pop, stored_bytes=0),
+        fits_pop=gigabytes * GIGABYTE <= pop.quota_bytes,
         imap_text=_monthly(imap, stored_bytes=gigabytes * GIGABYTE),
         recommended=recommended,
         reason=reason,

@@ -6,11 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from django.db.models import Max
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from hosting import history
 from mailstore import quotas
+from mailstore.engine import FolderUsage
 from mailstore.models import AppPassword, LastLogin, Mailbox, Usage
+from mailstore.models.mailboxes import SPECIAL_FOLDERS
 
 # Dovecot's name for the sign-in by mailbox password, which belongs to no device.
 NO_DEVICE = "-"
@@ -24,11 +28,20 @@ class Space:
     used_bytes: int
     messages: int
     quota_bytes: int
+    # Mail was put off for lack of space, with some bytes left or none.
+    is_full: bool
 
     @property
     def percent(self) -> int:
         """Whole percents, never 100 before the last byte is used."""
         return self.used_bytes * 100 // self.quota_bytes
+
+    @property
+    def percent_text(self) -> str:
+        """The percents in words, which do not call a little nothing."""
+        if self.used_bytes and not self.percent:
+            return _("under 1 %")
+        return f"{self.percent} %"
 
     @property
     def used_text(self) -> str:
@@ -43,6 +56,8 @@ class Space:
     @property
     def level(self) -> str:
         """How urgent it is: `fine`, `near` or `full`."""
+        if self.is_full:
+            return "full"
         reached = quotas.level(used_bytes=self.used_bytes, quota_bytes=self.quota_bytes)
         return {0: "fine", 100: "full"}.get(reached, "near")
 
@@ -57,6 +72,7 @@ def spaces(mailboxes: Iterable[Mailbox]) -> dict[str, Space]:
             used_bytes=reports.get(address, nothing).bytes,
             messages=reports.get(address, nothing).messages,
             quota_bytes=mailbox.quota_bytes,
+            is_full=mailbox.full_since is not None,
         )
         for address, mailbox in by_address.items()
     }
@@ -65,20 +81,57 @@ def spaces(mailboxes: Iterable[Mailbox]) -> dict[str, Space]:
 def rows(mailboxes: list[Mailbox]) -> list[dict[str, object]]:
     """Mailboxes as lines of a list."""
     use = spaces(mailboxes)
+    seen = _last_seen(mailboxes)
     return [
         {
             "address": mailbox.address,
             "protocol": mailbox.protocol,
-            "state": mailbox.state,
-            "state_text": mailbox.get_state_display(),
+            **_state(mailbox),
             "label": mailbox.label,
             "used_text": use[mailbox.address].used_text,
             "quota_text": use[mailbox.address].quota_text,
             "used_percent": use[mailbox.address].percent,
+            "percent_text": use[mailbox.address].percent_text,
+            "seen_at": seen.get(mailbox.address),
             "level": use[mailbox.address].level,
             "url": reverse("mailboxes:detail", args=[mailbox.uuid]),
         }
         for mailbox in mailboxes
+    ]
+
+
+def _state(mailbox: Mailbox) -> dict[str, str]:
+    """What matters most about a mailbox, in one word."""
+    if mailbox.frozen_at is not None:
+        return {"state": "locked", "state_text": _("Locked")}
+    if mailbox.state == Mailbox.State.ACTIVE and mailbox.full_since is not None:
+        return {"state": "full", "state_text": _("Full")}
+    return {"state": mailbox.state, "state_text": mailbox.get_state_display()}
+
+
+def _last_seen(mailboxes: list[Mailbox]) -> dict[str, datetime]:
+    """When each mailbox was signed in to last, by address."""
+    logins = LastLogin.objects.filter(username__in=[mailbox.address for mailbox in mailboxes])
+    newest = logins.values_list("username").annotate(Max("last_login")).order_by()
+    return {username: datetime.fromtimestamp(last, tz=UTC) for username, last in newest}
+
+
+def folders(found: Iterable[FolderUsage]) -> list[dict[str, object]]:
+    """Folders as lines of a list: the inbox, those every program knows, the person's own."""
+    known = ("INBOX", *SPECIAL_FOLDERS)
+
+    def place(folder: FolderUsage) -> tuple[int, str]:
+        name = folder.folder
+        return (known.index(name) if name in known else len(known), name.casefold())
+
+    return [
+        {
+            "folder": _("Inbox") if folder.folder == "INBOX" else folder.folder,
+            "messages": folder.messages,
+            "unseen": folder.unseen,
+            "bytes_text": quotas.byte_text(folder.bytes),
+        }
+        for folder in sorted(found, key=place)
     ]
 
 
@@ -108,6 +161,11 @@ def sign_ins(mailbox: Mailbox, passwords: Iterable[AppPassword]) -> list[SignIn]
         )
         for login in logins[:50]
     ]
+
+
+def last_sign_in(mailbox: Mailbox) -> SignIn | None:
+    """The newest sign-in by any device, or None if there was none yet."""
+    return next(iter(sign_ins(mailbox, mailbox.app_passwords.all())), None)
 
 
 def last_by_protocol(logins: list[SignIn]) -> list[SignIn]:
@@ -145,3 +203,11 @@ def password_rows(
 def _protocols(password: AppPassword) -> str:
     names = [("POP", password.allows_pop), ("IMAP", password.allows_imap)]
     return ", ".join(name for name, allowed in names if allowed)
+
+
+def happenings(mailbox: Mailbox, passwords: Iterable[AppPassword]) -> list[history.Happening]:
+    """The last facts about a mailbox and its devices, newest first."""
+    subjects = [str(mailbox.uuid), *(str(password.uuid) for password in passwords)]
+    events = mailbox.organisation.events.filter(subject_id__in=subjects)
+    told = events.filter(kind__in=history.SENTENCES).order_by("-seq")[:15]
+    return [history.told(event) for event in told]

@@ -3,7 +3,17 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from hosting.views import dashboard, domains, mailboxes, public
+from hosting.views import (
+    alarms,
+    changes,
+    dashboard,
+    domains,
+    mailboxes,
+    public,
+    recovery,
+    retention,
+    set_up,
+)
 
 public_patterns = (
     [
@@ -33,8 +43,8 @@ mailbox_patterns = (
         path("<uuid:uuid>/", mailboxes.detail, name="detail"),
         path("<uuid:uuid>/use", mailboxes.use, name="use"),
         path("<uuid:uuid>/state", mailboxes.state, name="state"),
-        path("<uuid:uuid>/set-up", mailboxes.set_up, name="set_up"),
-        path("<uuid:uuid>/test-message", mailboxes.send_test, name="send_test"),
+        path("<uuid:uuid>/set-up", set_up.detail, name="set_up"),
+        path("<uuid:uuid>/test-message", set_up.send_test, name="send_test"),
         path("<uuid:uuid>/app-passwords", mailboxes.add_app_password, name="add_app_password"),
         path(
             "<uuid:uuid>/app-passwords/<uuid:password_uuid>/revoke",
@@ -47,8 +57,34 @@ mailbox_patterns = (
         path("<uuid:uuid>/resume", mailboxes.resume, name="resume"),
         path("<uuid:uuid>/close", mailboxes.close, name="close"),
         path("<uuid:uuid>/reopen", mailboxes.reopen, name="reopen"),
+        path("<uuid:uuid>/removed", recovery.removed, name="removed"),
+        path("<uuid:uuid>/removed/restore", recovery.restore, name="restore"),
+        path("<uuid:uuid>/removed/progress", recovery.progress, name="restore_progress"),
+        path("<uuid:uuid>/removed/roll-back", recovery.roll_back, name="roll_back"),
+        path("<uuid:uuid>/removed/empty", recovery.empty, name="empty_store"),
+        path("<uuid:uuid>/retention", retention.detail, name="retention"),
+        path("<uuid:uuid>/retention/rule", retention.set_rule, name="set_rule"),
+        path("<uuid:uuid>/retention/rule/remove", retention.remove_rule, name="remove_rule"),
+        path("<uuid:uuid>/retention/window", retention.set_window, name="set_window"),
+        path("<uuid:uuid>/retention/tripwire", retention.set_tripwire, name="set_tripwire"),
     ],
     "mailboxes",
+)
+
+alarm_patterns = (
+    [
+        path("<uuid:uuid>/", alarms.detail, name="detail"),
+        path("<uuid:uuid>/dismiss", alarms.dismiss, name="dismiss"),
+        path("<uuid:uuid>/roll-back", alarms.roll_back, name="roll_back"),
+    ],
+    "alarms",
+)
+change_patterns = (
+    [
+        path("", changes.change_list, name="list"),
+        path("<uuid:uuid>/call-off", changes.call_off, name="call_off"),
+    ],
+    "changes",
 )
 
 urlpatterns = [
@@ -56,6 +92,8 @@ urlpatterns = [
     path("account/", include("accounts.urls")),
     path("overview/", include(dashboard_patterns)),
     path("domains/", include(domain_patterns)),
+    path("mailboxes/alarms/", include(alarm_patterns)),
     path("mailboxes/", include(mailbox_patterns)),
+    path("changes/", include(change_patterns)),
     path("staff/", admin.site.urls),
 ]

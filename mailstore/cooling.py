@@ -45,6 +45,7 @@ def ask_rule(
     at: datetime,
 ) -> PendingChange | None:
     """Set a rule, at once if no mail goes sooner by it; otherwise the change that waits."""
+    _must_manage(actor, target)
     rules.check_rule(target=target, rule=rule, engine=engine, at=at)
     if not rules.is_less_safe(target=target, rule=rule):
         rules.set_rule(actor=actor, target=target, rule=rule, at=at)

@@ -12,7 +12,8 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from mailstore import credentials
-from tests.factories import AT, make_mailbox
+from mailstore.models import Alarm, PendingChange
+from tests.factories import AT, PASSWORD, make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -65,6 +66,21 @@ ACCESS = {
     "mailboxes:resume": CHANGE,
     "mailboxes:close": ASK_AND_CHANGE,
     "mailboxes:reopen": CHANGE,
+    "mailboxes:removed": READ,
+    "mailboxes:restore": CHANGE,
+    "mailboxes:restore_progress": READ,
+    "mailboxes:roll_back": CHANGE,
+    "mailboxes:empty_store": ASK_AND_CHANGE,
+    "mailboxes:retention": READ,
+    "mailboxes:set_rule": CHANGE,
+    "mailboxes:remove_rule": CHANGE,
+    "mailboxes:set_window": CHANGE,
+    "mailboxes:set_tripwire": CHANGE,
+    "alarms:detail": READ,
+    "alarms:dismiss": CHANGE,
+    "alarms:roll_back": CHANGE,
+    "changes:list": Access(Who.SIGNED_IN),
+    "changes:call_off": CHANGE,
 }
 # Django's admin makes these itself; one middleware stands before all of them.
 STAFF = "admin:"
@@ -76,6 +92,10 @@ FORMS = {
     "mailboxes:add_app_password": {"label": "Laptop", "protocols": ["imap"]},
     "mailboxes:change_quota": {"gigabytes": "1"},
     "mailboxes:close": {"address": "hello@alder.test"},
+    "mailboxes:empty_store": {"address": "hello@alder.test", "password": PASSWORD},
+    "mailboxes:roll_back": {"moment": "2026-11-01T10:00"},
+    "mailboxes:set_rule": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
+    "mailboxes:set_window": {"window_days": "40"},
 }
 
 
@@ -90,15 +110,25 @@ def routes(patterns, namespaces=()):
 
 @pytest.fixture
 def address(cast, twin):
-    """Makes the path of a route for a mailbox of Alice, or for one that is nowhere."""
+    """Makes the path of a route for something of Alice's, or for what is nowhere."""
     mailbox = make_mailbox(cast.domain)
     twin.know(mailbox.address)
     issued = credentials.issue(actor=cast.actor(cast.sam), mailbox=mailbox, label="Phone", at=AT)
+    alarm = Alarm.objects.create(mailbox=mailbox, at=AT, since=AT, messages=1, bytes=1, reason="x")
+    change = PendingChange.objects.create(
+        organisation=cast.customer,
+        mailbox=mailbox,
+        kind="close",
+        sentence="x",
+        asked_at=AT,
+        effective_at=AT,
+    )
+    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change}
 
-    def make(name: str, *, uuid: UUID = mailbox.uuid) -> str:
+    def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:
             return reverse(name)
-        arguments = [uuid]
+        arguments = [uuid or objects[name.partition(":")[0]].uuid]
         if name == "mailboxes:revoke_app_password":
             arguments.append(issued.app_password.uuid)
         return reverse(name, args=arguments)

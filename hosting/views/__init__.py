@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 
 from accounts import membership
-from accounts.access import Actor
+from accounts.access import Actor, Capability
 from accounts.models import User
+from mailstore.models import Alarm, Mailbox
 
 
 def house(_request: HttpRequest) -> dict[str, Any]:
@@ -20,3 +23,21 @@ def house(_request: HttpRequest) -> dict[str, Any]:
 def actor_of(request: HttpRequest) -> Actor:
     """The signed-in person as an actor."""
     return membership.actor_for(cast("User", request.user))
+
+
+def load(actor: Actor, uuid: UUID) -> Mailbox:
+    """The mailbox if the actor may know of it; a stranger's answers like an absent one."""
+    visible = Mailbox.objects.visible_to(actor).standing()
+    return get_object_or_404(visible.select_related("organisation__parent", "domain"), uuid=uuid)
+
+
+def may_manage(actor: Actor, mailbox: Mailbox) -> bool:
+    """Whether the pages offer what the verbs would not refuse."""
+    return actor.can(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+
+
+def open_alarm(mailbox: Mailbox) -> Alarm | None:
+    """The alarm that froze the mailbox, which only its owner's answer ends."""
+    if mailbox.frozen_at is None:
+        return None
+    return Alarm.objects.open().filter(mailbox=mailbox).first()

@@ -5,47 +5,66 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Sum
+from django.db.models import Count, Q, Subquery, Sum
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import Actor
 from hosting import money, presenting
 from hosting.models import Contract
 from hosting.views import actor_of
-from mailstore.models import Mailbox
+from mailstore.models import Domain, Mailbox
 from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.quotas import THRESHOLDS
 
 PAGE_LENGTH = 50
+_SORTS = (
+    ("address", gettext_lazy("Address")),
+    ("newest", gettext_lazy("Newest first")),
+    # By the highest warning, which is kept beside the mailbox; the use itself may not be.
+    ("fullest", gettext_lazy("Fullest first")),
+)
 
 
 @login_required
 @require_safe
+@vary_on_headers("HX-Request")
 def overview(request: HttpRequest) -> HttpResponse:
-    """Mailboxes with use and state, by address."""
+    """Mailboxes with use and state, in the order that was asked for."""
     actor = actor_of(request)
-    search = request.GET.get("q", "").strip().lower()[:254]
-    protocol = request.GET.get("protocol", "")
-    found = Mailbox.objects.visible_to(actor).standing()
-    found = _filtered(found, search=search, protocol=protocol)
-    page, next_query = _page(found, after=request.GET.get("after", ""), kept=request.GET.dict())
+    asked = request.GET.dict()
+    search = asked.get("q", "").strip().lower()[:254]
+    protocol = asked.get("protocol", "")
+    sort = asked.get("sort", "") if asked.get("sort") in dict(_SORTS) else _SORTS[0][0]
+    after = asked.pop("after", "")
+    found = _filtered(
+        Mailbox.objects.visible_to(actor).standing(), search=search, protocol=protocol
+    )
+    page, last = _page(found, sort=sort, after=after)
     context = {
         "mailboxes": presenting.rows(page),
         "search": search,
         "protocol_filter": protocol,
-        "next_url": next_query,
-        "is_filtered": bool(search or protocol),
-        "is_first_page": "after" not in request.GET,
+        "sort": sort,
+        "sorts": _SORTS,
+        "next_url": "?" + urlencode({**asked, "after": last}) if last else "",
+        "first_url": "?" + urlencode(asked),
+        "is_first_page": not after,
         "query": request.GET.urlencode(),
     }
-    if request.htmx:  # type: ignore[attr-defined]
+    if request.htmx and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
         return render(request, "hosting/_mailbox_rows.html", context)
-    context |= {"totals": _totals(actor), "attention": _attention(actor)}
+    totals = _totals(actor)
+    context |= {
+        "totals": totals,
+        "attention": _attention(actor),
+        "has_domain": not totals["count"] and Domain.objects.visible_to(actor).confirmed().exists(),
+    }
     return render(request, "hosting/overview.html", context)
 
 
@@ -57,27 +76,46 @@ def _filtered(found: MailboxQuerySet, *, search: str, protocol: str) -> MailboxQ
     return found
 
 
-def _page(found: MailboxQuerySet, *, after: str, kept: dict[str, str]) -> tuple[list[Mailbox], str]:
-    """One page after an address, and the query of the next one or nothing."""
-    page = list(found.filter(address__gt=after).order_by("address")[: PAGE_LENGTH + 1])
+def _page(found: MailboxQuerySet, *, sort: str, after: str) -> tuple[list[Mailbox], str]:
+    """One page after the mailbox of that address, and the address to go on from, if any.
+
+    Pages go by key, so that the last of many costs no more than the first.
+    """
+    page = list(_following(found, sort=sort, after=after)[: PAGE_LENGTH + 1])
     if len(page) <= PAGE_LENGTH:
         return page, ""
     page.pop()
-    return page, "?" + urlencode({**kept, "after": page[-1].address})
+    return page, page[-1].address
+
+
+def _following(found: MailboxQuerySet, *, sort: str, after: str) -> MailboxQuerySet:
+    last = Mailbox.objects.standing().filter(address=after)
+    if sort == "newest":
+        ordered = found.order_by("-pk")
+        return ordered.filter(pk__lt=Subquery(last.values("pk"))) if after else ordered
+    if sort == "fullest":
+        ordered = found.order_by("-warned_percent", "address")
+        percent = Subquery(last.values("warned_percent"))
+        same = Q(warned_percent=percent, address__gt=after)
+        return ordered.filter(Q(warned_percent__lt=percent) | same) if after else ordered
+    return found.filter(address__gt=after).order_by("address")
 
 
 def _totals(actor: Actor) -> dict[str, object]:
-    count = Mailbox.objects.visible_to(actor).standing().count()
-    running = Contract.objects.filter(
-        ends_at=None,
-        mailbox__in=Mailbox.objects.visible_to(actor).standing(),
-    )
+    standing = Mailbox.objects.visible_to(actor).standing()
+    counts = dict(standing.order_by().values_list("protocol").annotate(Count("pk")))
+    running = Contract.objects.filter(ends_at=None, mailbox__in=standing)
     costs = running.values("plan__currency").annotate(total=Sum("plan__monthly_price"))
     cost_text = " + ".join(
         money.text(cost["total"], currency=cost["plan__currency"])
         for cost in costs.order_by("plan__currency")
     )
-    return {"count": count, "cost_text": cost_text}
+    protocols = [
+        {"name": label, "count": counts[value]}
+        for value, label in Mailbox.Protocol.choices
+        if value in counts
+    ]
+    return {"count": sum(counts.values()), "protocols": protocols, "cost_text": cost_text}
 
 
 def _attention(actor: Actor) -> list[dict[str, str]]:
@@ -89,6 +127,7 @@ def _attention(actor: Actor) -> list[dict[str, str]]:
             "text": _("%(address)s is full: new mail is put off until there is room.")
             % {"address": mailbox.address},
             "url": reverse("mailboxes:detail", args=[mailbox.uuid]),
+            "level": "full",
         }
         for mailbox in full
     ]
@@ -99,5 +138,6 @@ def _attention(actor: Actor) -> list[dict[str, str]]:
             "%(count)s mailboxes are more than 80 %% full.",
             near,
         )
-        lines.append({"text": text % {"count": near}, "url": ""})
+        fullest = reverse("dashboard:overview") + "?sort=fullest"
+        lines.append({"text": text % {"count": near}, "url": fullest, "level": "near"})
     return lines

@@ -57,6 +57,7 @@ def _page(
     shown = [
         {
             "name": domain.shown_name,
+            "key": domain.name,
             "state": domain.state,
             "state_text": domain.get_state_display(),
             "mailbox_count": counts.get(domain.pk, 0),

@@ -8,8 +8,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from hosting import ordering
-from hosting.forms import EstimateForm
+from hosting import money, ordering
+from hosting.forms import EstimateForm, limits
 from hosting.models import Plan
 from mailstore import quotas
 
@@ -58,11 +58,20 @@ def shown_plan(plan: Plan) -> dict[str, Any]:
     }
 
 
+def bill(plan: Plan, space: str) -> dict[str, Any]:
+    """What a mailbox on a plan costs a month, and at most, if all of `space` bytes were kept."""
+    offered = dict(limits(plan))
+    limit = int(space) if space.isdecimal() and int(space) in offered else plan.quota_bytes
+    most = money.text(plan.monthly_cost(stored_bytes=limit), currency=plan.currency)
+    return {**shown_plan(plan), "limit_text": quotas.byte_text(limit), "most_text": most}
+
+
 def _choice_context(request: HttpRequest) -> dict[str, Any]:
     plans = plans_on_sale()
     context: dict[str, Any] = {name: shown_plan(plan) for name, plan in plans.items()}
     form = EstimateForm({**_TYPICAL, **request.GET.dict()})
-    context["form"] = form
+    # Where the sliders stand: an answer that is no number leaves its slider at the typical one.
+    context["needs"] = _TYPICAL | (form.cleaned_data if form.is_valid() else {})
     if form.is_valid() and {"pop", "imap"} <= plans.keys():
         context["estimate"] = ordering.estimate(
             pop=plans["pop"],

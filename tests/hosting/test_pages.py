@@ -8,13 +8,14 @@ from uuid import uuid4
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import Organisation, User
 from hosting.models import Contract, Plan
 from mailstore import credentials
-from mailstore.models import AppPassword, Domain, LastLogin, Mailbox, Usage
+from mailstore.models import Alarm, AppPassword, Domain, LastLogin, Mailbox, Usage
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
-from tests.factories import AT, PASSWORD, make_mailbox
+from tests.factories import AT, PASSWORD, make_domain, make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -28,6 +29,11 @@ def client_of(user):
 @pytest.fixture
 def alice(cast):
     return client_of(cast.alice)
+
+
+def issue(cast, mailbox, label):
+    issued = credentials.issue(actor=cast.actor(cast.alice), mailbox=mailbox, label=label, at=AT)
+    return issued.app_password
 
 
 @pytest.fixture
@@ -75,6 +81,17 @@ def test_estimate_prices_what_is_above_the_included(client, db):
 @pytest.mark.parametrize("query", ["gb=-1", "gb=x", "devices=0", "gb=1e9", "gb=%00"])
 def test_estimate_answers_nonsense_with_a_sentence(client, db, query):
     assert "Choose 0 to 50 GB" in text_of(client.get(f"/estimate?{query}"))
+
+
+@pytest.mark.parametrize(
+    ("query", "gb", "devices"),
+    [("", "3 GB", "2 devices"), ("?gb=0&devices=1", "0 GB", "1 device"), ("?gb=x", "3 GB", "2 d")],
+)
+def test_sliders_stand_where_they_were_put(client, db, query, gb, devices):
+    text = text_of(client.get("/" + query))
+
+    assert f"How much mail do you keep? {gb}" in text
+    assert f"How many devices do you read it on? {devices}" in text
 
 
 def test_health_answers(client, db):
@@ -167,7 +184,7 @@ def test_overview_lists_use_and_state(alice, cast, mailbox):
 
     assert "hello@alder.test" in text
     assert "5 GB of 10 GB" in text
-    assert "1 mailbox, 2.50 EUR a month" in text
+    assert "Mailboxes 1 IMAP 1 A month, before storage 2.50 EUR" in text
     assert "secret" not in text
 
 
@@ -198,10 +215,78 @@ def test_overview_asks_a_fixed_number_of_queries(alice, cast, django_assert_num_
         alice.get("/overview/")
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_mailbox_asks_a_fixed_number_of_queries(
+    alice, cast, mailbox, django_assert_num_queries, count
+):
+    for number in range(count):
+        issue(cast, mailbox, f"Device {number}")
+
+    with django_assert_num_queries(6):
+        alice.get(url("detail", mailbox))
+
+
 def test_overview_rows_come_alone_for_htmx(alice, mailbox):
     response = alice.get("/overview/", headers={"HX-Request": "true"})
 
-    assert response.content.decode().lstrip().startswith("<ul")
+    assert response.content.decode().lstrip().startswith('<div id="rows"')
+
+
+def test_overview_comes_whole_when_a_browser_goes_back(alice, mailbox):
+    headers = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
+
+    response = alice.get("/overview/", headers=headers)
+
+    assert "<!doctype html>" in response.content.decode()
+    assert "HX-Request" in response.headers["Vary"]
+
+
+@pytest.mark.parametrize("sort", ["address", "newest", "fullest"])
+def test_overview_pages_hold_each_mailbox_once_in_every_order(alice, cast, sort):
+    for number in range(120):
+        box = make_mailbox(cast.domain, f"box{number * 7 % 120:03}")
+        Mailbox.objects.filter(pk=box.pk).update(warned_percent=(0, 80, 90)[number % 3])
+    order = {
+        "address": ["address"],
+        "newest": ["-pk"],
+        "fullest": ["-warned_percent", "address"],
+    }
+
+    seen, query = [], f"?sort={sort}"
+    while query:
+        page = alice.get("/overview/" + query)
+        seen += [row["address"] for row in page.context["mailboxes"]]
+        query = page.context["next_url"]
+
+    assert seen == list(Mailbox.objects.order_by(*order[sort]).values_list("address", flat=True))
+
+
+def test_overview_survives_an_unknown_order_and_a_lost_place(alice, mailbox):
+    unknown = alice.get("/overview/?sort=nonsense")
+    lost = alice.get("/overview/?sort=newest&after=gone@alder.test")
+
+    assert [row["address"] for row in unknown.context["mailboxes"]] == ["hello@alder.test"]
+    assert lost.context["mailboxes"] == []
+
+
+def test_overview_says_locked_full_and_when_somebody_signed_in(alice, cast, mailbox):
+    Mailbox.objects.filter(pk=mailbox.pk).update(full_since=AT)
+    locked = make_mailbox(cast.domain, "locked")
+    Mailbox.objects.filter(pk=locked.pk).update(frozen_at=AT)
+    now = int(timezone.now().timestamp())
+    for address, at in (("192.0.2.1", now - 90_000), ("192.0.2.2", now - 70)):
+        LastLogin.objects.create(
+            username=mailbox.address, proto="imap", device="-", address=address, last_login=at
+        )
+
+    text = text_of(alice.get("/overview/"))
+
+    assert "0 B of 10 GB a minute ago Full" in text
+    assert "0 B of 10 GB Never Locked" in text
+
+
+def test_overview_of_a_customer_with_a_domain_leads_to_ordering(alice):
+    assert b'href="/mailboxes/order"' in alice.get("/overview/").content
 
 
 def test_overview_names_what_needs_attention(alice, mailbox, cast):
@@ -283,6 +368,48 @@ def test_order_price_follows_the_choice(alice):
     assert "0.12 EUR" in text_of(alice.get("/mailboxes/order/price?protocol=imap"))
 
 
+@pytest.mark.parametrize(
+    ("space", "most"),
+    [("", "3.10"), ("20000000000", "4.30"), ("50000000000", "7.90"), ("7", "3.10"), ("²", "3.10")],
+)
+def test_order_price_names_the_most_it_can_cost(alice, space, most):
+    page = alice.get("/mailboxes/order/price", {"protocol": "imap", "space": space})
+
+    assert f"Never more than {most} EUR" in text_of(page)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "space", "gigabytes"),
+    [("imap", "", 10), ("imap", "40000000000", 40), ("pop", "40000000000", 1)],
+)
+def test_order_takes_the_space_that_was_chosen(alice, protocol, space, gigabytes):
+    order(alice, protocol=protocol, space=space)
+
+    assert Mailbox.objects.get().quota_bytes == gigabytes * 10**9
+
+
+def test_order_refuses_a_space_that_is_not_offered(alice):
+    response = order(alice, protocol="imap", space="51000000000")
+
+    assert response.context["form"].errors["space"]
+    assert not Mailbox.objects.exists()
+
+
+@pytest.mark.parametrize(("device", "label"), [("Till", "Till"), ("", "First device")])
+def test_order_names_the_first_device(alice, device, label):
+    order(alice, device=device)
+
+    assert AppPassword.objects.get().label == label
+
+
+def test_order_begins_with_the_domain_it_came_from(alice, cast):
+    make_domain("zinc.test", cast.customer)
+
+    page = alice.get("/mailboxes/order?domain=zinc.test").content.decode()
+
+    assert '<option value="zinc.test" selected>' in page
+
+
 # One mailbox ----------------------------------------------------------------------------
 
 
@@ -308,7 +435,69 @@ def test_detail_shows_live_use_devices_and_sign_ins(alice, cast, mailbox):
 def test_detail_stands_while_the_mail_server_is_down(alice, mailbox, twin):
     twin.is_down = True
 
-    assert alice.get(url("detail", mailbox)).status_code == 200
+    assert "cannot be asked about the folders" in text_of(alice.get(url("detail", mailbox)))
+
+
+def test_folders_come_in_the_order_people_know(alice, mailbox, twin):
+    twin.create_mailbox(user=mailbox.address, folders=["zebra", "Archive", "Ant", "Trash", "Sent"])
+
+    folders = alice.get(url("use", mailbox)).context["folders"]
+
+    names = [folder["folder"] for folder in folders]
+    assert names == ["Inbox", "Sent", "Trash", "Archive", "Ant", "zebra"]
+
+
+@pytest.mark.parametrize(
+    ("used", "text"), [(0, "0 %"), (1, "under 1 %"), (10**8, "1 %"), (10**10, "100 %")]
+)
+def test_use_is_told_in_percent(alice, mailbox, used, text):
+    Usage.objects.create(username=mailbox.address, bytes=used, messages=1)
+
+    assert f"of 10 GB {text} " in text_of(alice.get(url("use", mailbox)))
+
+
+def test_use_says_what_can_be_brought_back(alice, mailbox):
+    Mailbox.objects.filter(pk=mailbox.pk).update(store_bytes=38_000_000)
+
+    assert "38 MB can be brought back." in text_of(alice.get(url("use", mailbox)))
+
+
+def test_history_is_told_in_words(alice, cast, mailbox):
+    phone = issue(cast, mailbox, "100 % mine")
+    alice.post(url("revoke_app_password", mailbox, phone.uuid))
+    alice.post(url("change_quota", mailbox), {"gigabytes": "20"})
+    alice.post(url("suspend", mailbox))
+
+    page = alice.get(url("detail", mailbox))
+
+    assert [(line.text, line.by) for line in page.context["events"]] == [
+        ("The mailbox was suspended: nobody could sign in.", "alice@example.test"),
+        ("The limit was changed from 10 GB to 20 GB.", "alice@example.test"),
+        ("The app password of “100 % mine” was revoked.", "alice@example.test"),
+        ("An app password was made for “100 % mine”.", "alice@example.test"),
+        ("The mailbox was ordered.", "Restante"),
+    ]
+
+
+@pytest.mark.parametrize("state", ["full", "suspended", "closing", "frozen"])
+def test_state_says_what_to_do(alice, cast, mailbox, state):
+    changes = {
+        "full": {"full_since": AT},
+        "frozen": {"frozen_at": AT},
+        "suspended": {"state": "suspended"},
+        "closing": {"state": "closing", "erase_after": AT},
+    }
+    deeds = {
+        "full": "raise the limit below",
+        "suspended": "Resume",
+        "closing": "Reopen",
+        "frozen": "Was it you?",
+    }
+    Mailbox.objects.filter(pk=mailbox.pk).update(**changes[state])
+    Alarm.objects.create(mailbox=mailbox, at=AT, since=AT, messages=1, bytes=1, reason="x")
+
+    for page in ("detail", "state"):
+        assert deeds[state] in text_of(alice.get(url(page, mailbox)))
 
 
 def test_detail_of_pop_says_what_would_be_left(alice, cast):
@@ -345,6 +534,27 @@ def test_set_up_gives_steps_for_each_program(alice, mailbox, program):
     assert "{" not in text
 
 
+def test_set_up_shows_by_itself_when_a_program_signs_in(alice, cast, mailbox):
+    alice.post(url("add_app_password", mailbox), {"label": "Phone", "protocols": ["imap"]})
+    password = AppPassword.objects.get()
+    page = url("set_up", mailbox)
+    look = {"HX-Request": "true"}
+    assert "No mail program has signed in yet." in text_of(alice.get(page, headers=look))
+    LastLogin.objects.create(
+        username=mailbox.address,
+        proto="imap",
+        device=password.uuid.hex,
+        address="192.0.2.1",
+        last_login=int(timezone.now().timestamp()) - 70,
+    )
+
+    checked = alice.get(page, headers=look)
+
+    assert "“Phone” signed in by IMAP a minute ago" in text_of(checked)
+    # Looking does not use up the secret that is shown once.
+    assert alice.get(page).context["secret"]
+
+
 def test_set_up_knows_no_other_program(alice, mailbox):
     assert alice.get(url("set_up", mailbox) + "?program=none").status_code == 404
 
@@ -374,8 +584,12 @@ def test_test_message_says_why_it_failed(alice, mailbox, twin, is_down, text):
 
 def test_app_password_is_made_and_revoked(alice, mailbox):
     assert alice.post(url("add_app_password", mailbox), {"label": ""}).status_code == 422
-    alice.post(url("add_app_password", mailbox), {"label": "Tablet"})
+    without = alice.post(url("add_app_password", mailbox), {"label": "Tablet"})
+    assert "Choose at least one protocol." in text_of(without)
+    asked = {"label": "Tablet", "protocols": ["pop"]}
+    alice.post(url("add_app_password", mailbox), asked)
     password = AppPassword.objects.get()
+    assert (password.allows_pop, password.allows_imap) == (True, False)
     revoke = url("revoke_app_password", mailbox, password.uuid)
 
     assert "Tablet" in text_of(alice.get(revoke))
@@ -438,9 +652,16 @@ def test_state_is_told_in_words(alice, mailbox, state):
 def test_read_only_member_sees_and_changes_nothing(cast, mailbox):
     bob = client_of(cast.bob)
 
-    assert bob.get(url("detail", mailbox)).status_code == 200
+    page = text_of(bob.get(url("detail", mailbox)))
+    assert "Your role may look at this mailbox." in page
+    assert "Another device" not in page
     for name in ("suspend", "add_app_password", "set_password", "change_quota"):
-        data = {"label": "x", "gigabytes": "2", "password": "long enough words"}
+        data = {
+            "label": "x",
+            "protocols": ["imap"],
+            "gigabytes": "2",
+            "password": "long enough words",
+        }
         assert bob.post(url(name, mailbox), data).status_code == 403
     assert not AppPassword.objects.exists()
 
@@ -454,7 +675,7 @@ def test_domain_is_added_for_its_owner(alice, cast, mailbox):
     assert alice.post("/domains/add", asked).status_code == 302
     text = text_of(alice.get("/domains/"))
     assert "books.example Waiting for confirmation 0" in text
-    assert "alder.test Confirmed 1" in text
+    assert "alder.test Confirmed 1 Order a mailbox" in text
     assert "juniper" not in text
 
 
@@ -484,3 +705,16 @@ def test_domain_needs_a_role_that_allows_it(cast):
     asked = {"name": "new.test", "organisation": str(cast.customer.uuid)}
 
     assert "does not allow" in text_of(client_of(cast.bob).post("/domains/add", asked))
+
+
+# What went wrong ------------------------------------------------------------------------
+
+
+def test_stale_form_is_told_in_words(cast):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(cast.alice)
+
+    response = client.post("/account/sign-out")
+
+    assert response.status_code == 403
+    assert "This form has gone stale" in text_of(response)

@@ -23,10 +23,14 @@ def test_visitor_compares_and_is_advised(page, cast, look):
     look("choice")
     expect(page.locator("#estimate")).to_contain_text("on 2 devices")
 
-    page.get_by_label("Devices you read on").fill("1")
-    page.get_by_label("Gigabytes of mail you keep").fill("0")
+    page.get_by_label("How many devices do you read it on?").fill("1")
+    page.get_by_label("How much mail do you keep?").fill("0")
 
+    expect(page.locator("output[for=id_devices]")).to_have_text("1 device")
+    expect(page.locator("output[for=id_gb]")).to_have_text("0 GB")
     expect(page.locator("#estimate")).to_contain_text("POP costs less")
+    expect(page.locator("[data-protocol=pop] .fits")).to_be_visible()
+    expect(page.locator("[data-protocol=imap] .fits")).to_be_hidden()
 
 
 def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, look):
@@ -46,11 +50,15 @@ def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, 
     expect(page.get_by_role("status")).to_contain_text("hats.test was added")
     look("domains")
 
-    page.get_by_role("link", name="Order a mailbox").click()
+    page.get_by_role("main").get_by_role("link", name="Order a mailbox hats.test").click()
+    page.get_by_label("Space", exact=True).select_option("50 GB")
+    expect(page.locator("#price")).to_contain_text("7.90 EUR")
     look("order")
     page.get_by_label("Name before the @").fill("hello")
+    page.get_by_label("First device").fill("Till")
     page.locator("input[value=pop]").check()
     expect(page.locator("#price")).to_contain_text("1.00 EUR")
+    expect(page.get_by_label("Space", exact=True)).to_be_hidden()
     page.get_by_role("button", name="Order with costs").click()
     secret = page.locator("#secret").inner_text()
     expect(page.get_by_text("being prepared")).to_be_visible()
@@ -64,6 +72,7 @@ def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, 
     lines = program.retr(1)[1]
     program.close()
     assert b"Subject: It works: hello@hats.test" in lines
+    expect(page.get_by_text("“Till” signed in by POP")).to_be_visible(timeout=15_000)
 
 
 def pop_client(mailbox, secret, server):
@@ -96,9 +105,12 @@ def test_owner_revokes_suspends_and_closes(page, cast, make_program, sign_in, lo
     page.get_by_role("link", name="Revoke").click()
     look("revoke")
     page.get_by_role("button", name="Revoke").click()
-    expect(page.get_by_role("cell", name="Revoked")).to_be_visible()
+    expect(page.get_by_text("Revoked: 1 device")).to_be_visible()
+    page.get_by_text("Suspend or close").click()
     page.get_by_role("button", name="Suspend").click()
     expect(page.get_by_text("Suspended: nobody can sign in")).to_be_visible()
+    look("mailbox-suspended")
+    page.get_by_text("Suspend or close").click()
     page.get_by_role("link", name=re.compile("Close")).click()
     look("close")
     page.get_by_label("Type the address to confirm").fill("hello@alder.test")
@@ -115,7 +127,35 @@ def test_long_lists_and_addresses_fit(page, cast, sign_in, look):
 
     look("overview-many")
     page.get_by_role("link", name="Next page").click()
-    expect(page.locator(".mailbox-list li")).to_have_count(20)
+    expect(page.locator(".mailbox-list tbody tr")).to_have_count(20)
+
+
+def test_owner_finds_a_mailbox_while_typing(page, cast, sign_in):
+    for name in ("anna", "bert", "carl"):
+        make_mailbox(cast.domain, name)
+    sign_in(cast.alice)
+    expect(page.locator(".mailbox-list tbody tr")).to_have_count(3)
+
+    page.get_by_label("Search").press_sequentially("ber")
+
+    expect(page.locator(".mailbox-list tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile("q=ber"))
+    page.get_by_role("link", name="bert@alder.test").click()
+    page.go_back()
+    expect(page.get_by_role("heading", name="Your mailboxes")).to_be_visible()
+    expect(page.locator(".mailbox-list tbody tr")).to_have_count(1)
+
+
+def test_owner_copies_a_setting(page, cast, make_program, sign_in):
+    program: Program = make_program()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    sign_in(cast.alice)
+    page.goto(f"/mailboxes/{program.mailbox.uuid}/set-up")
+
+    page.get_by_role("button", name="Copy user name").click()
+
+    expect(page.get_by_role("button", name="Copied user name")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "hello@alder.test"
 
 
 def test_staff_enrol_a_second_factor(page, cast, sign_in, look):

@@ -1,0 +1,164 @@
+"""Removed mail: find it, bring it back, roll the mailbox back, or have it destroyed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from accounts.models import User
+from hosting.forms import MomentForm, ProofForm, RemovedSearchForm
+from hosting.views import actor_of, load
+from mailstore import cooling, holding, recovery
+from mailstore.engine import EngineError, RemovedSearch, engine
+from mailstore.models import Mailbox, RestoreRun
+from mailstore.quotas import byte_text
+
+MOST_SHOWN = 200
+_REFUSALS = (recovery.NothingToRestore, recovery.NotEnoughSpace, recovery.RestoreUnderWay)
+
+
+@login_required
+@require_safe
+def removed(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """What can be brought back, the last removed first."""
+    mailbox = load(actor_of(request), uuid)
+    form = RemovedSearchForm(request.GET or None)
+    form.is_valid()
+    context = {
+        "mailbox": mailbox,
+        "form": form,
+        "moment_form": MomentForm(),
+        "run": _last_run(mailbox),
+        **_found(mailbox, form.search),
+    }
+    return render(request, "hosting/removed.html", context)
+
+
+def _found(mailbox: Mailbox, search: RemovedSearch) -> dict[str, Any]:
+    try:
+        found = recovery.listing(mailbox=mailbox, engine=engine(), search=search)
+    except EngineError:
+        return {"is_unavailable": True, "rows": []}
+    rows = [
+        {
+            "value": f"{one.message.uid}/{one.message.folder}",
+            "subject": one.message.subject or _("(no subject)"),
+            "sender": one.message.sender,
+            "folder": one.message.folder,
+            "size_text": byte_text(one.message.bytes),
+            "removed_at": one.message.removed_at,
+            "until": one.until,
+            "how": one.how,
+        }
+        for one in found[:MOST_SHOWN]
+    ]
+    return {"rows": rows, "found_count": len(found), "is_cut": len(found) > MOST_SHOWN}
+
+
+def _last_run(mailbox: Mailbox) -> RestoreRun | None:
+    return RestoreRun.objects.filter(mailbox=mailbox).order_by("-pk").first()
+
+
+@login_required
+@require_safe
+def progress(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """How far the last restore is, as a fragment."""
+    mailbox = load(actor_of(request), uuid)
+    context = {"mailbox": mailbox, "run": _last_run(mailbox)}
+    return render(request, "hosting/_restore.html", context)
+
+
+@login_required
+@require_POST
+def restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Bring the ticked messages back."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    chosen = [_chosen(value) for value in request.POST.getlist("message")]
+    return _begin(
+        request,
+        mailbox,
+        lambda: recovery.restore(
+            actor=actor,
+            mailbox=mailbox,
+            engine=engine(),
+            chosen=[one for one in chosen if one is not None],
+            at=timezone.now(),
+        ),
+    )
+
+
+def _chosen(value: str) -> tuple[str, int] | None:
+    uid, _slash, folder = value.partition("/")
+    return (folder, int(uid)) if uid.isascii() and uid.isdecimal() else None
+
+
+@login_required
+@require_POST
+def roll_back(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Bring back all that was removed since a moment."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    form = MomentForm(request.POST)
+    if not form.is_valid():
+        context = {"mailbox": mailbox, "form": RemovedSearchForm(), "moment_form": form}
+        found = _found(mailbox, RemovedSearch())
+        return render(request, "hosting/removed.html", {**context, **found}, status=422)
+    moment = form.cleaned_data["moment"]
+    return _begin(
+        request,
+        mailbox,
+        lambda: recovery.roll_back(
+            actor=actor, mailbox=mailbox, engine=engine(), moment=moment, at=timezone.now()
+        ),
+    )
+
+
+def _begin(request: HttpRequest, mailbox: Mailbox, verb: Callable[[], RestoreRun]) -> HttpResponse:
+    try:
+        run = verb()
+    except _REFUSALS as refusal:
+        messages.error(request, str(refusal))
+    except EngineError:
+        messages.error(request, _("The mail server cannot be reached. Try again in a minute."))
+    else:
+        count = sum(len(batch.items) for batch in run.batches.all())
+        text = ngettext("%(count)s message comes back.", "%(count)s messages come back.", count)
+        messages.success(request, text % {"count": count})
+    return redirect("mailboxes:removed", uuid=mailbox.uuid)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def empty(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Have removed mail destroyed, after the cooling-off; address and password are asked."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    user = cast("User", request.user)
+    form = ProofForm(request.POST or None, mailbox=mailbox, user=user)
+    if request.method == "POST" and form.is_valid():
+        try:
+            cooling.ask_to_empty_store(
+                actor=actor, mailbox=mailbox, wait=settings.COOLING_OFF, at=timezone.now()
+            )
+        except holding.Stopped as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            return redirect("changes:list")
+    context = {"mailbox": mailbox, "form": form, "wait_hours": _wait_hours()}
+    return render(request, "hosting/empty_store.html", context, status=422 if form.errors else 200)
+
+
+def _wait_hours() -> int:
+    return int(settings.COOLING_OFF.total_seconds() // 3600)

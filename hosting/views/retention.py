@@ -1,0 +1,181 @@
+"""How long mail stays in one mailbox: the rules in words, what they will remove, and changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from hosting.forms import RuleForm, WindowForm
+from hosting.views import actor_of, load
+from mailstore import cooling, policy, retention, rules, tripwire
+from mailstore.engine import EngineError, engine
+from mailstore.models import Mailbox, PendingChange, PurgeRun
+from mailstore.quotas import byte_text
+
+# How far the page looks ahead.
+HORIZON = timedelta(days=60)
+_MOST_DATES = 5
+
+
+@login_required
+@require_safe
+def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """One sentence per folder, and what goes when."""
+    mailbox = load(actor_of(request), uuid)
+    return render(request, "hosting/retention.html", _context(mailbox))
+
+
+def _context(mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
+    try:
+        outlooks = retention.outlook(
+            mailbox=mailbox, engine=engine(), until=timezone.now() + HORIZON
+        )
+    except EngineError:
+        outlooks = []
+    return {
+        "mailbox": mailbox,
+        "folders": [_folder(found) for found in outlooks],
+        "is_unavailable": not outlooks,
+        "own_rules": rules.own_rules(mailbox),
+        "limits": tripwire.thresholds_of(mailbox),
+        "pending": PendingChange.objects.waiting().filter(mailbox=mailbox),
+        "runs": PurgeRun.objects.filter(mailbox=mailbox).order_by("-pk")[:10],
+        "horizon_days": HORIZON.days,
+        "rule_form": RuleForm(),
+        "window_form": WindowForm(initial={"window_days": mailbox.window_days}),
+        **forms,
+    }
+
+
+def _folder(found: retention.FolderOutlook) -> dict[str, Any]:
+    by_date: dict[datetime, list[retention.Fate]] = {}
+    for fate in found.fates:
+        day = fate.goes_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        by_date.setdefault(day, []).append(fate)
+    days = sorted(by_date)
+    ages = [fate.message.saved_at for fate in found.fates]
+    return {
+        "sentence": found.decision.sentence,
+        "going": len(found.fates),
+        "messages": found.state.messages,
+        "size_text": byte_text(found.bytes),
+        "oldest": min(ages, default=None),
+        "newest": max(ages, default=None),
+        "dates": [{"day": day, "count": len(by_date[day])} for day in days[:_MOST_DATES]],
+        "more_dates": max(0, len(days) - _MOST_DATES),
+    }
+
+
+@login_required
+@require_POST
+def set_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Set a rule; one that removes mail sooner waits."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    form = RuleForm(request.POST)
+    if form.is_valid():
+        try:
+            change = cooling.ask_rule(
+                actor=actor,
+                target=mailbox,
+                rule=form.rule,
+                engine=engine(),
+                wait=settings.COOLING_OFF,
+                at=timezone.now(),
+            )
+        except policy.RuleRefused as refusal:
+            form.add_error(None, str(refusal))
+        except EngineError:
+            form.add_error(None, _("The mail server cannot be reached. Try again in a minute."))
+        else:
+            return _done(request, mailbox, change)
+    context = _context(mailbox, rule_form=form)
+    return render(request, "hosting/retention.html", context, status=422)
+
+
+@login_required
+@require_POST
+def remove_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Go back to what the layers above say."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    return _asked(
+        request,
+        mailbox,
+        lambda: cooling.ask_rule_removal(
+            actor=actor,
+            target=mailbox,
+            folder=request.POST.get("folder", ""),
+            wait=settings.COOLING_OFF,
+            at=timezone.now(),
+        ),
+    )
+
+
+@login_required
+@require_POST
+def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """For how long removed mail can be brought back."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    form = WindowForm(request.POST)
+    if not form.is_valid():
+        context = _context(mailbox, window_form=form)
+        return render(request, "hosting/retention.html", context, status=422)
+    return _asked(
+        request,
+        mailbox,
+        lambda: cooling.ask_window(
+            actor=actor,
+            mailbox=mailbox,
+            window_days=form.cleaned_data["window_days"],
+            wait=settings.COOLING_OFF,
+            at=timezone.now(),
+        ),
+    )
+
+
+@login_required
+@require_POST
+def set_tripwire(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Switch the tripwire on at once, or off after the wait."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    return _asked(
+        request,
+        mailbox,
+        lambda: cooling.ask_tripwire(
+            actor=actor,
+            mailbox=mailbox,
+            is_on=request.POST.get("state") == "on",
+            wait=settings.COOLING_OFF,
+            at=timezone.now(),
+        ),
+    )
+
+
+def _asked(
+    request: HttpRequest, mailbox: Mailbox, verb: Callable[[], PendingChange | None]
+) -> HttpResponse:
+    return _done(request, mailbox, verb())
+
+
+def _done(request: HttpRequest, mailbox: Mailbox, change: PendingChange | None) -> HttpResponse:
+    if change is None:
+        messages.success(request, _("This holds from now on."))
+    else:
+        when = f"{change.effective_at:%-d %B %Y, %H:%M} UTC"
+        text = _("This makes mail less safe, so it takes effect on %(when)s. You can call it off.")
+        messages.success(request, text % {"when": when})
+    return redirect("mailboxes:retention", uuid=mailbox.uuid)

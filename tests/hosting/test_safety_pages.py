@@ -1,0 +1,268 @@
+"""Removed mail, retention, alarms and changes, as the customer sees them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.access import system
+from mailstore import holding, recovery
+from mailstore.models import Alarm, Mailbox, PendingChange, Removal, RestoreRun, RetentionRule
+from tests.factories import PASSWORD, make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+
+@pytest.fixture
+def alice(cast):
+    client = Client()
+    client.force_login(cast.alice)
+    return client
+
+
+@pytest.fixture
+def mailbox(cast, twin):
+    mailbox = make_mailbox(cast.domain)
+    twin.know(mailbox.address)
+    twin.create_mailbox(user=mailbox.address, folders=mailbox.special_folders)
+    return mailbox
+
+
+def remove(twin, mailbox, *subjects, folder="INBOX"):
+    box = twin.accounts[mailbox.address].folders[folder]
+    for subject in subjects:
+        text = f"From: Zoe <zoe@x.test>\r\nSubject: {subject}\r\n\r\nx\r\n"
+        twin.remove(user=mailbox.address, folder=folder, uids=[box.append(text.encode()).uid])
+
+
+def url(name, thing):
+    return reverse(name, args=[thing.uuid])
+
+
+def text_of(response):
+    return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
+
+
+def test_removed_mail_is_found_and_brought_back(alice, twin, mailbox):
+    remove(twin, mailbox, "Invoice 7", "<script>alert(1)</script>")
+    page = alice.get(url("mailboxes:removed", mailbox))
+    assert "2 messages" in text_of(page)
+    assert b"<script>alert" not in page.content
+    found = alice.get(url("mailboxes:removed", mailbox), {"subject": "invoice"})
+    assert "1 message" in text_of(found)
+
+    answer = alice.post(url("mailboxes:restore", mailbox), {"message": "1/INBOX"}, follow=True)
+
+    assert "1 message comes back." in text_of(answer)
+    assert "Mail is on its way back" in text_of(answer)
+    recovery.run_open(engine=twin, now=timezone.now)
+    assert "1 message came back" in text_of(alice.get(url("mailboxes:restore_progress", mailbox)))
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x/INBOX", "1", "9/INBOX", "1/../etc", "\u0661/INBOX", "-1/INBOX"]
+)
+def test_nonsense_restores_nothing(value, alice, twin, mailbox):
+    remove(twin, mailbox, "One")
+
+    answer = alice.post(url("mailboxes:restore", mailbox), {"message": value}, follow=True)
+
+    assert "There is nothing to bring back." in text_of(answer)
+    assert not RestoreRun.objects.exists()
+
+
+def test_mailbox_is_rolled_back_to_a_moment(alice, twin, mailbox):
+    remove(twin, mailbox, "One", "Two")
+    moment = datetime.now(tz=UTC) - timedelta(hours=1)
+
+    answer = alice.post(
+        url("mailboxes:roll_back", mailbox), {"moment": f"{moment:%Y-%m-%dT%H:%M}"}, follow=True
+    )
+
+    assert "2 messages come back." in text_of(answer)
+    wrong = alice.post(url("mailboxes:roll_back", mailbox), {"moment": "yesterday"})
+    assert wrong.status_code == 422
+    assert "Enter a valid date/time." in text_of(wrong)
+
+
+def test_pages_say_when_the_mail_server_is_away(alice, twin, mailbox):
+    twin.is_down = True
+
+    for name in ("removed", "retention"):
+        page = alice.get(url(f"mailboxes:{name}", mailbox))
+        assert "cannot be asked at the moment" in text_of(page)
+    moment = {"moment": "2026-01-01T00:00"}
+    answer = alice.post(url("mailboxes:roll_back", mailbox), moment, follow=True)
+    assert "The mail server cannot be reached." in text_of(answer)
+    rule = {"folder": "Junk", "days": "60", "counted_from": "arrival"}
+    answer = alice.post(url("mailboxes:set_rule", mailbox), rule)
+    assert "The mail server cannot be reached." in text_of(answer)
+
+
+def test_destroying_asks_for_address_and_password_and_waits(alice, twin, mailbox):
+    remove(twin, mailbox, "One")
+    path = url("mailboxes:empty_store", mailbox)
+    assert "in 72 hours" in text_of(alice.get(path))
+    for address, password in (("hello@alder.tes", PASSWORD), (mailbox.address, "wrong")):
+        answer = alice.post(path, {"address": address, "password": password})
+        assert answer.status_code == 422
+    assert not PendingChange.objects.exists()
+
+    answer = alice.post(path, {"address": mailbox.address, "password": PASSWORD}, follow=True)
+
+    assert "All removed mail of hello@alder.test is destroyed." in text_of(answer)
+    change = PendingChange.objects.get()
+    answer = alice.post(url("changes:call_off", change), follow=True)
+    assert "Called off." in text_of(answer)
+    answer = alice.post(url("changes:call_off", change), follow=True)
+    assert "made or called off already" in text_of(answer)
+
+
+def test_destroying_is_refused_under_a_hold(alice, cast, mailbox):
+    holding.place(
+        actor=system("t"),
+        user=cast.sam,
+        scope=mailbox,
+        matter="Case 7",
+        reason="x",
+        at=timezone.now(),
+    )
+    proof = {"address": mailbox.address, "password": PASSWORD}
+
+    answer = alice.post(url("mailboxes:empty_store", mailbox), proof)
+
+    assert "hello@alder.test is held: Case 7." in text_of(answer)
+
+
+def test_retention_page_says_what_goes_when(alice, twin, mailbox):
+    junk = twin.accounts[mailbox.address].folders["Junk"]
+    for age in (40, 40, 3):
+        junk.append(b"x" * 500, at=timezone.now() - timedelta(days=age))
+
+    text = text_of(alice.get(url("mailboxes:retention", mailbox)))
+
+    assert "Mail in Junk goes 30 days after it arrived in Junk: the plan says so." in text
+    assert "3 of 3 messages (1.5 kB) go within 60 days:" in text
+    assert "Nothing is removed from INBOX: the plan keeps it." in text
+
+
+def test_rule_that_loosens_holds_and_one_that_tightens_waits(alice, mailbox):
+    path = url("mailboxes:set_rule", mailbox)
+
+    loose = alice.post(path, {"folder": "Junk", "days": "", "counted_from": "arrival"}, follow=True)
+    tight = alice.post(
+        path, {"folder": "\\Trash", "days": "9", "counted_from": "arrival"}, follow=True
+    )
+
+    assert "This holds from now on." in text_of(loose)
+    assert "This makes mail less safe, so it takes effect on" in text_of(tight)
+    assert "Mail in Trash of hello@alder.test goes after 9 days." in text_of(tight)
+    assert RetentionRule.objects.get(mailbox=mailbox).days is None
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({"folder": "Junk", "days": "0"}, "greater than or equal to 1"),
+        ({"folder": "Junk", "days": "-1"}, "greater than or equal to 1"),
+        ({"folder": "Junk", "days": "99999"}, "less than or equal to 3650"),
+        ({"folder": "Junk", "days": "x"}, "Enter a whole number."),
+        ({"folder": "Junk", "days": "3"}, "at least 7 days"),
+        ({"folder": "*", "days": "3"}, "at least 30 days"),
+        ({"folder": "\\Nope", "days": "40"}, "no special use"),
+        ({"folder": "", "days": "40"}, "required"),
+        ({"folder": "a\0b", "days": "40"}, "Null characters"),
+        ({"folder": "Junk", "days": "40", "counted_from": "x"}, "valid choice"),
+    ],
+)
+def test_rule_is_refused_beside_the_field(form, message, alice, mailbox):
+    answer = alice.post(url("mailboxes:set_rule", mailbox), {"counted_from": "arrival", **form})
+
+    assert answer.status_code == 422
+    assert message in text_of(answer)
+    assert not RetentionRule.objects.filter(mailbox=mailbox).exists()
+
+
+def test_rule_is_removed_window_and_tripwire_are_changed(alice, mailbox):
+    RetentionRule.objects.create(mailbox=mailbox, folder="\\Junk", days=10)
+
+    answers = [
+        alice.post(url("mailboxes:remove_rule", mailbox), {"folder": "\\Junk"}, follow=True),
+        alice.post(url("mailboxes:set_window", mailbox), {"window_days": "90"}, follow=True),
+        alice.post(url("mailboxes:set_tripwire", mailbox), {"state": "on"}, follow=True),
+    ]
+
+    assert all("This holds from now on." in text_of(answer) for answer in answers)
+    assert Mailbox.objects.get().window_days == 90
+    for name, form in (("set_window", {"window_days": "5"}), ("set_tripwire", {"state": "off"})):
+        answer = alice.post(url(f"mailboxes:{name}", mailbox), form, follow=True)
+        assert "takes effect on" in text_of(answer)
+    assert alice.post(url("mailboxes:set_window", mailbox), {}).status_code == 422
+
+
+@pytest.fixture
+def alarm(twin, mailbox):
+    remove(twin, mailbox, *map(str, range(30)))
+    now = timezone.now()
+    Mailbox.objects.filter(pk=mailbox.pk).update(frozen_at=now)
+    Removal.objects.create(
+        mailbox=mailbox,
+        folder="INBOX",
+        service="imap",
+        session="s",
+        device="-",
+        address="192.0.2.66",
+        uids="1:30",
+        messages=30,
+        bytes=3000,
+        began_at=now - timedelta(minutes=2),
+        ended_at=now - timedelta(minutes=1),
+    )
+    return Alarm.objects.create(
+        mailbox=mailbox,
+        at=now,
+        since=now - timedelta(minutes=2),
+        messages=30,
+        bytes=3000,
+        reason="100 % of the mailbox was removed within 10 minutes.",
+    )
+
+
+def test_alarm_shows_who_from_where_and_how_much(alice, alarm, mailbox):
+    text = text_of(alice.get(url("alarms:detail", alarm)))
+
+    assert "100 % of the mailbox was removed" in text
+    assert "The mailbox password IMAP 192.0.2.66 INBOX 30 3 kB" in text
+    assert "Was it you?" in text_of(alice.get(url("mailboxes:detail", mailbox)))
+
+
+def test_owner_rolls_the_alarm_back(alice, alarm, twin, mailbox):
+    answer = alice.post(url("alarms:roll_back", alarm), follow=True)
+
+    assert "All of it comes back." in text_of(answer)
+    recovery.run_open(engine=twin, now=timezone.now)
+    assert len(twin.accounts[mailbox.address].folders["INBOX"].kept) == 30
+    again = alice.post(url("alarms:roll_back", alarm), follow=True)
+    assert "answered already" in text_of(again)
+    assert "Answered by alice@example.test" in text_of(again)
+
+
+def test_owner_says_it_was_me(alice, alarm, mailbox):
+    answer = alice.post(url("alarms:dismiss", alarm), follow=True)
+
+    assert "The mailbox is unlocked." in text_of(answer)
+    assert "answered already" in text_of(alice.post(url("alarms:dismiss", alarm), follow=True))
+
+
+def test_alarm_waits_for_the_mail_server(alice, alarm, twin):
+    twin.is_down = True
+
+    answer = alice.post(url("alarms:roll_back", alarm), follow=True)
+
+    assert "The mail server cannot be reached." in text_of(answer)
+    assert Alarm.objects.get().answer == ""
