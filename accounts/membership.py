@@ -15,6 +15,10 @@ class NoProvider(Exception):
     """The house itself has not been set up: there is no provider organisation."""
 
 
+class ProviderExists(Exception):
+    """There is one provider, and it has been set up already."""
+
+
 def actor_for(user: User) -> Actor:
     """The user as an actor, with the roles held now. One query."""
     roles = dict(Membership.objects.filter(user=user).values_list("organisation_id", "role"))
@@ -25,6 +29,26 @@ def actor_for(user: User) -> Actor:
         is_staff=user.is_staff and user.is_active,
         roles=roles,
     )
+
+
+@transaction.atomic
+def found_provider(*, name: str, email: str, password: str, at: datetime) -> User:
+    """The house itself, with its first person, who may appoint the rest of the staff."""
+    kinds = Organisation.Kind
+    if Organisation.objects.filter(kind=kinds.PROVIDER).exists():
+        message = "The provider has been set up already; its staff add people in the staff pages."
+        raise ProviderExists(message)
+    provider = Organisation.objects.create(kind=kinds.PROVIDER, name=name, created_at=at)
+    user = User.objects.create_superuser(email, password)
+    Membership.objects.create(user=user, organisation=provider, role=Membership.Role.OWNER)
+    outbox.record(
+        kind="organisation.created",
+        at=at,
+        actor=actor_for(user),
+        organisation=provider,
+        subject=("organisation", str(provider.uuid), provider.name),
+    )
+    return user
 
 
 @transaction.atomic

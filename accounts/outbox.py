@@ -33,7 +33,7 @@ def event(
     return Event(
         kind=kind,
         at=at,
-        organisation=organisation,
+        organisation_id=organisation.pk,
         actor_kind=actor.kind,
         actor_id=actor.id,
         actor_name=actor.name,

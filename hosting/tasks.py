@@ -6,6 +6,7 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
+from hosting.importing import runs
 from hosting.models import Pulse
 
 
@@ -19,3 +20,15 @@ def record_pulse(*, name: str = "beat") -> None:
 def forget_expired_sessions() -> None:
     """Remove the panel's sessions that nobody can use any more."""
     call_command("clearsessions")
+
+
+@shared_task(name="hosting.run_import")
+def run_import(*, import_id: int) -> bool:
+    """Work off one confirmed list of mailboxes."""
+    return runs.run(import_id=import_id, now=timezone.now)
+
+
+@shared_task(name="hosting.resume_imports")
+def resume_imports() -> int:
+    """Take up lists that nobody has begun, or whose worker died."""
+    return runs.resume(now=timezone.now)

@@ -21,10 +21,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+        parser.add_argument(
+            "--only",
+            action="append",
+            choices=doctor.CHECKS,
+            default=[],
+            help="run this check alone; may be given several times",
+        )
 
     def handle(self, **options: Any) -> None:
         findings = []
-        for finding in doctor.examine():
+        for finding in doctor.examine(only=options["only"]):
             findings.append(finding)
             if not options["json"]:
                 self._say(finding)

@@ -1,0 +1,254 @@
+"""What all staff pages share: pages by key, CSV, no deleting, and a named actor for every act."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from django.contrib import admin, messages
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.db.models.expressions import Combinable
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_safe
+
+from accounts import membership
+from accounts.access import Actor
+from accounts.models import User
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+    TabularInline = admin.TabularInline[Any, Any]
+else:
+    ModelAdmin = admin.ModelAdmin
+    TabularInline = admin.TabularInline
+
+# The key of the row after which, or before which, a page begins.
+AFTER, BEFORE = "after", "before"
+_HIGHEST_KEY = 2**63 - 1
+
+# A spreadsheet takes a cell that begins so for a formula, and runs it.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class KeysetChangeList(ChangeList):
+    """A list, newest first, that finds its pages by key: no counting and no skipping over rows.
+
+    The cost of a page does not depend on how many rows there are or how far down it lies.
+    """
+
+    previous_url = ""
+    next_url = ""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
+        return ["-pk"]
+
+    def get_filters(self, request: HttpRequest) -> Any:
+        """The cursor is no filter, and another filter begins at the first page again."""
+        for name in (AFTER, BEFORE):
+            self.params.pop(name, None)
+            self.filter_params.pop(name, None)
+        return super().get_filters(request)
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Take one row more than the page shows, to know whether another page follows."""
+        after, before = _key(request, AFTER), _key(request, BEFORE)
+        rows, is_more = self._rows(after=after, before=before)
+        has_newer, has_older = (
+            (is_more, True) if before is not None else (after is not None, is_more)
+        )
+        if rows and has_newer:
+            self.previous_url = self.get_query_string({BEFORE: rows[0].pk})
+        if rows and has_older:
+            self.next_url = self.get_query_string({AFTER: rows[-1].pk})
+        cast("StaffAdmin", self.model_admin).complete(rows)
+        self.result_list = cast("QuerySet[Any]", rows)
+        self.result_count = len(rows)
+        self.full_result_count = None
+        self.show_full_result_count = False
+        self.show_admin_actions = True
+        self.can_show_all = False
+        self.multi_page = False
+
+    def _rows(self, *, after: int | None, before: int | None) -> tuple[list[Any], bool]:
+        size = self.list_per_page
+        if before is not None:
+            rows = list(self.queryset.filter(pk__gt=before).order_by("pk")[: size + 1])
+            return rows[:size][::-1], len(rows) > size
+        queryset = self.queryset if after is None else self.queryset.filter(pk__lt=after)
+        rows = list(queryset[: size + 1])
+        return rows[:size], len(rows) > size
+
+
+def _key(request: HttpRequest, name: str) -> int | None:
+    text = request.GET.get(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _HIGHEST_KEY:
+        raise IncorrectLookupParameters
+    return int(text)
+
+
+class StaffAdmin(ModelAdmin):
+    """Nothing is deleted here, and whatever changes goes through a verb or leaves an event."""
+
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    # What can be taken away as CSV, with the filters and the search that are on: names of
+    # fields, or of what they lead to, such as `organisation__name`.
+    csv_columns: Sequence[str] = ()
+
+    def actor(self, request: HttpRequest) -> Actor:
+        """The signed-in member of staff."""
+        return membership.actor_for(cast("User", request.user))
+
+    def complete(self, rows: list[Any]) -> None:
+        """Add to the rows of one page what their own table does not hold."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return KeysetChangeList
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("-pk",)
+
+    def get_paginator(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        per_page: int,
+        orphans: int = 0,
+        allow_empty_first_page: bool = True,  # noqa: FBT001, FBT002  # Django's signature
+    ) -> Paginator[Any]:
+        """The newest ones only, for suggestions and histories: typing more narrows them down."""
+        newest = list(queryset.order_by("-pk")[:per_page])
+        return Paginator(newest, per_page, orphans, allow_empty_first_page)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """What is not on the page cannot be acted upon: nobody would have seen it."""
+        if "select_across" in request.POST:
+            choices = request.POST.copy()
+            del choices["select_across"]
+            request.POST = choices  # type: ignore[assignment]  # Django lets a view replace it
+        return super().changelist_view(request, extra_context)
+
+    def for_each(
+        self,
+        request: HttpRequest,
+        rows: Iterable[Any],
+        verb: Callable[[Any], object],
+        *,
+        refusals: tuple[type[Exception], ...],
+        done_text: str,
+    ) -> None:
+        """Call the verb for each row; one that refuses is named and does not stop the rest."""
+        count = 0
+        for row in rows:
+            try:
+                verb(row)
+            except refusals as refusal:
+                self.message_user(request, str(refusal), messages.ERROR)
+            else:
+                count += 1
+        if count:
+            self.message_user(request, done_text % {"count": count}, messages.SUCCESS)
+
+    def csv_rows(self, rows: list[Any]) -> Iterable[Sequence[object]]:
+        """The cells of each row, in the order of `csv_columns`; never one query a row."""
+        return ([_cell(row, column) for column in self.csv_columns] for row in rows)
+
+    def get_urls(self) -> list[URLPattern]:
+        if not self.csv_columns:
+            return super().get_urls()
+        name = f"{self.opts.app_label}_{self.opts.model_name}_export"
+        view = self.admin_site.admin_view(require_safe(self.export_view))
+        return [path("export/", view, name=name), *super().get_urls()]
+
+    def export_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The whole list, sent while it is read."""
+        if not self.has_view_or_change_permission(request):
+            raise PermissionDenied
+        try:
+            change_list = self.get_changelist_instance(request)
+        except IncorrectLookupParameters:
+            return self._back_to_list(f"?{ERROR_FLAG}=1")
+        name = f"{self.opts.model_name}-list.csv"
+        return StreamingHttpResponse(
+            self._csv(change_list.queryset),
+            content_type="text/csv; charset=utf-8",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    def _csv(self, queryset: QuerySet[Any]) -> Iterator[str]:
+        yield csv_line(self.csv_columns)
+        for rows in by_key(queryset):
+            yield "".join(csv_line(cells) for cells in self.csv_rows(rows))
+
+    def _back_to_list(self, query: str = "") -> HttpResponse:
+        where = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return HttpResponseRedirect(reverse(where) + query)
+
+
+class ReadOnlyAdmin(StaffAdmin):
+    """Rows that only the house itself writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def by_key(queryset: QuerySet[Any], *, size: int = 1000) -> Iterator[list[Any]]:
+    """All rows in pieces, newest first, without holding a cursor open in the database."""
+    ordered = queryset.order_by("-pk")
+    rows = list(ordered[:size])
+    while rows:
+        yield rows
+        rows = list(ordered.filter(pk__lt=rows[-1].pk)[:size])
+
+
+def _cell(row: Any, column: str) -> object:
+    for name in column.split("__"):
+        if row is None:
+            return ""
+        row = getattr(row, name)
+    if isinstance(row, datetime):
+        return row.isoformat()
+    if isinstance(row, dict):
+        return json.dumps(row, ensure_ascii=False, sort_keys=True)
+    return "" if row is None else row
+
+
+class _Line:
+    """A file that gives back what is written into it."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+_WRITER = csv.writer(_Line(), quoting=csv.QUOTE_ALL)
+
+
+def csv_line(cells: Sequence[object]) -> str:
+    """One line of CSV, every cell quoted and none of them a formula."""
+    return cast("str", _WRITER.writerow([_harmless(str(cell)) for cell in cells]))
+
+
+def _harmless(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -1,0 +1,327 @@
+"""Mailboxes as staff see them: whatever is done to one goes through a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts import outbox
+from accounts.access import Actor, Forbidden
+from accounts.staff import StaffAdmin
+from hosting import ordering
+from hosting.forms import QuotaForm
+from hosting.models import Contract, Plan
+from mailstore import holding, provisioning, quotas
+from mailstore.models import Domain, Mailbox, Usage
+
+_REFUSALS = (
+    provisioning.WrongState,
+    quotas.ImpossibleLimit,
+    ordering.LimitAbovePlan,
+    holding.Stopped,
+    Forbidden,
+)
+
+
+class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
+    """An order, placed by staff for whoever owns the domain."""
+
+    actor: Actor
+
+    # Nothing is stripped: every door gives the same verdict on the same text.
+    local_part = forms.CharField(label=_("Name before the @"), strip=False, max_length=200)
+    plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.on_sale())
+
+    class Meta:
+        model = Mailbox
+        fields = ("domain", "local_part", "label")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        domain, local_part = cleaned.get("domain"), cleaned.get("local_part")
+        if domain is not None and local_part is not None:
+            try:
+                cleaned["local_part"] = self._checked(domain, local_part)
+            except ValidationError as refusal:
+                self.add_error("local_part", refusal)
+            except (provisioning.DomainNotConfirmed, Forbidden) as refusal:
+                self.add_error("domain", str(refusal))
+        return cleaned
+
+    def _checked(self, domain: Domain, local_part: str) -> str:
+        canonical = provisioning.check(actor=self.actor, domain=domain, local_part=local_part)
+        address = f"{canonical}@{domain.name}"
+        if Mailbox.objects.standing().filter(address=address).exists():
+            raise ValidationError(_("This address is taken."), code="taken")
+        return canonical
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What a new limit would mean for one mailbox."""
+
+    mailbox: Mailbox
+    old_text: str
+    used_text: str
+    note: str
+
+
+@admin.register(Mailbox)
+class MailboxAdmin(StaffAdmin):
+    """Only the label is edited here; the rest is done by actions."""
+
+    list_display = (
+        "address",
+        "protocol",
+        "state",
+        "organisation",
+        "limit_text",
+        "used_text",
+        "label",
+        "created_at",
+    )
+    list_select_related = ("organisation",)
+    list_filter = ("state", "protocol", ("full_since", admin.EmptyFieldListFilter))
+    search_fields = ("address", "label")
+    autocomplete_fields = ("domain",)
+    actions = ("suspend", "resume", "change_limit", "close", "reopen")
+    csv_columns = (
+        "address",
+        "plan",
+        "label",
+        "quota_bytes",
+        "used_bytes",
+        "protocol",
+        "state",
+        "organisation",
+        "created_at",
+    )
+
+    # What the list and the pages show ---------------------------------------------------
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
+        """The tree above each mailbox comes along, because every verb asks for it."""
+        return super().get_queryset(request).select_related("organisation__parent", "domain")
+
+    def complete(self, rows: list[Any]) -> None:
+        used = _used_bytes(rows)
+        for mailbox in rows:
+            mailbox.used_bytes = used.get(mailbox.address, 0)
+
+    @admin.display(description=_("limit"))
+    def limit_text(self, mailbox: Mailbox) -> str:
+        return quotas.byte_text(mailbox.quota_bytes)
+
+    @admin.display(description=_("in use"))
+    def used_text(self, mailbox: Any) -> str:
+        if not hasattr(mailbox, "used_bytes"):
+            self.complete([mailbox])
+        return quotas.byte_text(mailbox.used_bytes)
+
+    def csv_rows(self, rows: list[Any]) -> Iterable[Sequence[object]]:
+        used = _used_bytes(rows)
+        contracts = Contract.objects.filter(mailbox__in=rows, ends_at=None)
+        plans = dict(contracts.values_list("mailbox_id", "plan__slug"))
+        for mailbox in rows:
+            yield (
+                mailbox.address,
+                plans.get(mailbox.pk, ""),
+                mailbox.label,
+                mailbox.quota_bytes,
+                used.get(mailbox.address, 0),
+                mailbox.protocol,
+                mailbox.state,
+                mailbox.organisation.name,
+                mailbox.created_at.isoformat(),
+            )
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("domain", "local_part", "plan", "label")
+        return ("label", *self.get_readonly_fields(request, obj))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ()
+        shown = ("address", "protocol", "state", "organisation", "limit_text", "used_text")
+        return (*shown, "window_days", "uuid", "created_at", "full_since", "erase_after")
+
+    # Ordering and relabelling -----------------------------------------------------------
+
+    def get_form(
+        self,
+        request: HttpRequest,
+        obj: Any = None,
+        change: bool = False,  # noqa: FBT001, FBT002  # Django's signature
+        **kwargs: Any,
+    ) -> Any:
+        if obj is not None:
+            return super().get_form(request, obj, change, **kwargs)
+        form: Any = super().get_form(request, obj, change, form=NewMailboxForm, **kwargs)
+        form.actor = self.actor(request)
+        return form
+
+    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().add_view(request, *args, **kwargs)
+        except provisioning.AddressTaken as refusal:
+            # Somebody else was a moment faster than the form's own look.
+            self.message_user(request, str(refusal), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def save_form(self, request: HttpRequest, form: Any, change: Any) -> Any:
+        mailbox = super().save_form(request, form, change)
+        if change:
+            return mailbox
+        return ordering.order(
+            actor=self.actor(request),
+            domain=form.cleaned_data["domain"],
+            local_part=form.cleaned_data["local_part"],
+            plan=form.cleaned_data["plan"],
+            label=form.cleaned_data["label"],
+            at=timezone.now(),
+        )
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """A new mailbox is saved by its order already; of an old one only the label changes."""
+        if not change or not form.has_changed():
+            return
+        Mailbox.objects.filter(pk=obj.pk).update(label=obj.label)
+        outbox.record(
+            kind="mailbox.updated",
+            at=timezone.now(),
+            actor=self.actor(request),
+            organisation=obj.organisation,
+            subject=obj.subject,
+            data={"label": {"old": form.initial["label"], "new": obj.label}},
+        )
+
+    # Actions ----------------------------------------------------------------------------
+
+    @admin.action(description=_("Suspend"), permissions=["change"])
+    def suspend(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
+        done_text = gettext("Mailboxes that are suspended now: %(count)s.")
+        self._for_each(request, queryset, provisioning.suspend, done_text)
+
+    @admin.action(description=_("Resume"), permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
+        done_text = gettext("Mailboxes that can sign in again: %(count)s.")
+        self._for_each(request, queryset, provisioning.resume, done_text)
+
+    @admin.action(description=_("Open again what is closing"), permissions=["change"])
+    def reopen(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
+        done_text = gettext("Mailboxes that are open again: %(count)s.")
+        self._for_each(request, queryset, ordering.reopen, done_text)
+
+    @admin.action(description=_("Close …"), permissions=["change"])
+    def close(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> HttpResponseBase | None:
+        """Ask first; nothing is erased before the grace is over."""
+        grace = settings.CLOSING_GRACE
+        if "confirmed" not in request.POST:
+            return self._page(request, "close", queryset, {"grace_days": grace.days})
+        done_text = gettext("Mailboxes that are closing now: %(count)s.")
+        self._for_each(request, queryset, ordering.close, done_text, grace=grace)
+        return None
+
+    @admin.action(description=_("Change the limit …"), permissions=["change"])
+    def change_limit(
+        self, request: HttpRequest, queryset: QuerySet[Mailbox]
+    ) -> HttpResponseBase | None:
+        """Ask for a limit, show what it would mean, and set it only then."""
+        asked = "gigabytes" in request.POST
+        form = QuotaForm(request.POST if asked else None)
+        if not (asked and form.is_valid() and form.quota_bytes > 0):
+            if asked and form.is_valid():
+                form.add_error("gigabytes", _("The limit is at least one byte."))
+            return self._page(request, "change_limit", queryset, {"form": form})
+        quota_bytes = form.quota_bytes
+        if "confirmed" not in request.POST:
+            extra = {
+                "form": form,
+                "gigabytes": form.cleaned_data["gigabytes"],
+                "new_text": quotas.byte_text(quota_bytes),
+                "changes": _changes(queryset, quota_bytes=quota_bytes),
+            }
+            return self._page(request, "change_limit", queryset, extra)
+        done_text = gettext("Mailboxes with the new limit: %(count)s.")
+        self._for_each(request, queryset, ordering.change_limit, done_text, quota_bytes=quota_bytes)
+        return None
+
+    def _for_each(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Mailbox],
+        verb: Callable[..., object],
+        done_text: str,
+        **wanted: Any,
+    ) -> None:
+        actor, at = self.actor(request), timezone.now()
+        self.for_each(
+            request,
+            queryset,
+            lambda mailbox: verb(actor=actor, mailbox=mailbox, at=at, **wanted),
+            refusals=_REFUSALS,
+            done_text=done_text,
+        )
+
+    def _page(
+        self,
+        request: HttpRequest,
+        action: str,
+        queryset: QuerySet[Mailbox],
+        extra: dict[str, Any],
+    ) -> HttpResponseBase:
+        """A page between choosing an action and doing it; it carries the choice along."""
+        chosen = list(queryset)
+        self.complete(chosen)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": getattr(type(self), action).short_description,
+            "opts": self.opts,
+            "action": action,
+            "chosen": chosen,
+            "changes": _changes(chosen, quota_bytes=None),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            **extra,
+        }
+        return TemplateResponse(request, f"admin/mailstore/mailbox/{action}.html", context)
+
+
+def _used_bytes(mailboxes: Iterable[Mailbox]) -> dict[str, int]:
+    """Bytes in use by address: one query, in the database the mail server writes to."""
+    names = [mailbox.address for mailbox in mailboxes]
+    return dict(Usage.objects.filter(username__in=names).values_list("username", "bytes"))
+
+
+def _changes(mailboxes: Iterable[Mailbox], *, quota_bytes: int | None) -> list[Change]:
+    rows = list(mailboxes)
+    used = _used_bytes(rows)
+    return [
+        Change(
+            mailbox=mailbox,
+            old_text=quotas.byte_text(mailbox.quota_bytes),
+            used_text=quotas.byte_text(used.get(mailbox.address, 0)),
+            note=_note(used.get(mailbox.address, 0), quota_bytes),
+        )
+        for mailbox in rows
+    ]
+
+
+def _note(used_bytes: int, quota_bytes: int | None) -> str:
+    if quota_bytes is None or used_bytes < quota_bytes:
+        return ""
+    return gettext("Full at once: new mail is put off, nothing is removed.")

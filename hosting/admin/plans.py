@@ -1,0 +1,44 @@
+"""Plans and contracts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from accounts.staff import ReadOnlyAdmin, StaffAdmin
+from hosting.models import Contract, Plan
+
+
+@admin.register(Plan)
+class PlanAdmin(StaffAdmin):
+    """What is on sale. The protocol is settled once: contracts stand on it."""
+
+    list_display = (
+        "name",
+        "slug",
+        "protocol",
+        "is_on_sale",
+        "monthly_price",
+        "storage_price",
+        "currency",
+        "position",
+    )
+    list_filter = ("protocol", "is_on_sale")
+    search_fields = ("name", "slug")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("slug", "protocol") if obj else ()
+
+
+@admin.register(Contract)
+class ContractAdmin(ReadOnlyAdmin):
+    """Which mailbox was on which plan, and when."""
+
+    list_display = ("mailbox", "plan", "starts_at", "ends_at")
+    list_select_related = ("mailbox", "plan")
+    list_filter = (("ends_at", admin.EmptyFieldListFilter),)
+    search_fields = ("mailbox__address",)
+    fields = ("mailbox", "plan", "starts_at", "ends_at")
+    csv_columns = ("mailbox__address", "plan__slug", "starts_at", "ends_at")

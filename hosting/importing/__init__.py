@@ -1,0 +1,36 @@
+"""Lists of mailboxes as CSV: read, checked line by line, and opened in pieces."""
+
+from hosting.importing.lists import (
+    COLUMNS,
+    NEEDED_COLUMNS,
+    Checked,
+    Problem,
+    Record,
+    Row,
+    UnreadableList,
+    asks_for_app_passwords,
+    check,
+    check_records,
+    decode,
+    read,
+)
+from hosting.importing.opening import Applied, KeepSecrets, Secret, apply
+
+__all__ = [
+    "COLUMNS",
+    "NEEDED_COLUMNS",
+    "Applied",
+    "Checked",
+    "KeepSecrets",
+    "Problem",
+    "Record",
+    "Row",
+    "Secret",
+    "UnreadableList",
+    "apply",
+    "asks_for_app_passwords",
+    "check",
+    "check_records",
+    "decode",
+    "read",
+]

@@ -1,0 +1,165 @@
+"""Opening the mailboxes of a checked list, in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from django.db import IntegrityError, transaction
+
+from accounts import outbox
+from accounts.access import Actor
+from accounts.models import Event
+from hosting.importing import collecting, storing
+from hosting.importing.lists import BATCH, Problem, Row
+from hosting.models import Contract
+from mailstore import credentials, provisioning
+from mailstore.credentials import Issued
+from mailstore.models import Mailbox
+
+_T = TypeVar("_T")
+
+# Somebody may take an address while a piece is written; then it is looked at again.
+_TRIES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """A new app password, for whoever hands it out; it exists nowhere else."""
+
+    address: str
+    label: str
+    secret: str
+
+
+@dataclass(kw_only=True)
+class Applied:
+    """What became of one piece."""
+
+    opened_count: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+
+KeepSecrets = Callable[[list[Secret]], None]
+
+
+def apply(
+    *, rows: list[Row], actor: Actor, at: datetime, keep: KeepSecrets | None = None
+) -> Iterator[Applied]:
+    """Open the mailboxes piece by piece, each piece at once or not at all.
+
+    `keep` is called with the secrets before the piece is committed: secrets of mailboxes that
+    do not exist do no harm, mailboxes whose secrets nobody has would be useless.
+    """
+    for start in range(0, len(rows), BATCH):
+        open_piece = partial(open_rows, actor=actor, at=at, keep=keep)
+        yield _opened(rows[start : start + BATCH], open_piece)
+
+
+def _opened(rows: list[Row], open_piece: Callable[[list[Row]], Applied]) -> Applied:
+    try:
+        with collecting.paused(), transaction.atomic():
+            return open_piece(rows)
+    except IntegrityError:
+        # An address was taken after the list had been checked.
+        return retried(lambda: _open_free(rows, open_piece))
+
+
+def _open_free(rows: list[Row], open_piece: Callable[[list[Row]], Applied]) -> Applied:
+    free, problems = _split_taken(rows)
+    applied = open_piece(free)
+    applied.problems += problems
+    return applied
+
+
+def retried(work: Callable[[], _T]) -> _T:
+    """The result of work in a transaction of its own, tried again if an address was lost."""
+    for _try in range(_TRIES - 1):
+        try:
+            with transaction.atomic():
+                return work()
+        except IntegrityError:
+            continue
+    with transaction.atomic():
+        return work()
+
+
+def open_rows(
+    rows: list[Row], *, actor: Actor, at: datetime, keep: KeepSecrets | None = None
+) -> Applied:
+    """Open at most `BATCH` mailboxes inside the caller's transaction, in a few queries.
+
+    Raises `IntegrityError` if an address is taken.
+    """
+    mailboxes = [_mailbox(row, at=at) for row in rows]
+    storing.number(mailboxes)
+    storing.store(mailboxes)
+    opened = list(zip(mailboxes, rows, strict=True))
+    storing.store([_contract(mailbox, row, at=at) for mailbox, row in opened])
+    issued = [_issued(mailbox, row, at=at) for mailbox, row in opened if row.device]
+    storing.store([each.app_password for each in issued])
+    storing.store(list(_events(mailboxes, issued, actor=actor, at=at)))
+    if issued and keep:
+        keep([_secret(each) for each in issued])
+    if mailboxes:
+        outbox.nudge("mailstore.provision_pending")
+    return Applied(opened_count=len(mailboxes))
+
+
+def _split_taken(rows: list[Row]) -> tuple[list[Row], list[Problem]]:
+    standing = Mailbox.objects.standing().filter(address__in=[row.address for row in rows])
+    taken = set(standing.values_list("address", flat=True))
+    problems = [
+        Problem(line=row.line, column="address", message=f"{row.address} is taken.")
+        for row in rows
+        if row.address in taken
+    ]
+    return [row for row in rows if row.address not in taken], problems
+
+
+def _mailbox(row: Row, *, at: datetime) -> Mailbox:
+    return provisioning.draft(
+        domain=row.domain,
+        local_part=row.local_part,
+        protocol=row.plan.protocol,
+        quota_bytes=row.quota_bytes,
+        window_days=row.plan.window_days,
+        label=row.label,
+        at=at,
+    )
+
+
+def _contract(mailbox: Mailbox, row: Row, *, at: datetime) -> Contract:
+    # Keys alone: to hang whole rows on it takes Django several times as long.
+    return Contract(mailbox_id=mailbox.pk, plan_id=row.plan.pk, starts_at=at)
+
+
+def _issued(mailbox: Mailbox, row: Row, *, at: datetime) -> Issued:
+    return credentials.draft(
+        mailbox=mailbox, label=row.device, allows_pop=True, allows_imap=True, at=at
+    )
+
+
+def _secret(issued: Issued) -> Secret:
+    password = issued.app_password
+    return Secret(address=password.mailbox.address, label=password.label, secret=issued.secret)
+
+
+def _events(
+    mailboxes: list[Mailbox], issued: list[Issued], *, actor: Actor, at: datetime
+) -> Iterator[Event]:
+    for mailbox in mailboxes:
+        yield outbox.event(**provisioning.created(mailbox=mailbox, actor=actor, at=at))
+    for each in issued:
+        mailbox = each.app_password.mailbox
+        yield outbox.event(
+            kind="app_password.created",
+            at=at,
+            actor=actor,
+            organisation=mailbox.domain.organisation,
+            subject=each.app_password.subject,
+            data={"mailbox": str(mailbox.uuid), "address": mailbox.address},
+        )

@@ -1,0 +1,148 @@
+"""Staff pages for mail: domains, app passwords and warnings. Mailboxes are sold in `hosting`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import Forbidden
+from accounts.staff import ReadOnlyAdmin, StaffAdmin
+from mailstore import addresses, credentials, domains
+from mailstore.models import AppPassword, Domain, QuotaWarning
+
+
+class NewDomainForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A domain in any spelling that `addresses.domain` understands."""
+
+    name = forms.CharField(label=_("Domain"), strip=False, max_length=addresses.ADDRESS_OCTETS)
+
+    class Meta:
+        model = Domain
+        fields = ("name", "organisation")
+
+    def clean_name(self) -> str:
+        """The canonical name, if nobody has it yet."""
+        canonical = addresses.domain(self.cleaned_data["name"])
+        if Domain.objects.filter(name=canonical).exists():
+            raise ValidationError(_("This domain is in use here already."), code="taken")
+        return canonical
+
+
+@admin.register(Domain)
+class DomainAdmin(StaffAdmin):
+    """Domains: added and confirmed by the verbs, and otherwise only looked at."""
+
+    list_display = ("shown_name", "organisation", "state", "created_at")
+    list_filter = ("state",)
+    list_select_related = ("organisation",)
+    search_fields = ("name",)
+    autocomplete_fields = ("organisation",)
+    actions = ("confirm",)
+    csv_columns = ("name", "organisation__name", "state", "uuid", "created_at")
+    form = NewDomainForm
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        own = ("name", "organisation")
+        return (*own, "state", "uuid", "created_at") if obj else own
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_confirm_permission(self, request: HttpRequest) -> bool:
+        """Confirming needs the right to change domains, although no field can be changed."""
+        return request.user.has_perm("mailstore.change_domain")
+
+    def save_form(self, request: HttpRequest, form: Any, change: Any) -> Any:
+        """The verb makes the row, so that page and staff are held to the same rule."""
+        super().save_form(request, form, change)
+        return domains.add(
+            actor=self.actor(request),
+            organisation=form.cleaned_data["organisation"],
+            name=form.cleaned_data["name"],
+            at=timezone.now(),
+        )
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
+        """The verb has done it."""
+
+    @admin.action(description=_("Confirm that the domain is its owner's"), permissions=["confirm"])
+    def confirm(self, request: HttpRequest, queryset: QuerySet[Domain]) -> None:
+        actor, at = self.actor(request), timezone.now()
+        self.for_each(
+            request,
+            queryset,
+            lambda domain: domains.confirm(actor=actor, domain=domain, at=at),
+            refusals=(Forbidden,),
+            done_text=gettext("Domains that are confirmed now: %(count)s."),
+        )
+
+
+@admin.register(AppPassword)
+class AppPasswordAdmin(ReadOnlyAdmin):
+    """App passwords without anything one could sign in with."""
+
+    list_display = ("label", "mailbox", "allows_pop", "allows_imap", "created_at", "revoked_at")
+    list_select_related = ("mailbox",)
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
+    search_fields = ("label", "mailbox__address")
+    csv_columns = (
+        "mailbox__address",
+        "label",
+        "allows_pop",
+        "allows_imap",
+        "uuid",
+        "created_at",
+        "revoked_at",
+    )
+    fields = (
+        "label",
+        "mailbox",
+        "allows_pop",
+        "allows_imap",
+        "uuid",
+        "created_at",
+        "revoked_at",
+    )
+    actions = ("revoke",)
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        """Revoking needs the right to change app passwords, although no field can be changed."""
+        return request.user.has_perm("mailstore.change_apppassword")
+
+    @admin.action(description=_("Revoke at once"), permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[AppPassword]) -> None:
+        actor, at = self.actor(request), timezone.now()
+        self.for_each(
+            request,
+            queryset.select_related("mailbox__organisation__parent"),
+            lambda each: credentials.revoke(actor=actor, app_password=each, at=at),
+            refusals=(Forbidden,),
+            done_text=gettext("App passwords that are revoked now: %(count)s."),
+        )
+
+
+@admin.register(QuotaWarning)
+class QuotaWarningAdmin(ReadOnlyAdmin):
+    """Who was told about space, and when."""
+
+    list_display = ("at", "mailbox", "percent", "stored_at", "mailed_at")
+    list_select_related = ("mailbox",)
+    list_filter = ("percent",)
+    search_fields = ("mailbox__address",)
+    fields = (
+        "mailbox",
+        "percent",
+        "used_bytes",
+        "quota_bytes",
+        "at",
+        "stored_at",
+        "mailed_at",
+    )

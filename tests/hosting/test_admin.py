@@ -1,0 +1,843 @@
+"""The staff pages: who gets in, what they show, and that every change goes through a verb."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver
+from django_otp import DEVICE_ID_SESSION_KEY
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from accounts import membership
+from accounts.access import system
+from accounts.models import Event, Membership, Organisation, User
+from accounts.staff import StaffAdmin
+from hosting import tasks
+from hosting.models import Contract, MailboxImport, Plan
+from mailstore import credentials, holding
+from mailstore.models import AppPassword, Domain, Mailbox, QuotaWarning, Usage
+from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
+from tests.factories import AT, make_domain, make_mailbox
+
+pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+
+MAILBOXES = "/staff/mailstore/mailbox/"
+IMPORTS = "/staff/hosting/mailboximport/"
+
+
+def verified(user):
+    """A browser in which this person has signed in with a second factor."""
+    client = Client()
+    client.force_login(user)
+    device = TOTPDevice.objects.create(user=user, name="phone", confirmed=True)
+    session = client.session
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+    session.save()
+    return client
+
+
+@pytest.fixture
+def staff(cast):
+    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
+    cast.sam.refresh_from_db()
+    return verified(cast.sam)
+
+
+def said(response):
+    return [str(message) for message in response.context["messages"]]
+
+
+def act(client, action, *rows, path=MAILBOXES, **fields):
+    chosen = [row.pk for row in rows]
+    answer = {"action": action, "_selected_action": chosen, "index": 0, **fields}
+    return client.post(path, answer, follow=True)
+
+
+def state_of(mailbox):
+    return Mailbox.objects.get(pk=mailbox.pk).state
+
+
+# Who gets in ----------------------------------------------------------------------------
+
+
+def staff_patterns(patterns=None, prefix="/staff/"):
+    if patterns is None:
+        [patterns] = [
+            each.url_patterns
+            for each in get_resolver().url_patterns
+            if isinstance(each, URLResolver) and each.namespace == "admin"
+        ]
+    for each in patterns:
+        path = prefix + str(each.pattern)
+        if isinstance(each, URLResolver):
+            yield from staff_patterns(each.url_patterns, path)
+        elif isinstance(each, URLPattern):
+            yield path
+
+
+STAFF_PATHS = sorted(
+    {
+        path.replace("<path:object_id>", "1").replace("<int:pk>", "1").replace("<id>", "1")
+        for path in staff_patterns()
+        if "(" not in path and "<int:content_type_id>" not in path
+    }
+)
+
+
+def test_walk_over_staff_pages_finds_them():
+    assert {"/staff/", MAILBOXES, f"{MAILBOXES}export/", f"{IMPORTS}1/start/"} < set(STAFF_PATHS)
+    assert len(STAFF_PATHS) > 60
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_no_staff_page_opens_without_a_second_factor(cast, method):
+    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
+    sam, nobody = Client(), Client()
+    sam.force_login(cast.sam)
+    for path in STAFF_PATHS:
+        by_sam, by_nobody = getattr(sam, method)(path), getattr(nobody, method)(path)
+        assert by_sam.status_code == by_nobody.status_code == 302, path
+        assert by_sam.headers["Location"].startswith("/account/second-factor?next="), path
+        assert by_nobody.headers["Location"].startswith("/account/sign-in?next="), path
+
+
+@pytest.mark.parametrize("person", ["alice", "bob", "charlie", "rita"])
+def test_no_staff_page_opens_for_a_customer_even_with_a_second_factor(cast, person):
+    client = verified(getattr(cast, person))
+    for path in STAFF_PATHS:
+        if path in {"/staff/login/", "/staff/logout/", "/staff/jsi18n/"}:
+            continue
+        response = client.get(path)
+        assert response.status_code == 302, path
+        assert response.headers["Location"].startswith("/staff/login/"), path
+
+
+def test_staff_without_rights_see_that_they_have_none(cast):
+    client = verified(cast.sam)
+
+    assert client.get(MAILBOXES).status_code == 403
+    assert client.get(f"{MAILBOXES}export/").status_code == 403
+    assert client.get(f"{IMPORTS}add/").status_code == 403
+
+
+def test_staff_who_may_only_look_change_nothing(cast):
+    cast.sam.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    client, mailbox = verified(cast.sam), make_mailbox(cast.domain)
+    listed = MailboxImport.objects.create(file_name="x.csv", content="", created_by=cast.sam)
+
+    assert client.get(MAILBOXES).status_code == 200
+    act(client, "suspend", mailbox)
+    assert state_of(mailbox) == "active"
+    assert client.post(f"{MAILBOXES}{mailbox.pk}/change/", {"label": "x"}).status_code == 403
+    for what in ("start", "cancel"):
+        assert client.post(f"{IMPORTS}{listed.pk}/{what}/").status_code == 403
+    assert client.get(f"{IMPORTS}{listed.pk}/progress/").status_code == 200
+
+
+# What the pages show --------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_house(cast, staff):
+    """One of everything, with every secret that could leak."""
+    mailbox = make_mailbox(cast.domain)
+    actor = system("tests")
+    issued = credentials.issue(actor=actor, mailbox=mailbox, label="Phone", at=AT)
+    secret = "a password of the mailbox"
+    credentials.set_mailbox_password(actor=actor, mailbox=mailbox, password=secret, at=AT)
+    QuotaWarning.objects.create(mailbox=mailbox, percent=80, used_bytes=8, quota_bytes=10, at=AT)
+    text = "address,plan,label\nlisted@alder.test,imap,planted text\n"
+    MailboxImport.objects.create(file_name="x.csv", content=text, created_by=cast.sam)
+    device = TOTPDevice.objects.get(user=cast.sam)
+    mailbox.refresh_from_db()
+    Group.objects.create(name="Clerks")
+    return [
+        issued.secret,
+        issued.app_password.digest,
+        mailbox.password_hash,
+        mailbox.password_hash.rpartition("$")[2],
+        cast.sam.password,
+        cast.alice.password,
+        cast.alice.password.rpartition("$")[2],
+        device.key,
+        "planted text",
+    ]
+
+
+def pages_of(model):
+    """Every page about one model: its list, one row of it, its history, and what is taken away."""
+    base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"
+    row = model.objects.order_by("pk").last()
+    yield from (base, f"{base}?q=a", f"{base}{row.pk}/change/", f"{base}{row.pk}/history/")
+    if admin.site._registry[model].csv_columns:
+        yield f"{base}export/"
+
+
+OURS = [model for model, each in admin.site._registry.items() if isinstance(each, StaffAdmin)]
+
+
+def test_all_that_staff_need_is_there_and_nothing_else():
+    assert set(OURS) == set(admin.site._registry)
+    assert {model.__name__ for model in OURS} == {
+        "Organisation",
+        "User",
+        "Group",
+        "Event",
+        "Domain",
+        "Mailbox",
+        "AppPassword",
+        "QuotaWarning",
+        "Plan",
+        "Contract",
+        "MailboxImport",
+    }
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_staff_page_opens_and_shows_no_secret(staff, full_house, model):
+    for page in pages_of(model):
+        response = staff.get(page, follow=True)
+        text = response.getvalue().decode()
+
+        assert response.status_code == 200, page
+        assert [secret for secret in full_house if secret in text] == [], page
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_list_counts_nothing_and_skips_over_nothing(staff, full_house, model):
+    base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"
+    for query in ("", "?q=a", "?after=9", "?before=0"):
+        with CaptureQueriesContext(connections["default"]) as queries:
+            assert staff.get(base + query).status_code == 200
+        text = " ".join(each["sql"].upper() for each in queries)
+        assert "COUNT(" not in text
+        assert "OFFSET" not in text
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_nothing_is_deleted_here(staff, full_house, model):
+    base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"
+    row = model.objects.order_by("pk").last()
+    before = model.objects.count()
+
+    assert staff.post(f"{base}{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    act(staff, "delete_selected", row, path=base, post="yes")
+
+    assert model.objects.count() == before
+    assert b"delete_selected" not in staff.get(base).content
+
+
+@pytest.mark.parametrize("model", [Event, Contract, AppPassword, QuotaWarning])
+def test_what_the_house_writes_is_only_read(staff, full_house, model):
+    base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"
+    row = model.objects.order_by("pk").last()
+
+    assert staff.post(f"{base}{row.pk}/change/", {"label": "x", "kind": "x"}).status_code == 403
+    assert staff.post(f"{base}add/", {"label": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_no_form_offers_every_row_there_is(staff, full_house, cast, model):
+    Organisation.objects.create(kind="customer", name="Planted", parent=cast.provider)
+    make_domain("planted.test", cast.customer)
+    make_mailbox(cast.domain, "planted")
+    base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"
+    row = model.objects.order_by("pk").first()
+    for page in (f"{base}add/", f"{base}{row.pk}/change/"):
+        text = staff.get(page).getvalue().decode()
+        assert "Planted</option>" not in text
+        assert "planted.test</option>" not in text
+        assert "planted@alder.test</option>" not in text
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_list_of_mailboxes_takes_five_queries_however_many_there_are(staff, cast, count):
+    for number in range(count):
+        make_mailbox(cast.domain, f"box{number}")
+
+    # The session, the user, the device, the mailboxes; the reports lie in another file.
+    with CaptureQueriesContext(connections["default"]) as queries:
+        staff.get(MAILBOXES)
+    assert len(queries) == 4
+    with CaptureQueriesContext(connections["reports"]) as queries:
+        staff.get(MAILBOXES)
+    assert len(queries) == 1
+
+
+def shown(response):
+    return [mailbox.local_part for mailbox in response.context["cl"].result_list]
+
+
+def test_pages_follow_each_other_by_key_in_both_directions(staff, cast, monkeypatch):
+    monkeypatch.setattr(admin.site._registry[Mailbox], "list_per_page", 2)
+    for number in range(5):
+        make_mailbox(cast.domain, f"box{number}")
+
+    first = staff.get(MAILBOXES)
+    second = staff.get(MAILBOXES + first.context["cl"].next_url)
+    make_mailbox(cast.domain, "late")
+    third = staff.get(MAILBOXES + second.context["cl"].next_url)
+    back = staff.get(MAILBOXES + third.context["cl"].previous_url)
+    front = staff.get(MAILBOXES + back.context["cl"].previous_url)
+
+    assert [shown(each) for each in (first, second, third, back, front)] == [
+        ["box4", "box3"],
+        ["box2", "box1"],
+        ["box0"],
+        ["box2", "box1"],
+        ["box4", "box3"],
+    ]
+    assert (first.context["cl"].previous_url, third.context["cl"].next_url) == ("", "")
+    assert shown(staff.get(MAILBOXES + front.context["cl"].previous_url)) == ["late"]
+
+
+def test_paging_keeps_search_and_filter(staff, cast, monkeypatch):
+    monkeypatch.setattr(admin.site._registry[Mailbox], "list_per_page", 1)
+    for number in range(3):
+        make_mailbox(cast.domain, f"box{number}", "pop")
+    make_mailbox(cast.domain, "box9")
+
+    page = staff.get(f"{MAILBOXES}?q=box&protocol__exact=pop")
+    following = staff.get(MAILBOXES + page.context["cl"].next_url)
+
+    assert (shown(page), shown(following)) == (["box2"], ["box1"])
+
+
+@pytest.mark.parametrize("key", ["x", "-1", "1.5", "", "٣", "9" * 30, "1 OR 1=1"])
+def test_page_after_no_key_leads_back_to_the_list(staff, cast, key):
+    response = staff.get(MAILBOXES, {"after": key})
+
+    assert (response.status_code, response.headers["Location"]) == (302, f"{MAILBOXES}?e=1")
+    assert staff.get(f"{MAILBOXES}export/", {"after": key}).status_code == 302
+
+
+def test_search_finds_by_part_of_the_address_and_label(staff, cast):
+    make_mailbox(cast.domain, "desk")
+    make_mailbox(cast.other_domain, "hello")
+
+    assert shown(staff.get(MAILBOXES, {"q": "JUNIPER"})) == ["hello"]
+    assert shown(staff.get(MAILBOXES, {"q": "%_"})) == []
+    assert shown(staff.get(MAILBOXES, {"q": "nul\0nul"})) == ["hello", "desk"]
+
+
+def lines_of(response):
+    return list(csv.reader(response.getvalue().decode().splitlines()))
+
+
+def test_export_is_the_list_with_its_filter_and_holds_no_formula(staff, cast):
+    for number, label in enumerate(("=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\tx", "Desk")):
+        Mailbox.objects.filter(pk=make_mailbox(cast.domain, f"b{number}").pk).update(label=label)
+    make_mailbox(cast.domain, "imported", "pop")
+    Usage.objects.create(username="b5@alder.test", bytes=7, messages=1)
+
+    header, *lines = lines_of(staff.get(f"{MAILBOXES}export/?protocol__exact=imap"))
+
+    assert header[:5] == ["address", "plan", "label", "quota_bytes", "used_bytes"]
+    assert [line[2] for line in lines] == [
+        "Desk",
+        "'\tx",
+        "'@SUM(1)",
+        "'-1",
+        "'+1",
+        "'=HYPERLINK(1)",
+    ]
+    assert lines[0][:2] + lines[0][4:8] == ["b5@alder.test", "imap", "7", "imap", "active", "Alder"]
+
+
+def test_export_goes_beyond_one_page_with_few_queries(staff, cast, monkeypatch):
+    monkeypatch.setattr(admin.site._registry[Mailbox], "list_per_page", 2)
+    for number in range(7):
+        make_mailbox(cast.domain, f"box{number}")
+    response = staff.get(f"{MAILBOXES}export/")
+
+    assert response.streaming
+    with CaptureQueriesContext(connections["default"]) as queries:
+        assert len(lines_of(response)) == 8
+    # Seven mailboxes in one piece, their contracts, and the look for a piece after it.
+    assert len(queries) == 3
+
+
+def test_export_of_events_holds_their_data(staff, cast):
+    make_mailbox(cast.domain)
+
+    header, *lines = lines_of(staff.get("/staff/accounts/event/export/?q=mailbox.created"))
+
+    line = dict(zip(header, lines[0], strict=True))
+    assert line["subject_name"] == "hello@alder.test"
+    assert line["data"].startswith('{"protocol": "imap"')
+
+
+@pytest.mark.parametrize(("about", "kinds"), [("domain", {"domain"}), ("mailbox", {"mailbox"})])
+def test_events_are_narrowed_by_what_they_are_about(staff, cast, about, kinds):
+    make_mailbox(cast.domain)
+
+    rows = staff.get("/staff/accounts/event/", {"about": about}).context["cl"].result_list
+
+    assert {event.subject_kind for event in rows} == kinds
+
+
+# Mailboxes ------------------------------------------------------------------------------
+
+
+def facts(kind):
+    return list(Event.objects.filter(kind=kind).values_list("subject_name", "actor_name"))
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("suspend", "active", "suspended", "mailbox.suspended"),
+        ("resume", "suspended", "pending", "mailbox.resumed"),
+        ("reopen", "closing", "pending", "mailbox.restored"),
+    ],
+)
+def test_action_calls_its_verb_in_the_name_of_who_is_signed_in(staff, cast, case):
+    action, before, after, kind = case
+    mailbox = make_mailbox(cast.domain)
+    Mailbox.objects.filter(pk=mailbox.pk).update(state=before)
+    Contract.objects.filter(mailbox=mailbox).update(ends_at=AT if before == "closing" else None)
+
+    response = act(staff, action, mailbox)
+
+    assert state_of(mailbox) == after
+    assert facts(kind) == [(mailbox.address, cast.sam.email)]
+    assert len(said(response)) == 1
+
+
+def test_refusal_is_shown_and_holds_up_nothing_else(staff, cast):
+    ours, theirs = make_mailbox(cast.domain), make_mailbox(cast.other_domain)
+    Mailbox.objects.filter(pk=theirs.pk).update(state="suspended")
+
+    response = act(staff, "suspend", ours, theirs)
+
+    assert said(response) == [
+        "hello@juniper.test has changed meanwhile, so this cannot be done now.",
+        "Mailboxes that are suspended now: 1.",
+    ]
+    assert (state_of(ours), state_of(theirs)) == ("suspended", "suspended")
+
+
+def test_action_reaches_only_what_the_page_showed(staff, cast):
+    chosen, other = make_mailbox(cast.domain), make_mailbox(cast.domain, "other")
+
+    act(staff, "suspend", chosen, select_across="1")
+
+    assert (state_of(chosen), state_of(other)) == ("suspended", "active")
+
+
+def test_closing_is_asked_about_first(staff, cast):
+    mailbox = make_mailbox(cast.domain)
+
+    page = act(staff, "close", mailbox)
+    assert (state_of(mailbox), mailbox.address in page.content.decode()) == ("active", True)
+    act(staff, "close", mailbox, confirmed="yes")
+
+    assert state_of(mailbox) == "closing"
+    assert Contract.objects.get(mailbox=mailbox).ends_at is not None
+    assert facts("mailbox.closing") == [(mailbox.address, cast.sam.email)]
+
+
+def test_mailbox_under_a_hold_is_not_closed(staff, cast):
+    mailbox = make_mailbox(cast.domain)
+    holding.place(
+        actor=cast.actor(cast.sam),
+        user=cast.sam,
+        scope=mailbox,
+        matter="Case 7",
+        reason="Court",
+        at=AT,
+    )
+
+    response = act(staff, "close", mailbox, confirmed="yes")
+
+    assert said(response) == ["hello@alder.test is held: Case 7."]
+    assert state_of(mailbox) == "active"
+    assert Contract.objects.get(mailbox=mailbox).ends_at is None
+
+
+def test_limit_is_previewed_before_it_is_changed(staff, cast):
+    roomy, tight = make_mailbox(cast.domain), make_mailbox(cast.domain, "tight")
+    Usage.objects.create(username=tight.address, bytes=3 * 10**9, messages=1)
+    old_bytes = roomy.quota_bytes
+
+    asked = act(staff, "change_limit", roomy, tight)
+    shown_page = act(staff, "change_limit", roomy, tight, gigabytes="2.5")
+
+    assert "Limit in GB" in asked.content.decode()
+    notes = {each.mailbox.address: each.note for each in shown_page.context["changes"]}
+    assert notes == {
+        roomy.address: "",
+        tight.address: "Full at once: new mail is put off, nothing is removed.",
+    }
+    assert set(Mailbox.objects.values_list("quota_bytes", flat=True)) == {old_bytes}
+    response = act(staff, "change_limit", roomy, tight, gigabytes="2.5", confirmed="yes")
+    assert said(response) == ["Mailboxes with the new limit: 2."]
+    assert set(Mailbox.objects.values_list("quota_bytes", flat=True)) == {2_500_000_000}
+    assert Event.objects.filter(kind="mailbox.updated", actor_name=cast.sam.email).count() == 2
+
+
+@pytest.mark.parametrize("typed", ["", "0", "-1", "x", "1e99", "NaN", "100001", "0.0000000001"])
+def test_impossible_limit_is_refused_beside_its_field(staff, cast, typed):
+    mailbox = make_mailbox(cast.domain)
+
+    response = act(staff, "change_limit", mailbox, gigabytes=typed, confirmed="yes")
+
+    assert response.context["form"].errors["gigabytes"]
+    assert Mailbox.objects.get().quota_bytes == mailbox.quota_bytes
+
+
+def order(client, domain, name, plan="imap", label=""):
+    fields = {"domain": domain.pk, "local_part": name, "label": label}
+    plan = Plan.objects.get(slug=plan)
+    return client.post(f"{MAILBOXES}add/", fields | {"plan": plan.pk}, follow=True)
+
+
+def test_staff_place_an_order_for_whoever_owns_the_domain(staff, cast):
+    order(staff, cast.domain, "Postmaster", label="For all")
+
+    mailbox = Mailbox.objects.get()
+    assert (mailbox.address, mailbox.organisation) == ("postmaster@alder.test", cast.customer)
+    assert (mailbox.label, Contract.objects.get().plan.slug) == ("For all", "imap")
+    assert facts("mailbox.created") == [("postmaster@alder.test", cast.sam.email)]
+
+
+@pytest.mark.parametrize("name", HOSTILE_LOCAL_PARTS)
+def test_hostile_name_is_refused_beside_its_field(staff, cast, name):
+    response = order(staff, cast.domain, name)
+
+    assert list(response.context["adminform"].errors) == ["local_part"]
+    assert not Mailbox.objects.exists()
+
+
+def test_taken_address_and_unconfirmed_domain_are_refused(staff, cast):
+    make_mailbox(cast.domain)
+    waiting = make_domain("alder.example", cast.customer)
+
+    taken = order(staff, cast.domain, "HELLO")
+    unconfirmed = order(staff, waiting, "hello")
+
+    assert taken.context["adminform"].errors == {"local_part": ["This address is taken."]}
+    assert list(unconfirmed.context["adminform"].errors) == ["domain"]
+    assert Mailbox.objects.count() == 1
+
+
+def test_only_the_label_of_a_mailbox_is_edited(staff, cast):
+    mailbox = make_mailbox(cast.domain)
+    path = f"{MAILBOXES}{mailbox.pk}/change/"
+
+    staff.post(path, {"label": "New", "quota_bytes": "1", "address": "x@alder.test"})
+    staff.post(path, {"label": "New"})
+
+    found = Mailbox.objects.get()
+    assert (found.label, found.quota_bytes, found.address) == (
+        "New",
+        mailbox.quota_bytes,
+        mailbox.address,
+    )
+    [fact] = Event.objects.filter(kind="mailbox.updated")
+    assert fact.data == {"label": {"old": "", "new": "New"}}
+
+
+# Domains, app passwords, organisations, people --------------------------------------------
+
+
+def test_domain_is_confirmed_by_its_verb(staff, cast):
+    domain = make_domain("alder.example", cast.customer)
+    path = "/staff/mailstore/domain/"
+
+    act(staff, "confirm", domain, path=path)
+    act(staff, "confirm", domain, path=path)
+
+    assert Domain.objects.get(pk=domain.pk).state == "confirmed"
+    assert facts("domain.verified") == [("alder.example", cast.sam.email)]
+
+
+def add_domain(client, name, organisation):
+    fields = {"name": name, "organisation": organisation.pk}
+    return client.post("/staff/mailstore/domain/add/", fields, follow=True)
+
+
+def test_domain_is_added_by_its_verb(staff, cast):
+    add_domain(staff, "bücher.test", cast.customer)
+    again = add_domain(staff, "xn--bcher-kva.test", cast.customer)
+
+    domain = Domain.objects.get(name="xn--bcher-kva.test")
+    assert (domain.organisation, domain.state) == (cast.customer, "confirmed")
+    assert again.context["adminform"].errors == {"name": ["This domain is in use here already."]}
+    assert ("xn--bcher-kva.test", cast.sam.email) in facts("domain.added")
+
+
+@pytest.mark.parametrize("name", HOSTILE_DOMAINS)
+def test_hostile_domain_is_refused_beside_its_field(staff, cast, name):
+    before = Domain.objects.count()
+
+    response = add_domain(staff, name, cast.customer)
+
+    assert list(response.context["adminform"].errors) == ["name"]
+    assert Domain.objects.count() == before
+
+
+def test_app_password_is_revoked_by_its_verb(staff, cast):
+    mailbox = make_mailbox(cast.domain)
+    issued = credentials.issue(actor=system("tests"), mailbox=mailbox, label="Phone", at=AT)
+
+    act(staff, "revoke", issued.app_password, path="/staff/mailstore/apppassword/")
+
+    assert AppPassword.objects.get().revoked_at is not None
+    assert facts("app_password.revoked") == [("Phone", cast.sam.email)]
+
+
+def test_organisation_leaves_an_event_and_keeps_its_place(staff, cast):
+    base = "/staff/accounts/organisation/"
+    fields = {"name": "Birch", "kind": "customer", "parent": cast.reseller.pk}
+    staff.post(f"{base}add/", fields)
+    birch = Organisation.objects.get(name="Birch")
+    staff.post(f"{base}{birch.pk}/change/", {"name": "Beech", "parent": cast.provider.pk})
+    orphan = staff.post(f"{base}add/", {"name": "Orphan", "kind": "customer", "parent": ""})
+
+    birch.refresh_from_db()
+    assert (birch.name, birch.parent) == ("Beech", cast.reseller)
+    assert facts("organisation.created")[-1] == ("Birch", cast.sam.email)
+    assert facts("organisation.updated") == [("Beech", cast.sam.email)]
+    assert orphan.status_code == 200
+    assert not Organisation.objects.filter(name="Orphan").exists()
+
+
+def people_fields(user, *, rows=(), **changes):
+    given = Membership.objects.filter(user=user).order_by("pk")
+    fields = {
+        "email": user.email,
+        "name": user.name,
+        "is_active": "on",
+        "memberships-TOTAL_FORMS": len(given) + len(rows),
+        "memberships-INITIAL_FORMS": len(given),
+    }
+    for number, each in enumerate(given):
+        prefix = f"memberships-{number}-"
+        fields |= {
+            f"{prefix}id": each.pk,
+            f"{prefix}user": user.pk,
+            f"{prefix}organisation": each.organisation_id,
+            f"{prefix}role": each.role,
+        }
+    for number, (organisation, role) in enumerate(rows, start=len(given)):
+        prefix = f"memberships-{number}-"
+        fields |= {
+            f"{prefix}user": user.pk,
+            f"{prefix}organisation": organisation.pk,
+            f"{prefix}role": role,
+        }
+    return fields | changes
+
+
+def test_roles_are_given_changed_and_taken_with_an_event_each(staff, cast):
+    path = f"/staff/accounts/user/{cast.alice.pk}/change/"
+    staff.post(path, people_fields(cast.alice, rows=[(cast.other_customer, "billing")]))
+    assert Membership.objects.filter(user=cast.alice).count() == 2
+
+    moved = {"memberships-1-organisation": cast.reseller.pk}
+    staff.post(path, people_fields(cast.alice, **moved))
+    staff.post(path, people_fields(cast.alice, **{"memberships-1-DELETE": "on"}))
+
+    assert list(Membership.objects.filter(user=cast.alice).values_list("role")) == [("owner",)]
+    alices = Event.objects.filter(subject_name=cast.alice.email, actor_name=cast.sam.email)
+    kinds = alices.order_by("seq").values_list("kind", flat=True)
+    assert list(kinds) == [
+        "member.added",
+        "user.updated",
+        "member.removed",
+        "member.added",
+        "user.updated",
+        "member.removed",
+        "user.updated",
+    ]
+
+
+@pytest.fixture
+def clerk(cast):
+    """Staff with every right, who is no superuser."""
+    cast.sam.user_permissions.set(Permission.objects.all())
+    return verified(cast.sam)
+
+
+def test_only_a_superuser_appoints_staff(clerk, cast):
+    path = f"/staff/accounts/user/{cast.alice.pk}/change/"
+
+    clerk.post(path, people_fields(cast.alice, is_staff="on", is_superuser="on"))
+    refused = clerk.post(path, people_fields(cast.alice, rows=[(cast.provider, "owner")]))
+
+    alice = User.objects.get(pk=cast.alice.pk)
+    assert (alice.is_staff, alice.is_superuser) == (False, False)
+    assert refused.status_code == 200
+    assert not membership.actor_for(alice).is_staff
+
+
+def test_only_a_superuser_changes_who_is_above(clerk, cast):
+    root = User.objects.create_superuser("root@example.test", "x")
+    path = f"/staff/accounts/user/{root.pk}/"
+
+    assert clerk.post(f"{path}change/", people_fields(root, name="x")).status_code == 403
+    assert clerk.get(f"{path}password/").status_code == 403
+
+
+def test_only_a_superuser_gives_rights_to_a_group(clerk, staff, cast):
+    path, fields = "/staff/auth/group/add/", {"name": "Clerks"}
+
+    assert clerk.post(path, fields).status_code == 403
+    assert staff.post(path, fields).status_code == 302
+    assert clerk.get(f"/staff/auth/group/{Group.objects.get().pk}/change/").status_code == 200
+
+
+def test_person_is_added_and_given_a_password(staff, cast):
+    password = {"password1": "five plain words are fine", "password2": "five plain words are fine"}
+    fields = {"email": "Dora@Example.test", "name": "Dora", "usable_password": "true"}
+    staff.post("/staff/accounts/user/add/", fields | password)
+    dora = User.objects.get(name="Dora")
+    other = dict.fromkeys(password, "six other plain words here")
+    staff.post(f"/staff/accounts/user/{dora.pk}/password/", other | {"usable_password": "true"})
+
+    dora.refresh_from_db()
+    assert dora.email == "dora@example.test"
+    assert dora.check_password("six other plain words here")
+    assert [name for name, _by in facts("user.created")] == [dora.email]
+    assert [name for name, _by in facts("user.password_set")] == [dora.email]
+
+
+# Lists of mailboxes ----------------------------------------------------------------------
+
+
+def upload(client, content, name="list.csv"):
+    content = content if isinstance(content, bytes) else content.encode()
+    return client.post(f"{IMPORTS}add/", {"file": SimpleUploadedFile(name, content)}, follow=True)
+
+
+LIST = """address,plan,label,quota_bytes
+a@alder.test,imap,Desk,
+b@alder.test,gold,,
+../c@alder.test,pop,,
+"""
+
+
+def test_list_is_previewed_started_and_watched(staff, cast):
+    page = upload(staff, LIST)
+    listed = MailboxImport.objects.get()
+    problems = [(each.line, each.column) for each in page.context["problems"]]
+    assert (page.context["good_count"], problems) == (1, [(3, "plan"), (4, "address")])
+    assert not Mailbox.objects.exists()
+
+    running = staff.post(f"{IMPORTS}{listed.pk}/start/", follow=True)
+    assert running.context["is_running"]
+    assert b"<progress" in running.content
+    assert b'hx-trigger="every' in running.content
+    assert b"Look again" in running.content
+    tasks.run_import(import_id=listed.pk)
+    done = staff.get(f"{IMPORTS}{listed.pk}/progress/")
+
+    assert [mailbox.address for mailbox in Mailbox.objects.all()] == ["a@alder.test"]
+    assert b"hx-trigger" not in done.content
+    assert b"Look again" not in done.content
+    assert facts("mailbox.created") == [("a@alder.test", cast.sam.email)]
+    lines = lines_of(staff.get(f"{IMPORTS}{listed.pk}/problems/"))
+    assert [line[:2] for line in lines] == [["line", "column"], ["3", "plan"], ["4", "address"]]
+
+
+def test_list_is_left_alone(staff, cast):
+    upload(staff, LIST)
+    listed = MailboxImport.objects.get()
+
+    preview = lines_of(staff.get(f"{IMPORTS}{listed.pk}/problems/"))
+    staff.post(f"{IMPORTS}{listed.pk}/cancel/")
+    started = staff.post(f"{IMPORTS}{listed.pk}/start/", follow=True)
+    cancelled = staff.post(f"{IMPORTS}{listed.pk}/cancel/", follow=True)
+
+    assert len(preview) == 3
+    refusal = ["The list has changed meanwhile, so this cannot be done now."]
+    assert said(started) == said(cancelled) == refusal
+    assert MailboxImport.objects.get().state == "cancelled"
+    assert not Mailbox.objects.exists()
+
+
+def test_only_who_uploaded_a_list_starts_it(staff, cast):
+    upload(staff, LIST)
+    listed = MailboxImport.objects.get()
+    root = verified(User.objects.create_superuser("root@example.test", "x"))
+
+    page = root.get(f"{IMPORTS}{listed.pk}/change/")
+    response = root.post(f"{IMPORTS}{listed.pk}/start/", follow=True)
+
+    assert b"/start/" not in page.content
+    assert said(response) == ["Only who uploaded a list can start it."]
+    assert MailboxImport.objects.get().state == "checked"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "The submitted file is empty."),
+        (b" ", "Line 1: The list is empty."),
+        (b"address,plan\ncaf\xe9", "Line 2: This is not UTF-8. Save the list as “CSV UTF-8”."),
+        (b"address,plan\n\0", "Line 2: There is a NUL here, so this is not a text."),
+        (b"address,plan\n", "Line 1: There is no line below the first one."),
+        (b"x" * 5_000_001, "The file has more than 5 MB. Use the command."),
+        (b"address,plan,app_password\na@alder.test,imap,Phone\n", "Line 1: App passwords cannot"),
+    ],
+)
+def test_file_that_is_no_list_is_refused_beside_its_field(staff, cast, content, why):
+    response = upload(staff, content)
+
+    [message] = response.context["form"].errors["file"]
+    assert message.startswith(why)
+    assert not MailboxImport.objects.exists()
+
+
+@pytest.mark.parametrize("name", HOSTILE_LOCAL_PARTS)
+def test_hostile_name_in_a_list_is_named_with_line_and_column(staff, cast, name):
+    if "\0" in name:
+        assert upload(staff, f'address,plan\n"{name}@alder.test",imap\n').context["form"].errors
+        return
+    quoted = name.replace('"', '""')
+
+    page = upload(staff, f'address,plan\n"{quoted}@alder.test",imap\n')
+
+    assert [(each.line, each.column) for each in page.context["problems"]] == [(2, "address")]
+    assert page.context["good_count"] == 0
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "<script>alert(1)</script>.csv", "a" * 300])
+def test_name_of_the_file_is_text_and_nothing_else(staff, cast, name):
+    page = upload(staff, LIST, name=name)
+
+    assert b"<script>alert" not in page.content
+    assert len(MailboxImport.objects.get().file_name) <= 255
+
+
+@pytest.mark.parametrize("key", ["x", "0", "9" * 19, "٣", "-1"])
+def test_list_that_is_nowhere_is_not_found(staff, cast, key):
+    assert staff.get(f"{IMPORTS}{key}/change/").status_code in {302, 404}
+
+
+def test_nothing_starts_by_reading(staff, cast):
+    upload(staff, LIST)
+    listed = MailboxImport.objects.get()
+    for what in ("start", "cancel"):
+        assert staff.get(f"{IMPORTS}{listed.pk}/{what}/").status_code == 405
+    for what in ("progress", "problems"):
+        assert staff.post(f"{IMPORTS}{listed.pk}/{what}/").status_code == 405
+    assert MailboxImport.objects.get().state == "checked"
+
+
+def test_forms_need_their_own_token(staff, cast):
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = staff.cookies
+    mailbox = make_mailbox(cast.domain)
+
+    assert act(strict, "suspend", mailbox).status_code == 403
+    assert upload(strict, LIST).status_code == 403
+    assert state_of(mailbox) == "active"
