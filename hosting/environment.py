@@ -11,6 +11,13 @@ from django.core.exceptions import ImproperlyConfigured
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
 _HIGHEST_PORT = 65535
+# Every name that was asked for: what the environment of this program may contain.
+known_names: set[str] = set()
+
+
+def _given(name: str) -> str | None:
+    known_names.add(name)
+    return os.environ.get(name)
 
 
 def text(name: str, *, default: str) -> str:
@@ -18,9 +25,11 @@ def text(name: str, *, default: str) -> str:
 
     A secret handed over as a file stays out of the process list and of `docker inspect`.
     """
+    known_names.add(f"{name}_FILE")
     file_name = os.environ.get(f"{name}_FILE")
     if not file_name:
-        return os.environ.get(name, default)
+        given = _given(name)
+        return default if given is None else given
     try:
         return Path(file_name).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -30,7 +39,7 @@ def text(name: str, *, default: str) -> str:
 
 def flag(name: str, *, default: bool) -> bool:
     """A yes or no; anything else is refused rather than guessed."""
-    value = os.environ.get(name)
+    value = _given(name)
     if value is None:
         return default
     if value.lower() in _TRUE:
@@ -43,7 +52,9 @@ def flag(name: str, *, default: bool) -> bool:
 
 def whole_number(name: str, *, default: int, lowest: int = 0, highest: int | None = None) -> int:
     """A whole number between `lowest` and `highest`."""
-    value = os.environ.get(name, str(default))
+    value = _given(name)
+    if value is None:
+        return default
     try:
         number = int(value)
     except ValueError:

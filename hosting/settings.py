@@ -37,8 +37,13 @@ SIGN_UP_OPEN = environment.flag("SIGN_UP_OPEN", default=True)
 # The mail server ------------------------------------------------------------------------
 # What customers type into their mail programs.
 MAIL_HOST = environment.text("MAIL_HOST", default="localhost")
-# Where Dovecot listens, when this machine starts it.
-MAIL_LISTEN = environment.text("MAIL_LISTEN", default="127.0.0.1")
+# Where Dovecot listens, when this machine starts it: addresses with commas between them, such
+# as `127.0.0.1,::1`. The checks of this installation use the first.
+MAIL_ADDRESSES = environment.words("MAIL_LISTEN", default="127.0.0.1")
+if not MAIL_ADDRESSES:
+    message = "MAIL_LISTEN names no address; leave it out, or set for example 127.0.0.1."
+    raise ImproperlyConfigured(message)
+MAIL_LISTEN = MAIL_ADDRESSES[0]
 IMAP_PORT = environment.port("IMAP_PORT", default=10143)
 IMAPS_PORT = environment.port("IMAPS_PORT", default=10993)
 POP3_PORT = environment.port("POP3_PORT", default=10110)
@@ -294,10 +299,20 @@ CELERY_BEAT_SCHEDULE: dict[str, Any] = {
         "schedule": timedelta(seconds=10),
         "options": {"expires": 10},
     },
+    "reload-mail-server-after-outage": {
+        "task": "mailstore.reload_after_outage",
+        "schedule": timedelta(seconds=5),
+        "options": {"expires": 5},
+    },
     "erase-closed-mailboxes": {
         "task": "mailstore.erase_closed",
         "schedule": timedelta(minutes=5),
         "options": {"expires": 300},
+    },
+    "resume-imports": {
+        "task": "hosting.resume_imports",
+        "schedule": timedelta(seconds=30),
+        "options": {"expires": 30},
     },
     "forget-old-sessions": {
         "task": "hosting.forget_expired_sessions",

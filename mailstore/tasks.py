@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from accounts.access import system
@@ -11,6 +12,7 @@ from mailstore import (
     closing,
     cooling,
     logbook,
+    outages,
     provisioning,
     purging,
     quotas,
@@ -48,6 +50,12 @@ def end_sessions(*, mailbox_id: int) -> None:
 def end_due_sessions() -> int:
     """End the sessions of mailboxes that lost a right to sign in."""
     return provisioning.end_due_sessions(engine=engine())
+
+
+@shared_task(name="mailstore.reload_after_outage", throws=(DatabaseError, EngineError))
+def reload_after_outage() -> bool:
+    """Have the mail server open its database anew once that is back."""
+    return outages.look(engine=engine())
 
 
 @shared_task(name="mailstore.erase_closed")

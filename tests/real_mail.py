@@ -8,7 +8,9 @@ import poplib
 import ssl
 import subprocess
 from contextlib import ExitStack, suppress
+from typing import ClassVar
 
+import psutil
 import pytest
 from django.conf import settings
 from django.core.management import call_command
@@ -22,24 +24,87 @@ from tests.factories import AT, make_cast, make_mailbox
 from tests.servers import wait_for_port
 
 
+class Dovecot:
+    """The processes of a mail server, to stop, kill, hold and start again."""
+
+    started: ClassVar = []
+
+    def __init__(self, server):
+        self.server = server
+        self.held = []
+
+    def start(self):
+        process.prepare(self.server)
+        # A write beyond a limit then fails like one to a full disk, instead of ending the process.
+        master = subprocess.Popen(
+            process.command(self.server), stderr=subprocess.DEVNULL, restore_signals=False
+        )
+        self.started.append(master)
+        server = self.server
+        for port in (server.imap_port, server.pop3_port, server.lmtp_port, server.doveadm_port):
+            wait_for_port(port, master)
+
+    def stop(self):
+        process.stop(self.server)
+        self.wait()
+
+    def wait(self):
+        while self.started:
+            self.started.pop().wait(timeout=15)
+
+    @property
+    def master(self):
+        return psutil.Process(process.running_pid(self.server))
+
+    def processes(self, name=""):
+        """Those below the master whose title holds `name`."""
+        children = self.master.children(recursive=True)
+        return [child for child in children if f"/{name}" in " ".join(child.cmdline())]
+
+    def kill(self):
+        """End everything at once, with no chance to tidy up."""
+        everything = [self.master, *self.processes()]
+        for one in everything:
+            one.kill()
+        psutil.wait_procs(everything[1:], timeout=15)
+        self.wait()
+
+    def hold(self, name):
+        """Let processes stand still, as on a machine that is out of memory."""
+        self.held = self.processes(name)
+        for child in self.held:
+            child.suspend()
+
+    def resume(self):
+        while self.held:
+            self.held.pop().resume()
+
+
 @pytest.fixture(scope="session")
 def mail_server(django_db_setup, django_db_blocker):
-    server = server_from_settings()
+    server = dataclasses.replace(server_from_settings(), failure_delay_seconds=0)
     if isinstance(server.database, SQLiteFiles):
         names = {alias: connections[alias].settings_dict["NAME"] for alias in connections}
         files = SQLiteFiles(panel=names["default"], reports=names["reports"])
-        server = dataclasses.replace(server, database=files, failure_delay_seconds=0)
+        server = dataclasses.replace(server, database=files)
     else:
         with django_db_blocker.unblock():
             call_command("create_mail_role")
-    process.prepare(server)
     config.install(server)
-    dovecot = subprocess.Popen(process.command(server), stderr=subprocess.DEVNULL)
-    for port in (server.imap_port, server.pop3_port, server.lmtp_port, server.doveadm_port):
-        wait_for_port(port, dovecot)
+    dovecot = Dovecot(server)
+    dovecot.start()
     yield server
-    process.stop(server)
-    dovecot.wait(timeout=15)
+    dovecot.stop()
+
+
+@pytest.fixture
+def dovecot(mail_server):
+    """What a test does to the mail server ends with it: the next one finds it up."""
+    dovecot = Dovecot(mail_server)
+    yield dovecot
+    dovecot.resume()
+    if process.running_pid(mail_server) is None:
+        dovecot.start()
 
 
 @pytest.fixture

@@ -85,7 +85,12 @@ def postgresql(folder: Path) -> Iterator[str]:
     for name, value in options.items():
         arguments += ["-c", f"{name}={value}"]
     with running(arguments, port=port, log=folder / "postgresql.log"):
-        yield f"postgres://restante:{password}@127.0.0.1:{port}/postgres"
+        try:
+            yield f"postgres://restante:{password}@127.0.0.1:{port}/postgres"
+        finally:
+            # A test may have stopped it and started another one in its place.
+            end = [postgresql_program("pg_ctl"), "stop", "-D", data, "-m", "immediate"]
+            subprocess.run(end, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextmanager

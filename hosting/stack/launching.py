@@ -73,12 +73,17 @@ def _prepare(state: Path, *, with_demo: bool) -> bool:
     if leftovers.end_leftovers(state=state):
         _tell("An earlier start had not ended properly; its processes are stopped now.")
     ports.require_free(ports.from_settings())
+    make_ready()
+    return with_demo and demo.load(at=timezone.now())
+
+
+def make_ready() -> None:
+    """Database, mail role, mail configuration and certificate, each as far as it is not."""
     make_folders()
     _migrate()
     if settings.DATABASE_URL:
         _make_mail_role()
     _configure_mail()
-    return with_demo and demo.load(at=timezone.now())
 
 
 def _make_mail_role() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+from itertools import chain
 from typing import NamedTuple
 
 import psutil
@@ -26,15 +27,20 @@ class Port(NamedTuple):
 
 def from_settings() -> list[Port]:
     """Every port that a start on this machine opens."""
-    mail = settings.MAIL_LISTEN
     return [
         Port("the panel", settings.PANEL_HOST, "PANEL_PORT", settings.PANEL_PORT),
-        Port("IMAP", mail, "IMAP_PORT", settings.IMAP_PORT),
-        Port("IMAP over TLS", mail, "IMAPS_PORT", settings.IMAPS_PORT),
-        Port("POP3", mail, "POP3_PORT", settings.POP3_PORT),
-        Port("POP3 over TLS", mail, "POP3S_PORT", settings.POP3S_PORT),
+        *chain.from_iterable(map(_mail_ports, settings.MAIL_ADDRESSES)),
         Port("delivery by LMTP", settings.LMTP_HOST, "LMTP_PORT", settings.LMTP_PORT),
         Port("Dovecot's control", settings.DOVEADM_HOST, "DOVEADM_PORT", settings.DOVEADM_PORT),
+    ]
+
+
+def _mail_ports(address: str) -> list[Port]:
+    return [
+        Port("IMAP", address, "IMAP_PORT", settings.IMAP_PORT),
+        Port("IMAP over TLS", address, "IMAPS_PORT", settings.IMAPS_PORT),
+        Port("POP3", address, "POP3_PORT", settings.POP3_PORT),
+        Port("POP3 over TLS", address, "POP3S_PORT", settings.POP3S_PORT),
     ]
 
 

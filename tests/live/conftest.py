@@ -1,3 +1,3 @@
-from tests.real_mail import cast, live, mail_server, make_program
+from tests.real_mail import cast, dovecot, live, mail_server, make_program
 
-__all__ = ["cast", "live", "mail_server", "make_program"]
+__all__ = ["cast", "dovecot", "live", "mail_server", "make_program"]

@@ -19,6 +19,7 @@ for _name in (
     "DOVEADM_PORT",
 ):
     os.environ[_name] = str(free_port())
+os.environ["MAIL_LISTEN"] = "127.0.0.1,::1"
 
 if "DATABASE_URL" in os.environ:
     _parts = urlsplit(os.environ["DATABASE_URL"])
@@ -28,10 +29,10 @@ if "DATABASE_URL" in os.environ:
     )
 
 from hosting.settings import *  # noqa: F403  # the environment comes first
-from hosting.settings import DATABASE_URL, DATABASES, RESTANTE_STATE
+from hosting.settings import DATABASE_URL, DATABASES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if not DATABASE_URL:
-    # Dovecot opens the files itself, so they cannot be in memory.
+    # Dovecot and workers open the files themselves, so they cannot be in memory.
     for _alias in DATABASES:
-        DATABASES[_alias]["TEST"] = {"NAME": str(Path(RESTANTE_STATE) / f"{_alias}.sqlite3")}
+        DATABASES[_alias]["TEST"] = {"NAME": str(DATABASES[_alias]["NAME"])}

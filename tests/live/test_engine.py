@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 
 from mailstore.engine import EngineRefused, EngineUnavailable
 from mailstore.engine.doveadm import DoveadmEngine
@@ -30,6 +31,24 @@ class TestDoveadmEngine(EngineContract):
 
         assert mail.end_sessions(user=program.address) == 1
         assert mail.end_sessions(user=program.address) == 0
+
+
+def test_erasing_leaves_not_even_a_folder(live, make_program):
+    program = make_program()
+    program.deliver("One")
+    client = program.imap()
+    client.create("Work/Plans")
+    client.select("INBOX")
+    client.copy("1", "Work/Plans")
+    client.store("1", "+FLAGS", r"(\Deleted)")
+    client.expunge()
+    client.logout()
+    home = settings.MAIL_ROOT / program.mailbox.uuid.hex[:2] / program.mailbox.uuid.hex
+    assert home.is_dir()
+
+    for _ in range(2):
+        live.erase(user=program.address)
+        assert not home.exists()
 
 
 def test_a_dead_server_is_unavailable():
