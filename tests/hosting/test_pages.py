@@ -173,6 +173,13 @@ def test_sign_out_takes_a_post(alice):
     assert alice.get("/overview/").status_code == 302
 
 
+def test_page_that_refreshes_itself_after_a_sign_out_is_loaded_anew(client, mailbox):
+    response = client.get(url("use", mailbox), headers={"HX-Request": "true"}, follow=True)
+
+    assert response.headers["HX-Refresh"] == "true"
+    assert response.content == b""
+
+
 # Overview -------------------------------------------------------------------------------
 
 
