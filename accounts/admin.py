@@ -18,7 +18,7 @@ from django_otp.plugins.otp_totp.admin import TOTPDevice
 
 from accounts import membership, outbox
 from accounts.models import Event, Membership, Organisation, User, UserManager
-from accounts.staff import ReadOnlyAdmin, StaffAdmin, TabularInline
+from accounts.staff import ReadOnlyAdmin, StackedInline, StaffAdmin
 
 # Their own pages delete without a trace, and would show the secret of everybody's second factor.
 admin.site.unregister((Group, TOTPDevice))
@@ -52,7 +52,7 @@ class OrganisationAdmin(StaffAdmin):
         )
 
 
-class MembershipInline(TabularInline):
+class MembershipInline(StackedInline):
     """The organisations of one user."""
 
     model = Membership
@@ -108,7 +108,7 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     search_fields = ("email", "name")
     readonly_fields = ("created_at", "last_login")
     csv_columns = ("email", "name", "is_active", "is_staff", "created_at", "last_login")
-    filter_horizontal = ("groups", "user_permissions")
+    filter_horizontal = ()
     fieldsets = (
         (None, {"fields": ("email", "name", "password", "is_active")}),
         (_("Rights"), {"fields": ("is_staff", "is_superuser", "groups", "user_permissions")}),
@@ -198,6 +198,7 @@ class GroupAdmin(StaffAdmin, DjangoGroupAdmin):
     """Rights that several members of staff have; only a superuser gives them."""
 
     search_fields = ("name",)
+    filter_horizontal = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return cast("User", request.user).is_superuser

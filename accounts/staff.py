@@ -26,10 +26,10 @@ from accounts.models import User
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
-    TabularInline = admin.TabularInline[Any, Any]
+    StackedInline = admin.StackedInline[Any, Any]
 else:
     ModelAdmin = admin.ModelAdmin
-    TabularInline = admin.TabularInline
+    StackedInline = admin.StackedInline
 
 # The key of the row after which, or before which, a page begins.
 AFTER, BEFORE = "after", "before"
