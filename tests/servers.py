@@ -65,8 +65,11 @@ def postgresql_program(name: str) -> str:
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """A fresh PostgreSQL; gives the address of its empty database."""
+def postgresql(folder: Path, *, durable: bool = False) -> Iterator[str]:
+    """A fresh PostgreSQL; gives the address of its empty database.
+
+    Tests need nothing that outlives a power cut; a benchmark asks for a `durable` one.
+    """
     data, port = folder / "data", free_port()
     password = secrets.token_hex(16)
     password_file = folder / "password"
@@ -81,7 +84,7 @@ def postgresql(folder: Path) -> Iterator[str]:
     )
     arguments = [postgresql_program("postgres"), "-D", str(data), "-p", str(port)]
     options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder)}
-    options |= {"fsync": "off", "max_connections": "60"}
+    options |= {"fsync": "on" if durable else "off", "max_connections": "60"}
     for name, value in options.items():
         arguments += ["-c", f"{name}={value}"]
     with running(arguments, port=port, log=folder / "postgresql.log"):
