@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from django.db import transaction
@@ -44,6 +44,7 @@ def order(
             protocol=plan.protocol,
             quota_bytes=limit,
             window_days=plan.window_days,
+            retention_policy=plan.retention_policy,
             label=label,
             at=at,
         )
@@ -66,18 +67,23 @@ def change_limit(*, actor: Actor, mailbox: Mailbox, quota_bytes: int, at: dateti
     quotas.change_limit(actor=actor, mailbox=mailbox, quota_bytes=quota_bytes, at=at)
 
 
-@transaction.atomic
-def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> None:
-    """Close the mailbox and end its contract at the same moment."""
-    provisioning.close(actor=actor, mailbox=mailbox, grace=grace, at=at)
-    Contract.objects.filter(mailbox=mailbox, ends_at=None).update(ends_at=at)
+def end_contracts(*, limit: int = 500) -> int:
+    """End the contracts of mailboxes that close, at the moment they began to; returns how many."""
+    ended = 0
+    running = Contract.objects.filter(ends_at=None, mailbox__closing_since__isnull=False)
+    for contract in running.select_related("mailbox").order_by("pk")[:limit]:
+        ended += running.filter(pk=contract.pk).update(ends_at=contract.mailbox.closing_since)
+    return ended
 
 
 @transaction.atomic
 def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Take back a closing; the plan goes on from now."""
+    closing_since = mailbox.closing_since
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
-    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at").first()
+    contracts = Contract.objects.filter(mailbox=mailbox)
+    contracts.filter(ends_at=None).update(ends_at=closing_since)
+    last = contracts.order_by("-ends_at").first()
     if last is not None:
         Contract.objects.create(mailbox=mailbox, plan=last.plan, starts_at=at)
 

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import dj_database_url
-from celery.schedules import crontab
 from django.core.exceptions import ImproperlyConfigured
 
 from hosting import environment
+from hosting.schedule import SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 RESTANTE_STATE = Path(environment.text("RESTANTE_STATE", default=str(BASE_DIR / "var"))).resolve()
@@ -226,100 +226,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE_FILENAME = str(CELERY_FOLDER / "beat")
-# All schedules of the house. A sweep is due work found in the rows, so a late or double
-# run does no harm; `expires` keeps a queue from growing while no worker runs.
-CELERY_BEAT_SCHEDULE: dict[str, Any] = {
-    "beat-pulse": {
-        "task": "hosting.record_pulse",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "provision-pending-mailboxes": {
-        "task": "mailstore.provision_pending",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "watch-quotas": {
-        "task": "mailstore.watch_quotas",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
-    },
-    "read-mail-log": {
-        "task": "mailstore.read_mail_log",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
-    },
-    "note-retrievals": {
-        "task": "mailstore.note_retrievals",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
-    "plan-due-purges": {
-        "task": "mailstore.plan_due_purges",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "run-purges": {
-        "task": "mailstore.run_purges",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
-    "run-restores": {
-        "task": "mailstore.run_restores",
-        "schedule": timedelta(seconds=15),
-        "options": {"expires": 15},
-    },
-    "sweep-fully": {
-        "task": "mailstore.sweep_fully",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "make-due-changes": {
-        "task": "mailstore.make_due_changes",
-        "schedule": timedelta(minutes=1),
-        "options": {"expires": 60},
-    },
-    "send-notices": {
-        "task": "accounts.send_notices",
-        "schedule": timedelta(seconds=15),
-        "options": {"expires": 15},
-    },
-    "send-quota-warnings": {
-        "task": "mailstore.send_quota_warnings",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "end-grace-of-full-mailboxes": {
-        "task": "mailstore.end_grace_of_full",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
-    "end-sessions-of-refused": {
-        "task": "mailstore.end_due_sessions",
-        "schedule": timedelta(seconds=10),
-        "options": {"expires": 10},
-    },
-    "reload-mail-server-after-outage": {
-        "task": "mailstore.reload_after_outage",
-        "schedule": timedelta(seconds=5),
-        "options": {"expires": 5},
-    },
-    "erase-closed-mailboxes": {
-        "task": "mailstore.erase_closed",
-        "schedule": timedelta(minutes=5),
-        "options": {"expires": 300},
-    },
-    "resume-imports": {
-        "task": "hosting.resume_imports",
-        "schedule": timedelta(seconds=30),
-        "options": {"expires": 30},
-    },
-    "forget-old-sessions": {
-        "task": "hosting.forget_expired_sessions",
-        "schedule": crontab(hour="3", minute="40"),
-        "options": {"expires": 3600},
-    },
-}
+CELERY_BEAT_SCHEDULE = SCHEDULE
 
 # People ---------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"

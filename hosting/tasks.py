@@ -6,6 +6,7 @@ from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
+from hosting import ordering
 from hosting.importing import runs
 from hosting.models import Pulse
 
@@ -14,6 +15,12 @@ from hosting.models import Pulse
 def record_pulse(*, name: str = "beat") -> None:
     """Leave a sign of life: beat asked for this, and a worker did it."""
     Pulse.objects.update_or_create(name=name, defaults={"at": timezone.now()})
+
+
+@shared_task(name="hosting.end_contracts")
+def end_contracts() -> int:
+    """End the contracts of mailboxes that close."""
+    return ordering.end_contracts()
 
 
 @shared_task(name="hosting.forget_expired_sessions")

@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, Forbidden, system
+from accounts.models import Organisation
 from mailstore import holding, policy, provisioning, purging, rules
 from mailstore.engine import Engine, EngineError, RemovedSearch
 from mailstore.holding import Scope
@@ -126,8 +127,11 @@ def ask_to_empty_store(
 def ask_to_close(
     *, actor: Actor, mailbox: Mailbox, grace: timedelta, wait: timedelta, at: datetime
 ) -> PendingChange:
-    """Close the mailbox. Never under a hold."""
+    """Close the mailbox. Never under a hold. Raises `provisioning.WrongState` if it closes."""
     holding.refuse_if_held(mailbox)
+    if mailbox.state in (Mailbox.State.CLOSING, Mailbox.State.CLOSED):
+        message = f"{mailbox} is closing already."
+        raise provisioning.WrongState(message)
     return _ask(
         actor=actor,
         target=mailbox,
@@ -195,6 +199,8 @@ def make_due(*, engine: Engine, at: datetime, limit: int = 100) -> int:
 
 
 _GONE = "This change was made or called off already."
+# Of these one is enough, whatever it was asked with.
+_ONCE = frozenset({Kind.EMPTY_STORE, Kind.CLOSE, Kind.TRIPWIRE})
 # Who makes a change that waited is the house, for whoever asked for it.
 _HOUSE = system("cooling-off")
 
@@ -310,6 +316,9 @@ def _ask(
 ) -> PendingChange:
     organisation = target.organisation if isinstance(target, Domain | Mailbox) else target
     _must_manage(actor, target)
+    same = _waiting_already(organisation, target=target, kind=kind, what=what)
+    if same is not None:
+        return same
     change = PendingChange.objects.create(
         organisation=organisation,
         domain=target if isinstance(target, Domain) else None,
@@ -333,6 +342,21 @@ def _ask(
         at=at,
     )
     return change
+
+
+def _waiting_already(
+    organisation: Organisation, *, target: Scope, kind: Kind, what: dict[str, Any]
+) -> PendingChange | None:
+    """The same change, asked for twice: it goes on waiting from when it was asked first."""
+    # One at a time, or two who ask at once would both find nothing.
+    Organisation.objects.select_for_update().get(pk=organisation.pk)
+    waiting = PendingChange.objects.waiting().filter(
+        organisation=organisation,
+        domain=target if isinstance(target, Domain) else None,
+        mailbox=target if isinstance(target, Mailbox) else None,
+        kind=kind,
+    )
+    return next((c for c in waiting if kind in _ONCE or c.what == what), None)
 
 
 def _must_manage(actor: Actor, target: Scope) -> None:

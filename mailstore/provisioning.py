@@ -13,7 +13,7 @@ from accounts import outbox
 from accounts.access import Actor, Capability
 from mailstore import addresses, holding
 from mailstore.engine import Engine, EngineError, EngineUnavailable
-from mailstore.models import Domain, Mailbox
+from mailstore.models import Domain, Mailbox, RetentionPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ def draft(
     protocol: str,
     quota_bytes: int,
     window_days: int,
+    retention_policy_id: int | None,
     label: str,
     at: datetime,
 ) -> Mailbox:
@@ -68,6 +69,7 @@ def draft(
         protocol=protocol,
         quota_bytes=quota_bytes,
         window_days=window_days,
+        retention_policy_id=retention_policy_id,
         created_at=at,
     )
 
@@ -80,6 +82,7 @@ def open_mailbox(
     protocol: str,
     quota_bytes: int,
     window_days: int,
+    retention_policy: RetentionPolicy | None = None,
     label: str = "",
     at: datetime,
 ) -> Mailbox:
@@ -90,6 +93,7 @@ def open_mailbox(
         protocol=protocol,
         quota_bytes=quota_bytes,
         window_days=window_days,
+        retention_policy_id=None if retention_policy is None else retention_policy.pk,
         label=label,
         at=at,
     )
@@ -171,6 +175,7 @@ def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> 
         target=Mailbox.State.CLOSING,
         kind="mailbox.closing",
         sessions_end_asked_at=at,
+        closing_since=at,
         erase_after=at + grace,
     )
     outbox.nudge("mailstore.end_sessions", mailbox_id=mailbox.pk)
@@ -186,6 +191,7 @@ def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         sources=(Mailbox.State.CLOSING,),
         target=Mailbox.State.PENDING,
         kind="mailbox.restored",
+        closing_since=None,
         erase_after=None,
     )
     outbox.nudge("mailstore.provision_mailbox", mailbox_id=mailbox.pk)

@@ -25,7 +25,7 @@ from accounts.staff import StaffAdmin
 from hosting import ordering
 from hosting.forms import QuotaForm
 from hosting.models import Contract, Plan
-from mailstore import holding, provisioning, quotas
+from mailstore import cooling, holding, provisioning, quotas
 from mailstore.models import Domain, Mailbox, Usage
 
 _REFUSALS = (
@@ -229,12 +229,14 @@ class MailboxAdmin(StaffAdmin):
 
     @admin.action(description=_("Close …"), permissions=["change"])
     def close(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> HttpResponseBase | None:
-        """Ask first; nothing is erased before the grace is over."""
-        grace = settings.CLOSING_GRACE
+        """Ask first; the owners are told, and nothing is erased before the grace is over."""
+        grace, wait = settings.CLOSING_GRACE, settings.COOLING_OFF
         if "confirmed" not in request.POST:
-            return self._page(request, "close", queryset, {"grace_days": grace.days})
-        done_text = gettext("Mailboxes that are closing now: %(count)s.")
-        self._for_each(request, queryset, ordering.close, done_text, grace=grace)
+            context = {"grace_days": grace.days, "closes_at": timezone.now() + wait}
+            return self._page(request, "close", queryset, context)
+        done_text = gettext("Mailboxes whose closing is on its way: %(count)s.")
+        verb = cooling.ask_to_close
+        self._for_each(request, queryset, verb, done_text, grace=grace, wait=wait)
         return None
 
     @admin.action(description=_("Change the limit …"), permissions=["change"])

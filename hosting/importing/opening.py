@@ -127,6 +127,7 @@ def _mailbox(row: Row, *, at: datetime) -> Mailbox:
         protocol=row.plan.protocol,
         quota_bytes=row.quota_bytes,
         window_days=row.plan.window_days,
+        retention_policy_id=row.plan.retention_policy_id,
         label=row.label,
         at=at,
     )

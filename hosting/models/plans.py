@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from hosting import money
-from mailstore.models import Mailbox
+from mailstore.models import Mailbox, RetentionPolicy
 
 GIGABYTE = 10**9
 
@@ -46,6 +46,16 @@ class Plan(models.Model):
     quota_bytes = models.BigIntegerField(_("limit in bytes at the start"))
     ceiling_bytes = models.BigIntegerField(_("highest limit in bytes"))
     window_days = models.PositiveIntegerField(_("days that removed mail can be brought back"))
+
+    # Null stands for the policy that is named like the protocol.
+    retention_policy = models.ForeignKey(
+        RetentionPolicy,
+        verbose_name=_("retention policy"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="plans",
+    )
 
     objects = PlanQuerySet.as_manager()
 

@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from accounts import membership
 from accounts.access import Actor, Capability
 from accounts.models import User
-from mailstore.models import Alarm, Mailbox
+from mailstore.models import Alarm, Mailbox, PendingChange
 
 
 def house(_request: HttpRequest) -> dict[str, Any]:
@@ -41,3 +41,9 @@ def open_alarm(mailbox: Mailbox) -> Alarm | None:
     if mailbox.frozen_at is None:
         return None
     return Alarm.objects.open().filter(mailbox=mailbox).first()
+
+
+def waiting_close(mailbox: Mailbox) -> PendingChange | None:
+    """The closing that somebody asked for and anybody in charge may still call off."""
+    waiting = PendingChange.objects.waiting().filter(mailbox=mailbox)
+    return waiting.filter(kind=PendingChange.Kind.CLOSE).first()

@@ -20,9 +20,9 @@ from hosting import ordering, presenting
 from hosting.forms import AppPasswordForm, CloseForm, MailboxPasswordForm, OrderForm, QuotaForm
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
-from hosting.views import actor_of, load, may_manage, open_alarm, set_up
+from hosting.views import actor_of, load, may_manage, open_alarm, set_up, waiting_close
 from hosting.views.public import bill, plans_on_sale, shown_plan
-from mailstore import credentials, provisioning, quotas
+from mailstore import cooling, credentials, holding, provisioning, quotas
 from mailstore.addresses import InvalidAddress
 from mailstore.engine import EngineError, engine
 from mailstore.models import AppPassword, Mailbox
@@ -113,6 +113,7 @@ def state(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "mailbox": mailbox,
         "open_alarm": open_alarm(mailbox),
+        "waiting_close": waiting_close(mailbox),
         "may_manage": may_manage(actor, mailbox),
     }
     return render(request, "hosting/_state.html", context)
@@ -157,6 +158,7 @@ def _detail_context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, A
         "has_mailbox_password": bool(mailbox.password_hash),
         "events": presenting.happenings(mailbox, passwords),
         "open_alarm": open_alarm(mailbox),
+        "waiting_close": waiting_close(mailbox),
         **live,
         **forms,
     }
@@ -252,7 +254,7 @@ def change_quota(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Close a mailbox after its address was typed; it can be reopened during the grace."""
+    """Ask, by typing the address, that a mailbox be closed; every owner may call it off."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
     form = CloseForm(request.POST or None, mailbox=mailbox)
@@ -260,18 +262,20 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _change(
             request,
             mailbox,
-            lambda: ordering.close(
+            lambda: cooling.ask_to_close(
                 actor=actor,
                 mailbox=mailbox,
                 grace=settings.CLOSING_GRACE,
+                wait=settings.COOLING_OFF,
                 at=timezone.now(),
             ),
-            _("The mailbox is closing. Until it is erased you can reopen it here."),
+            _("The closing was noted. Until it begins, everything goes on as before."),
         )
     context = {
         "mailbox": mailbox,
         "form": form,
         "space": presenting.spaces([mailbox])[mailbox.address],
+        "closes_at": timezone.now() + settings.COOLING_OFF,
         "grace_days": settings.CLOSING_GRACE.days,
     }
     return render(request, "hosting/close.html", context, status=422 if form.errors else 200)
@@ -320,11 +324,11 @@ def reopen(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _change(
-    request: HttpRequest, mailbox: Mailbox, verb: Callable[[], None], done: str
+    request: HttpRequest, mailbox: Mailbox, verb: Callable[[], object], done: str
 ) -> HttpResponse:
     try:
         verb()
-    except provisioning.WrongState as refusal:
+    except (provisioning.WrongState, holding.Stopped) as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, done)

@@ -114,6 +114,8 @@ class Mailbox(models.Model):
     # In Dovecot's form, `{ARGON2ID}$argon2id$…`; empty where app passwords are the only way.
     password_hash = models.CharField(max_length=200, blank=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
+    # Stays when the mailbox is closed for good: until then it was sold.
+    closing_since = models.DateTimeField(_("closing since"), null=True, blank=True, editable=False)
     erase_after = models.DateTimeField(_("erased after"), null=True, blank=True, editable=False)
     # Null until nothing of the home is left on the mail server.
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)

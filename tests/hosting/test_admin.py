@@ -22,7 +22,7 @@ from accounts.staff import StaffAdmin
 from hosting import tasks
 from hosting.models import Contract, MailboxImport, Plan
 from mailstore import credentials, holding
-from mailstore.models import AppPassword, Domain, Mailbox, QuotaWarning, Usage
+from mailstore.models import AppPassword, Domain, Mailbox, PendingChange, QuotaWarning, Usage
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, make_domain, make_mailbox
 
@@ -439,9 +439,9 @@ def test_closing_is_asked_about_first(staff, cast):
     assert (state_of(mailbox), mailbox.address in page.content.decode()) == ("active", True)
     act(staff, "close", mailbox, confirmed="yes")
 
-    assert state_of(mailbox) == "closing"
-    assert Contract.objects.get(mailbox=mailbox).ends_at is not None
-    assert facts("mailbox.closing") == [(mailbox.address, cast.sam.email)]
+    assert state_of(mailbox) == "active"
+    assert PendingChange.objects.get().asked_by == cast.sam.email
+    assert facts("change.asked")[0][1] == cast.sam.email
 
 
 def test_mailbox_under_a_hold_is_not_closed(staff, cast):

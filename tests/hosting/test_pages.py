@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Organisation, User
+from hosting import ordering
 from hosting.models import Contract, Plan
-from mailstore import credentials
-from mailstore.models import Alarm, AppPassword, Domain, LastLogin, Mailbox, Usage
+from mailstore import cooling, credentials, provisioning
+from mailstore.models import Alarm, AppPassword, Domain, LastLogin, Mailbox, PendingChange, Usage
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, PASSWORD, make_domain, make_mailbox
 
@@ -229,7 +231,7 @@ def test_mailbox_asks_a_fixed_number_of_queries(
     for number in range(count):
         issue(cast, mailbox, f"Device {number}")
 
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(7):
         alice.get(url("detail", mailbox))
 
 
@@ -623,15 +625,43 @@ def test_limit_stays_within_the_plan(alice, mailbox, gigabytes, status):
     assert alice.post(url("change_quota", mailbox), {"gigabytes": gigabytes}).status_code == status
 
 
-def test_suspend_resume_close_and_reopen(alice, mailbox):
-    steps = [("suspend", {}, "suspended"), ("resume", {}, "pending")]
-    steps += [("close", {"address": "HELLO@alder.test"}, "closing"), ("reopen", {}, "pending")]
-    for name, data, state in steps:
-        assert alice.post(url(name, mailbox), data).status_code == 302
+def test_suspend_and_resume(alice, mailbox):
+    for name, state in (("suspend", "suspended"), ("resume", "pending")):
+        assert alice.post(url(name, mailbox)).status_code == 302
         mailbox.refresh_from_db()
         assert mailbox.state == state
-    ended = [contract.ends_at is not None for contract in Contract.objects.order_by("pk")]
-    assert ended == [True, False]
+
+
+def test_closing_waits_ends_the_contract_and_is_taken_back(alice, mailbox, twin):
+    asked = alice.post(url("close", mailbox), {"address": "HELLO@alder.test"}, follow=True)
+    assert "This mailbox closes on" in text_of(asked)
+    mailbox.refresh_from_db()
+    assert (mailbox.state, mailbox.closing_since) == ("active", None)
+
+    PendingChange.objects.update(effective_at=AT)
+    cooling.make_due(engine=twin, at=AT)
+    assert (ordering.end_contracts(), ordering.end_contracts()) == (1, 0)
+    assert Contract.objects.get().ends_at == AT
+
+    assert alice.post(url("close", mailbox), {"address": "hello@alder.test"}).status_code == 302
+    assert not PendingChange.objects.waiting().exists()
+    alice.post(url("reopen", mailbox))
+    mailbox.refresh_from_db()
+    assert (mailbox.state, mailbox.closing_since) == ("pending", None)
+    ended = [contract.ends_at for contract in Contract.objects.order_by("pk")]
+    assert ended == [AT, None]
+
+
+def test_mailbox_reopened_before_its_contract_was_ended_has_one_contract(alice, mailbox, cast):
+    provisioning.close(
+        actor=cast.actor(cast.alice), mailbox=mailbox, grace=timedelta(days=1), at=AT
+    )
+
+    alice.post(url("reopen", mailbox))
+
+    assert ordering.end_contracts() == 0
+    ended = [contract.ends_at for contract in Contract.objects.order_by("pk")]
+    assert ended == [AT, None]
 
 
 def test_state_changed_meanwhile_is_told(alice, mailbox):

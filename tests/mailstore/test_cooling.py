@@ -152,6 +152,17 @@ def test_store_is_emptied_of_what_lay_in_it_then(twin, mailbox, alice):
     assert (run.kind, run.batches.count()) == ("asked", 1)
 
 
+def test_the_same_asked_twice_is_one_change(twin, mailbox, alice):
+    grace = timedelta(days=30)
+    first = cooling.ask_to_close(actor=alice, mailbox=mailbox, grace=grace, wait=WAIT, at=NOW)
+    later = NOW + timedelta(hours=1)
+    again = cooling.ask_to_close(actor=alice, mailbox=mailbox, grace=grace, wait=WAIT, at=later)
+    assert (again.pk, again.effective_at) == (first.pk, NOW + WAIT)
+
+    assert ask_rule(alice, mailbox, twin, 8).pk == ask_rule(alice, mailbox, twin, 8).pk
+    assert ask_rule(alice, mailbox, twin, 9).pk != ask_rule(alice, mailbox, twin, 8).pk
+
+
 def test_hold_keeps_a_change_waiting(twin, cast, mailbox, alice):
     change = cooling.ask_to_close(
         actor=alice, mailbox=mailbox, grace=timedelta(days=30), wait=WAIT, at=NOW
