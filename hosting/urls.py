@@ -1,7 +1,7 @@
 """Every address of the panel."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, register_converter
 
 from hosting.views import (
     alarms,
@@ -12,8 +12,26 @@ from hosting.views import (
     public,
     recovery,
     retention,
+    rules,
     set_up,
 )
+
+
+class ScopeConverter:
+    """What a rule can be set on, beside a mailbox."""
+
+    regex = "organisation|domain"
+
+    def to_python(self, value: str) -> str:
+        """The word itself."""
+        return value
+
+    def to_url(self, value: str) -> str:
+        """The word itself."""
+        return value
+
+
+register_converter(ScopeConverter, "scope")
 
 public_patterns = (
     [
@@ -71,6 +89,15 @@ mailbox_patterns = (
     "mailboxes",
 )
 
+rule_patterns = (
+    [
+        path("", rules.scopes, name="scopes"),
+        path("<scope:kind>/<uuid:uuid>/", rules.detail, name="detail"),
+        path("<scope:kind>/<uuid:uuid>/set", rules.set_rule, name="set"),
+        path("<scope:kind>/<uuid:uuid>/remove", rules.remove_rule, name="remove"),
+    ],
+    "rules",
+)
 alarm_patterns = (
     [
         path("<uuid:uuid>/", alarms.detail, name="detail"),
@@ -94,6 +121,7 @@ urlpatterns = [
     path("domains/", include(domain_patterns)),
     path("mailboxes/alarms/", include(alarm_patterns)),
     path("mailboxes/", include(mailbox_patterns)),
+    path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
     path("staff/", admin.site.urls),
 ]

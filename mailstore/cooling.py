@@ -18,7 +18,7 @@ from django.utils import timezone
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, Forbidden, system
 from accounts.models import Organisation
-from mailstore import holding, policy, provisioning, purging, rules
+from mailstore import holding, policy, previewing, provisioning, purging, rules
 from mailstore.engine import Engine, EngineError, RemovedSearch
 from mailstore.holding import Scope
 from mailstore.models import Domain, Mailbox, PendingChange
@@ -47,7 +47,7 @@ def ask_rule(
 ) -> PendingChange | None:
     """Set a rule, at once if no mail goes sooner by it; otherwise the change that waits."""
     _must_manage(actor, target)
-    rules.check_rule(target=target, rule=rule, engine=engine, at=at)
+    previewing.check_rule(target=target, rule=rule, engine=engine, at=at)
     if not rules.is_less_safe(target=target, rule=rule):
         rules.set_rule(actor=actor, target=target, rule=rule, at=at)
         return None

@@ -55,8 +55,20 @@ class FolderOutlook:
         return sum(fate.message.bytes for fate in self.fates)
 
 
-def layers_of(mailbox: Mailbox) -> list[policy.Layer]:
-    """Everything that speaks of a mailbox, from the general to the particular. Two queries."""
+# Which layer: `plan`, `organisation`, `domain` or `mailbox`, and the key of its row.
+LayerKey = tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A layer as it would be, to stand where one is or where none is yet."""
+
+    key: LayerKey
+    layer: policy.Layer
+
+
+def layers_of(mailbox: Mailbox, *, trial: Trial | None = None) -> list[policy.Layer]:
+    """Everything that speaks of a mailbox, from the general to the particular. One query."""
     lineage = mailbox.organisation.lineage[::-1]
     rules = RetentionRule.objects.filter(
         _plan_rules(mailbox)
@@ -64,16 +76,19 @@ def layers_of(mailbox: Mailbox) -> list[policy.Layer]:
         | Q(domain=mailbox.domain_id)
         | Q(mailbox=mailbox),
     ).select_related("organisation", "domain")
-    by_layer: dict[tuple[str, int], list[RetentionRule]] = {}
+    rows: dict[LayerKey, list[RetentionRule]] = {}
     for rule in rules:
-        by_layer.setdefault(_layer_key(rule), []).append(rule)
+        rows.setdefault(_layer_key(rule), []).append(rule)
+    found = {key: layer(of_layer) for key, of_layer in rows.items()}
+    if trial is not None:
+        found[trial.key] = trial.layer
     order = [
         ("plan", 0),
         *(("organisation", pk) for pk in lineage),
         ("domain", mailbox.domain_id),
         ("mailbox", mailbox.pk),
     ]
-    return [layer(by_layer[key]) for key in order if key in by_layer]
+    return [found[key] for key in order if key in found]
 
 
 def version(layers: Sequence[policy.Layer]) -> str:
@@ -228,7 +243,7 @@ def _plan_rules(mailbox: Mailbox) -> Q:
     return Q(policy__slug=mailbox.protocol)
 
 
-def _layer_key(rule: RetentionRule) -> tuple[str, int]:
+def _layer_key(rule: RetentionRule) -> LayerKey:
     if rule.organisation_id is not None:
         return "organisation", rule.organisation_id
     if rule.domain_id is not None:

@@ -12,7 +12,6 @@ from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from mailstore import policy, retention
-from mailstore.engine import Engine
 from mailstore.models import Domain, Mailbox, RetentionPolicy, RetentionRule
 from mailstore.models.mailboxes import MailboxQuerySet
 
@@ -48,49 +47,60 @@ def own_rules(target: Target) -> list[RetentionRule]:
     return list(RetentionRule.objects.filter(**_owner(target)).order_by("folder"))
 
 
-def check_rule(*, target: Target, rule: policy.Rule, engine: Engine, at: datetime) -> None:
-    """Raise `policy.RuleRefused` unless this rule can be set here."""
-    policy.check(rule, above=above(target))
-    if isinstance(target, Mailbox):
-        layers = with_rule(target=target, rule=rule)
-        outlooks = retention.outlook(mailbox=target, engine=engine, until=at, layers=layers)
-        stored = sum(found.state.messages for found in outlooks)
-        going = sum(len(found.fates) for found in outlooks)
-        if stored and going == stored:
-            message = (
-                f"This would remove all {stored} messages of {target.address} at once. "
-                "Choose more days, or remove the messages yourself."
-            )
-            raise WouldRemoveEverything(message)
+def check_bounds(*, target: Target, rule: policy.Rule) -> None:
+    """Raise `policy.RuleRefused` unless the rule makes sense and the layers above allow it.
+
+    Mailboxes below an organisation or a domain may have different plans. What one of these
+    allows can be set; it holds where it may.
+    """
+    layers = above(target)
+    policy.check(rule, above=layers)
+    refusal: policy.RuleRefused | None = None
+    for plan in _plans_below(target):
+        try:
+            policy.check(rule, above=[plan, *layers])
+        except policy.RuleRefused as reason:
+            refusal = reason
+        else:
+            return
+    if refusal is not None:
+        raise refusal
 
 
-def with_rule(*, target: Target, rule: policy.Rule | None, folder: str = "") -> list[policy.Layer]:
-    """The layers down to the target as they would be with a rule, or without one for `folder`."""
+def trial(*, target: Target, rule: policy.Rule | None, folder: str = "") -> retention.Trial:
+    """The target's layer as it would be with a rule, or without one for `folder`."""
     gone = rule.folder if rule else folder
     kept = tuple(row.as_rule for row in own_rules(target) if row.folder != gone)
     rules = (*kept, rule) if rule else kept
-    return [*above(target), policy.Layer(name=_name(target), rules=rules)]
+    key = ("plan", 0) if isinstance(target, RetentionPolicy) else (_kind(target), target.pk)
+    return retention.Trial(key=key, layer=policy.Layer(name=_name(target), rules=rules))
 
 
 def is_less_safe(*, target: Target, rule: policy.Rule | None, folder: str = "") -> bool:
     """Whether mail would go sooner anywhere than it does now."""
     gone = rule.folder if rule else folder
-    before = [*above(target), _layer_of_rules(target)]
-    after = with_rule(target=target, rule=rule, folder=folder)
+    layers, old = above(target), _layer_of_rules(target)
+    new = trial(target=target, rule=rule, folder=folder).layer
     probes = {*_PROBES, gone} - {policy.EVERY_FOLDER, *policy.SPECIAL_USES.values()}
+    plans: list[list[policy.Layer]] = [[plan] for plan in _plans_below(target)]
     return any(
         _is_sooner(
-            policy.decide(folder=probe, layers=after), policy.decide(folder=probe, layers=before)
+            policy.decide(folder=probe, layers=[*plan, *layers, new]),
+            policy.decide(folder=probe, layers=[*plan, *layers, old]),
         )
         for probe in probes
+        for plan in plans or [[]]
     )
 
 
 @transaction.atomic
 def set_rule(*, actor: Actor, target: Target, rule: policy.Rule, at: datetime) -> RetentionRule:
-    """Set a rule that `check_rule` let pass. What makes mail less safe goes by `cooling`."""
+    """Set a rule that `previewing.check_rule` let pass.
+
+    What makes mail less safe comes here by `cooling`.
+    """
     _must_manage(actor, target)
-    policy.check(rule, above=above(target))
+    check_bounds(target=target, rule=rule)
     row, _ = RetentionRule.objects.update_or_create(
         folder=rule.folder,
         **_owner(target),
@@ -131,6 +141,18 @@ def mailboxes_under(target: Target) -> MailboxQuerySet:
     )
 
 
+def _plans_below(target: Target) -> list[policy.Layer]:
+    """What the plans in use say, where `above` cannot know which of them holds."""
+    if isinstance(target, Mailbox | RetentionPolicy):
+        return []
+    used = mailboxes_under(target).order_by().values_list("retention_policy", "protocol").distinct()
+    chosen = Q()
+    for policy_id, protocol in used:
+        chosen |= Q(pk=policy_id) if policy_id else Q(slug=protocol)
+    found = RetentionPolicy.objects.filter(chosen) if chosen else RetentionPolicy.objects.none()
+    return [_layer_of_rules(one) for one in found]
+
+
 def _is_sooner(new: policy.Decision, old: policy.Decision) -> bool:
     if new.days is None:
         return False
@@ -153,7 +175,11 @@ def _name(target: Target) -> str:
 def _owner(target: Target) -> dict[str, Any]:
     if isinstance(target, RetentionPolicy):
         return {"policy": target}
-    return {type(target).__name__.lower(): target}
+    return {_kind(target): target}
+
+
+def _kind(target: Organisation | Domain | Mailbox) -> str:
+    return type(target).__name__.lower()
 
 
 def _must_manage(actor: Actor, target: Target) -> None:
@@ -174,8 +200,8 @@ def _changed(*, actor: Actor, target: Target, folder: str, days: int | None, at:
     elif isinstance(target, Organisation):
         organisation, subject = target, ("organisation", str(target.uuid), target.name)
     else:
-        kind = type(target).__name__.lower()
-        organisation, subject = target.organisation, (kind, str(target.uuid), str(target))
+        organisation = target.organisation
+        subject = (_kind(target), str(target.uuid), str(target))
     outbox.record(
         kind="retention.policy_changed",
         at=at,

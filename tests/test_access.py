@@ -76,6 +76,10 @@ ACCESS = {
     "mailboxes:remove_rule": CHANGE,
     "mailboxes:set_window": CHANGE,
     "mailboxes:set_tripwire": CHANGE,
+    "rules:scopes": Access(Who.SIGNED_IN),
+    "rules:detail": READ,
+    "rules:set": CHANGE,
+    "rules:remove": CHANGE,
     "alarms:detail": READ,
     "alarms:dismiss": CHANGE,
     "alarms:roll_back": CHANGE,
@@ -96,6 +100,7 @@ FORMS = {
     "mailboxes:roll_back": {"moment": "2026-11-01T10:00"},
     "mailboxes:set_rule": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
     "mailboxes:set_window": {"window_days": "40"},
+    "rules:set": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
 }
 
 
@@ -123,12 +128,15 @@ def address(cast, twin):
         asked_at=AT,
         effective_at=AT,
     )
-    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change}
+    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change, "rules": cast.domain}
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:
             return reverse(name)
-        arguments = [uuid or objects[name.partition(":")[0]].uuid]
+        namespace = name.partition(":")[0]
+        arguments = [uuid or objects[namespace].uuid]
+        if namespace == "rules":
+            arguments.insert(0, "domain")
         if name == "mailboxes:revoke_app_password":
             arguments.append(issued.app_password.uuid)
         return reverse(name, args=arguments)

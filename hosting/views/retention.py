@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -18,13 +17,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from hosting.forms import RuleForm, WindowForm
 from hosting.views import actor_of, load
+from hosting.views.rules import HORIZON, is_trial, tell, trial
 from mailstore import cooling, policy, retention, rules, tripwire
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox, PendingChange, PurgeRun
 from mailstore.quotas import byte_text
 
-# How far the page looks ahead.
-HORIZON = timedelta(days=60)
 _MOST_DATES = 5
 
 
@@ -80,11 +78,14 @@ def _folder(found: retention.FolderOutlook) -> dict[str, Any]:
 @login_required
 @require_POST
 def set_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Set a rule; one that removes mail sooner waits."""
+    """Show what a rule would do, or set it; one that removes mail sooner waits."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
     form = RuleForm(request.POST)
-    if form.is_valid():
+    tried: dict[str, Any] = {}
+    if form.is_valid() and is_trial(request):
+        tried = trial(mailbox, form)
+    elif form.is_valid():
         try:
             change = cooling.ask_rule(
                 actor=actor,
@@ -100,8 +101,8 @@ def set_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
             form.add_error(None, _("The mail server cannot be reached. Try again in a minute."))
         else:
             return _done(request, mailbox, change)
-    context = _context(mailbox, rule_form=form)
-    return render(request, "hosting/retention.html", context, status=422)
+    context = _context(mailbox, rule_form=form) | tried
+    return render(request, "hosting/retention.html", context, status=422 if form.errors else 200)
 
 
 @login_required
@@ -172,10 +173,5 @@ def _asked(
 
 
 def _done(request: HttpRequest, mailbox: Mailbox, change: PendingChange | None) -> HttpResponse:
-    if change is None:
-        messages.success(request, _("This holds from now on."))
-    else:
-        when = f"{change.effective_at:%-d %B %Y, %H:%M} UTC"
-        text = _("This makes mail less safe, so it takes effect on %(when)s. You can call it off.")
-        messages.success(request, text % {"when": when})
+    tell(request, change)
     return redirect("mailboxes:retention", uuid=mailbox.uuid)

@@ -77,6 +77,12 @@ service pop3-login {
     ssl = yes
   }
 }
+# One process for each client would have SQLite's writers wait for each other, and PostgreSQL hold
+# a connection for each of them.
+service dict {
+  process_min_avail = 1
+  client_limit = 1000
+}
 service lmtp {
   user = $user
   process_min_avail = 1

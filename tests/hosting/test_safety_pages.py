@@ -266,3 +266,72 @@ def test_alarm_waits_for_the_mail_server(alice, alarm, twin):
 
     assert "The mail server cannot be reached." in text_of(answer)
     assert Alarm.objects.get().answer == ""
+
+
+def junk_rule(days, **more):
+    return {"folder": "Junk", "days": days, "counted_from": "arrival", **more}
+
+
+def rules_url(name, kind, scope):
+    return reverse(f"rules:{name}", args=[kind, scope.uuid])
+
+
+def test_rules_of_an_organisation_and_a_domain_are_listed(alice, cast, mailbox):
+    page = text_of(alice.get(reverse("rules:scopes")))
+
+    assert "Alder" in page
+    assert "alder.test" in page
+    assert "juniper.test" not in page
+
+
+@pytest.mark.parametrize("kind", ["organisation", "domain"])
+def test_rule_is_tried_set_and_removed(kind, alice, cast, twin, mailbox):
+    scope = cast.domain if kind == "domain" else cast.customer
+    old = datetime.now(tz=UTC) - timedelta(days=20)
+    twin.accounts[mailbox.address].folders["Junk"].append(b"x", at=old)
+    twin.accounts[mailbox.address].folders["INBOX"].append(b"x")
+
+    tried = alice.post(rules_url("set", kind, scope), junk_rule(7, **{"try": "yes"}))
+    assert "What this rule would do" in text_of(tried)
+    assert "No message goes sooner" in text_of(tried)  # Within 60 days it goes anyhow.
+    assert not PendingChange.objects.exists()
+
+    asked = alice.post(rules_url("set", kind, scope), junk_rule(7), follow=True)
+    assert "Takes effect on" in text_of(asked)
+    assert not RetentionRule.objects.filter(policy=None).exists()
+    alice.post(rules_url("set", kind, scope), junk_rule(90))
+    assert RetentionRule.objects.get(policy=None).days == 90
+    assert "Junk: 90 days" in text_of(alice.get(rules_url("detail", kind, scope)))
+    removed = alice.post(rules_url("remove", kind, scope), {"folder": "Junk"}, follow=True)
+    assert "makes mail less safe" in text_of(removed)
+
+
+def test_rule_on_trial_that_is_refused_says_why(alice, cast, mailbox):
+    for data, reason in (
+        (junk_rule(3, **{"try": "y"}), "at least 7 days"),
+        (junk_rule("x"), "whole number"),
+    ):
+        response = alice.post(rules_url("set", "domain", cast.domain), data)
+        assert response.status_code == 422
+        assert reason in text_of(response)
+
+
+def test_rule_on_trial_for_one_mailbox_counts_what_goes(alice, twin, mailbox):
+    box = twin.accounts[mailbox.address].folders["Archive"]
+    for age in (100, 50):
+        box.append(b"x", at=datetime.now(tz=UTC) - timedelta(days=age))
+    wanted = {"folder": "Archive", "days": "30", "counted_from": "arrival", "try": "yes"}
+
+    page = alice.post(url("mailboxes:set_rule", mailbox), wanted)
+
+    assert page.status_code == 200
+    assert "2 messages more go within 60 days" in text_of(page)
+    assert not PendingChange.objects.exists()
+
+
+def test_mail_server_down_is_told_on_the_rule_pages(alice, cast, twin, mailbox):
+    twin.is_down = True
+
+    for data in (junk_rule(10), junk_rule(10, **{"try": "yes"})):
+        response = alice.post(rules_url("set", "domain", cast.domain), data)
+        assert "cannot be reached" in text_of(response)

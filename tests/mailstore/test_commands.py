@@ -79,7 +79,13 @@ def test_preview_tells_what_goes(capsys, twin, mailbox):
     text = run(capsys, "preview_retention", "--organisation", "Alder")
 
     assert "Mail in Junk goes 30 days after it arrived in Junk: the plan says so." in text
-    assert "1 of 1 messages, 40 B, the first on 2026-01-31" in text
+    assert "1 of 1 messages, 40 B, arrived 2026-01-01 to 2026-01-01" in text
+    assert "2026-01-31: 1" in text
+    assert "1 messages (40 B) go within 30 days; mailboxes: 1." in text
+    tried = ["preview_retention", "--mailbox", ADDRESS, "--try-folder", "Junk", "--try-days"]
+    assert "0 messages" in run(capsys, *tried, "3650")
+    with pytest.raises(CommandError, match="at least 7 days"):
+        call_command(*tried, "3")
     with pytest.raises(CommandError, match="0 to 3650"):
         call_command("preview_retention", "--mailbox", ADDRESS, "--days", "-1")
 

@@ -11,7 +11,16 @@ import pytest
 
 from accounts.access import Forbidden, system
 from accounts.models import Event
-from mailstore import holding, purging, receipts, retention, rules, sweeping, working
+from mailstore import (
+    holding,
+    previewing,
+    purging,
+    receipts,
+    retention,
+    rules,
+    sweeping,
+    working,
+)
 from mailstore.engine import EngineUnavailable, uids_of
 from mailstore.models import FullSweep, Mailbox, PurgeBatch, PurgeRun, WorkState
 from mailstore.policy import CountedFrom, Rule
@@ -377,9 +386,9 @@ def test_rule_that_would_remove_everything_is_refused(twin, mailbox):
     rule = Rule(folder="*", counted_from=CountedFrom.ARRIVAL, days=40)
 
     with pytest.raises(rules.WouldRemoveEverything, match="all 2 messages"):
-        rules.check_rule(target=mailbox, rule=rule, engine=twin, at=NOW)
+        previewing.check_rule(target=mailbox, rule=rule, engine=twin, at=NOW)
     put(twin, mailbox, "INBOX", 1)
-    rules.check_rule(target=mailbox, rule=rule, engine=twin, at=NOW)
+    previewing.check_rule(target=mailbox, rule=rule, engine=twin, at=NOW)
 
 
 @pytest.mark.parametrize("layer", ["mailbox", "domain", "customer", "reseller"])

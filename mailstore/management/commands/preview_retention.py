@@ -8,10 +8,11 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from mailstore import retention, rules
+from mailstore import previewing, rules
 from mailstore.engine import EngineError, engine
 from mailstore.management import targets
-from mailstore.models import Mailbox
+from mailstore.policy import LONGEST_DAYS, CountedFrom, Rule, RuleRefused
+from mailstore.previewing import FolderPreview
 from mailstore.quotas import byte_text
 
 
@@ -23,27 +24,54 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         targets.add_scope(parser)
         parser.add_argument("--days", type=int, default=30, help="how far to look, 30 by default")
+        parser.add_argument("--try-folder", metavar="FOLDER", help="preview a rule for this folder")
+        parser.add_argument("--try-days", type=int, metavar="DAYS", help="after so many days")
+        parser.add_argument(
+            "--try-from",
+            choices=[counted.value for counted in CountedFrom],
+            default=CountedFrom.ARRIVAL.value,
+            help="what its days are counted from",
+        )
 
     def handle(self, *, days: int, **options: Any) -> None:
-        if not 0 <= days <= 3650:  # noqa: PLR2004  # ten years
-            message = "Days are a whole number from 0 to 3650."
+        if not 0 <= days <= LONGEST_DAYS:
+            message = f"Days are a whole number from 0 to {LONGEST_DAYS}."
             raise CommandError(message)
+        target, rule = targets.scope_of(options), _rule(options)
         until = timezone.now() + timedelta(days=days)
-        mailboxes = rules.mailboxes_under(targets.scope_of(options))
         try:
-            for mailbox in mailboxes.select_related("organisation__parent", "domain").iterator():
-                self._preview(mailbox, until)
+            if rule is not None:
+                rules.check_bounds(target=target, rule=rule)
+            found = previewing.preview(target=target, engine=engine(), until=until, rule=rule)
+        except RuleRefused as refusal:
+            raise CommandError(str(refusal)) from refusal
         except EngineError as error:
             message = f"The mail server could not be asked: {error}"
             raise CommandError(message) from error
+        for folder in found.folders:
+            self._write(folder)
+        self.stdout.write(
+            f"{found.going} messages ({byte_text(found.going_bytes)}) "
+            f"go within {days} days; mailboxes: {found.mailboxes}."
+        )
 
-    def _preview(self, mailbox: Mailbox, until: Any) -> None:
-        self.stdout.write(mailbox.address)
-        for found in retention.outlook(mailbox=mailbox, engine=engine(), until=until):
-            self.stdout.write(f"  {found.decision.sentence}")
-            if found.fates:
-                first = min(fate.goes_at for fate in found.fates)
-                self.stdout.write(
-                    f"    {len(found.fates)} of {found.state.messages} messages, "
-                    f"{byte_text(found.bytes)}, the first on {first:%Y-%m-%d}"
-                )
+    def _write(self, folder: FolderPreview) -> None:
+        self.stdout.write(folder.sentence or f"{folder.folder}: mailboxes differ.")
+        if folder.oldest is None or folder.newest is None:
+            return
+        self.stdout.write(
+            f"  {folder.going} of {folder.messages} messages, {byte_text(folder.going_bytes)}, "
+            f"arrived {folder.oldest:%Y-%m-%d} to {folder.newest:%Y-%m-%d}"
+        )
+        for day, count in sorted(folder.days.items()):
+            self.stdout.write(f"    {day:%Y-%m-%d}: {count}")
+
+
+def _rule(options: dict[str, Any]) -> Rule | None:
+    if not options["try_folder"]:
+        return None
+    return Rule(
+        folder=options["try_folder"],
+        counted_from=CountedFrom(options["try_from"]),
+        days=options["try_days"],
+    )

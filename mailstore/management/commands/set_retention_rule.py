@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts.access import system
-from mailstore import cooling, policy, rules
+from mailstore import cooling, policy, previewing, rules
 from mailstore.engine import EngineError, engine
 from mailstore.management import targets
 from mailstore.policy import CountedFrom, Rule
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         at = timezone.now()
         try:
             if options["dry_run"]:
-                rules.check_rule(target=target, rule=rule, engine=engine(), at=at)
+                previewing.check_rule(target=target, rule=rule, engine=engine(), at=at)
                 waits = rules.is_less_safe(target=target, rule=rule)
                 self.stdout.write("It would wait." if waits else "It would hold at once.")
                 return
