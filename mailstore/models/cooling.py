@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import Actor
 from accounts.models import Organisation, below
 from mailstore.models.domains import Domain
-from mailstore.models.mailboxes import Mailbox
+from mailstore.models.mailboxes import Mailbox, RetentionPolicy
 
 
 class PendingChangeQuerySet(models.QuerySet["PendingChange"]):
@@ -52,6 +52,9 @@ class PendingChange(models.Model):
     )
     mailbox = models.ForeignKey(
         Mailbox, on_delete=models.PROTECT, null=True, related_name="pending_changes"
+    )
+    policy = models.ForeignKey(
+        RetentionPolicy, on_delete=models.PROTECT, null=True, related_name="pending_changes"
     )
     kind = models.CharField(_("kind"), max_length=12, choices=Kind)
     # What the verb that makes the change is given, as JSON values.

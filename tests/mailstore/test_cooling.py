@@ -6,9 +6,9 @@ import pytest
 
 from accounts import notices
 from accounts.access import Forbidden
-from accounts.models import Event
+from accounts.models import Event, Notice
 from mailstore import cooling, holding, policy, provisioning, rules
-from mailstore.models import Mailbox, PendingChange, PurgeRun
+from mailstore.models import Mailbox, PendingChange, PurgeRun, RetentionPolicy
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
 
@@ -161,6 +161,22 @@ def test_the_same_asked_twice_is_one_change(twin, mailbox, alice):
 
     assert ask_rule(alice, mailbox, twin, 8).pk == ask_rule(alice, mailbox, twin, 8).pk
     assert ask_rule(alice, mailbox, twin, 9).pk != ask_rule(alice, mailbox, twin, 8).pk
+
+
+def test_rule_of_a_plan_waits_and_every_owner_below_is_told(twin, cast, mailbox, alice):
+    twin.know(make_mailbox(cast.other_domain).address)
+    plan = RetentionPolicy.objects.get(slug="imap")
+    with pytest.raises(Forbidden):
+        ask_rule(alice, plan, twin, 8)
+
+    change = ask_rule(cast.actor(cast.sam), plan, twin, 8)
+
+    told = set(Notice.objects.values_list("to", flat=True))
+    assert told == {cast.alice.email, cast.charlie.email}
+    assert (change.policy, change.organisation) == (plan, cast.provider)
+    assert ask_rule(cast.actor(cast.sam), plan, twin, 8).pk == change.pk
+    cooling.make_due(engine=twin, at=NOW + WAIT)
+    assert [rule.days for rule in rules.own_rules(plan) if rule.folder == "\\Junk"] == [8]
 
 
 def test_hold_keeps_a_change_waiting(twin, cast, mailbox, alice):

@@ -1,0 +1,36 @@
+"""Cooling-off: what makes mail less safe waits, is announced, and can be called off.
+
+Raising safety is done at once by its own verb. Whatever lowers it becomes a row here, and the
+same verb runs when its time has come. A thief who holds the owner's password for an hour can
+ask for much and gets nothing.
+"""
+
+from __future__ import annotations
+
+from mailstore.cooling.asking import (
+    ReasonNeeded,
+    ask_rule,
+    ask_rule_removal,
+    ask_to_close,
+    ask_to_empty_store,
+    ask_tripwire,
+    ask_window,
+    call_off,
+    shorten,
+)
+from mailstore.cooling.changes import NotWaiting
+from mailstore.cooling.making import make_due
+
+__all__ = [
+    "NotWaiting",
+    "ReasonNeeded",
+    "ask_rule",
+    "ask_rule_removal",
+    "ask_to_close",
+    "ask_to_empty_store",
+    "ask_tripwire",
+    "ask_window",
+    "call_off",
+    "make_due",
+    "shorten",
+]

@@ -1,0 +1,105 @@
+"""Making what has cooled off, by the same verbs that do it at once where nothing gets less safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from accounts.access import system
+from mailstore import holding, policy, provisioning, purging, rules
+from mailstore.cooling import changes, switches
+from mailstore.cooling.changes import NotWaiting
+from mailstore.engine import Engine, EngineError, RemovedSearch
+from mailstore.models import Mailbox, PendingChange
+
+Kind = PendingChange.Kind
+# Who makes a change that waited is the house, for whoever asked for it.
+_HOUSE = system("cooling-off")
+
+
+def make_due(*, engine: Engine, at: datetime, limit: int = 100) -> int:
+    """Make the changes whose time has come; returns how many. What is stopped goes on waiting."""
+    due = PendingChange.objects.waiting().filter(effective_at__lte=at).order_by("effective_at")
+    people = due.select_related(
+        "organisation__parent",
+        "domain__organisation__parent",
+        "mailbox__organisation__parent",
+        "policy",
+    )
+    return sum(_make(change, engine=engine, at=at) for change in people[:limit])
+
+
+def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            changes.end(change, PendingChange.State.MADE, ended_by=_HOUSE.name, at=at)
+            _MAKERS[Kind(change.kind)](change, engine, at)
+            changes.record("change.made", change=change, actor=_HOUSE, at=at)
+    except NotWaiting:
+        return False
+    except (holding.Stopped, EngineError) as reason:
+        PendingChange.objects.filter(pk=change.pk).update(failure=str(reason)[:300])
+        return False
+    except (policy.RuleRefused, provisioning.WrongState) as refusal:
+        with transaction.atomic():
+            changes.end(change, PendingChange.State.FAILED, ended_by=_HOUSE.name, at=at)
+            PendingChange.objects.filter(pk=change.pk).update(failure=str(refusal)[:300])
+        return False
+    return True
+
+
+def _make_rule(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    target = change.mailbox or change.domain or change.policy or change.organisation
+    what = change.what
+    if "days" not in what:
+        rules.remove_rule(actor=_HOUSE, target=target, folder=what["folder"], at=at)
+        return
+    rule = policy.Rule(
+        folder=what["folder"],
+        counted_from=policy.CountedFrom(what["counted_from"]),
+        days=what["days"],
+        floor_days=what["floor_days"],
+        ceiling_days=what["ceiling_days"],
+    )
+    rules.set_rule(actor=_HOUSE, target=target, rule=rule, at=at)
+
+
+def _make_window(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    switches.set_window(
+        _mailbox(change), window_days=change.what["window_days"], actor=_HOUSE, at=at
+    )
+
+
+def _empty_store(change: PendingChange, engine: Engine, at: datetime) -> None:
+    search = RemovedSearch(until=datetime.fromisoformat(change.what["until"]))
+    purging.plan_for_good(
+        actor=_HOUSE, mailbox=_mailbox(change), engine=engine, search=search, at=at
+    )
+
+
+def _close(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    mailbox = _mailbox(change)
+    holding.refuse_if_held(mailbox)
+    grace = timedelta(seconds=change.what["grace_seconds"])
+    provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=at)
+
+
+def _switch_tripwire_off(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    switches.set_tripwire(_mailbox(change), off_at=at, actor=_HOUSE, at=at)
+
+
+_MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
+    Kind.RULE: _make_rule,
+    Kind.WINDOW: _make_window,
+    Kind.EMPTY_STORE: _empty_store,
+    Kind.CLOSE: _close,
+    Kind.TRIPWIRE: _switch_tripwire_off,
+}
+
+
+def _mailbox(change: PendingChange) -> Mailbox:
+    if change.mailbox is None:
+        raise NotWaiting
+    return change.mailbox
