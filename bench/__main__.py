@@ -32,6 +32,10 @@ BENCHES = {
         "LMTP deliveries, beside the same server without usage reports",
         ("postgresql", "sqlite"),
     ),
+    "metering": (
+        "usage reports with the exact meter, beside a bare update",
+        ("postgresql", "sqlite"),
+    ),
     "size": ("memory when idle, and the seconds of a start", ("sqlite",)),
 }
 # These start the whole program themselves and need no settings of their own.

@@ -22,7 +22,8 @@ def set_up() -> None:
     from django.conf import settings  # noqa: PLC0415
     from django.core.management import call_command  # noqa: PLC0415
 
-    call_command("migrate", verbosity=0)
+    for database in settings.DATABASES:
+        call_command("migrate", database=database, verbosity=0)
     if settings.DATABASE_URL:
         call_command("create_mail_role")
 

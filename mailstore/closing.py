@@ -45,6 +45,7 @@ def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         kind="mailbox.closed",
     )
     AppPassword.objects.filter(mailbox=mailbox).delete()
+    _empty_report(mailbox.address)
 
 
 def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
@@ -79,7 +80,13 @@ def _with_people(mailboxes: MailboxQuerySet) -> MailboxQuerySet:
 def _forget_reports(mailbox: Mailbox) -> None:
     """Drop what Dovecot reported, unless a new mailbox has the address by now."""
     names = [mailbox.tombstone]
+    Usage.objects.filter(username=mailbox.tombstone).delete()
     if not Mailbox.objects.standing().filter(address=mailbox.address).exists():
         names.append(mailbox.address)
-    Usage.objects.filter(username__in=names).delete()
+        _empty_report(mailbox.address)
     LastLogin.objects.filter(username__in=names).delete()
+
+
+def _empty_report(address: str) -> None:
+    """From here on nothing is used; what the meter has counted so far is still to be charged."""
+    Usage.objects.filter(username=address).update(bytes=0, messages=0)

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 
 # On SQLite these lie in a file of their own, because Dovecot waits one second for a lock.
-REPORT_TABLES = frozenset({"mailstore.usage", "mailstore.lastlogin"})
+REPORT_TABLES = frozenset({"mailstore.usage", "mailstore.usageday", "mailstore.lastlogin"})
 
 
 class ReportsRouter:

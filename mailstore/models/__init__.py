@@ -15,7 +15,7 @@ from mailstore.models.purging import (
 )
 from mailstore.models.quotas import QuotaWarning
 from mailstore.models.removals import Alarm, Removal
-from mailstore.models.reports import LastLogin, LogPosition, Usage
+from mailstore.models.reports import LastLogin, LogPosition, Usage, UsageDay
 from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
 
 __all__ = [
@@ -39,5 +39,6 @@ __all__ = [
     "RetentionRule",
     "Retrieval",
     "Usage",
+    "UsageDay",
     "WorkState",
 ]

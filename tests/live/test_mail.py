@@ -13,7 +13,7 @@ from django.conf import settings
 from accounts.access import system
 from mailstore import closing, credentials, logbook, provisioning, quotas
 from mailstore.engine import DeliveryRefused
-from mailstore.models import LastLogin, Mailbox, Usage
+from mailstore.models import LastLogin, Mailbox, Usage, UsageDay
 from mailstore.models.mailboxes import SPECIAL_FOLDERS
 from tests.factories import AT, make_mailbox
 
@@ -342,3 +342,21 @@ def test_no_file_appears_outside_the_mail_root(make_program):
 
     homes = [path.name for path in settings.MAIL_ROOT.glob("*/*")]
     assert all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in homes)
+
+
+def test_meter_closes_the_days_that_passed_between_two_reports(make_program):
+    program = make_program("imap", "metered")
+    program.deliver("one")
+    eventually(lambda: Usage.objects.get(username=program.address).messages == 1)
+    first = Usage.objects.get(username=program.address)
+    # As if the first message had come three days ago.
+    Usage.objects.filter(username=program.address).update(since=first.since - 3 * 86_400)
+
+    program.deliver("two")
+    eventually(lambda: Usage.objects.get(username=program.address).messages == 2)
+
+    days = UsageDay.objects.filter(username=program.address).order_by("day")
+    assert [(row.days, row.byte_seconds) for row in days] == [
+        (1, first.bytes * (86_400 - first.since % 86_400)),
+        (2, first.bytes * 86_400),
+    ]

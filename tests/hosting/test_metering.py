@@ -1,0 +1,190 @@
+"""The meter against a model in plain Python that adds up a step function second by second."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from contextlib import contextmanager
+
+import pytest
+from django.db import connections
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from hosting import metering
+from hosting.metering import DAY_SECONDS, Span
+from mailstore.models import Usage, UsageDay
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+
+MIDNIGHT = 20_780 * DAY_SECONDS
+NAME = "hello@alder.test"
+TEN_TERABYTES = 10**13
+
+
+@contextmanager
+def clock():
+    """The clock that the database's meter looks at; set it by `clock.now`."""
+
+    class Clock:
+        now = MIDNIGHT
+
+        def set(self, now):
+            self.now = now
+            if connection.vendor == "postgresql":
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT set_config('restante.now', %s, false)", [str(now)])
+
+    connection = connections[Usage.objects.all().db]
+    connection.ensure_connection()
+    made = Clock()
+    if connection.vendor == "sqlite":
+        connection.connection.create_function("unixepoch", 0, lambda: made.now)
+        yield made
+        # SQLite does not give its own function back.
+        connection.connection.create_function("unixepoch", 0, lambda: int(time.time()))
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION mailstore_unix_now() RETURNS bigint LANGUAGE sql AS "
+            "$$ SELECT current_setting('restante.now')::bigint $$"
+        )
+    # The test's transaction takes the function back.
+    yield made
+
+
+def begin(at, size=0):
+    UsageDay.objects.all().delete()
+    Usage.objects.all().delete()
+    Usage.objects.create(username=NAME, bytes=size, since=at)
+
+
+def report(size):
+    Usage.objects.filter(username=NAME).update(bytes=size, messages=size // 1000)
+
+
+def integral(steps, start, end):
+    """The exact integral of a step function; `steps` are (moment, size from then on)."""
+    total = 0
+    for (begins, size), (ends, _size) in zip(steps, [*steps[1:], (end, 0)], strict=True):
+        total += size * max(0, min(ends, end) - max(begins, start))
+    return total
+
+
+def effective(steps):
+    """The steps as the meter takes them: a clock that is set back stands still.
+
+    How late it is the meter learns from reports that change something.
+    """
+    found = steps[:1]
+    for at, size in steps[1:]:
+        latest, last_size = found[-1]
+        if size != last_size:
+            found.append((max(latest, at), size))
+    return found
+
+
+SIZES = st.integers(0, TEN_TERABYTES)
+LAPSES = st.integers(-5_000, 4 * DAY_SECONDS) | st.sampled_from(
+    [0, 1, DAY_SECONDS, 40 * DAY_SECONDS]
+)
+STEPS = st.lists(st.tuples(LAPSES, SIZES), min_size=1, max_size=12)
+
+
+@settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    offset=st.integers(0, DAY_SECONDS - 1),
+    first=SIZES,
+    lapses=STEPS,
+    first_day=st.integers(-2, 40),
+    days=st.integers(0, 60),
+)
+@example(
+    offset=DAY_SECONDS - 1,
+    first=TEN_TERABYTES,
+    lapses=[(31 * DAY_SECONDS, 0)],
+    first_day=0,
+    days=32,
+)
+def test_days_add_up_to_the_integral_of_the_sizes(offset, first, lapses, first_day, days):
+    with clock() as now:
+        at = MIDNIGHT + offset
+        now.set(at)
+        begin(at, first)
+        steps = [(at, first)]
+        for lapse, size in lapses:
+            at += lapse
+            now.set(at)
+            report(size)
+            steps.append((at, size))
+    day = MIDNIGHT // DAY_SECONDS + first_day
+
+    found = metering.whole_days([NAME], day, day + days)
+
+    expected = integral(effective(steps), day * DAY_SECONDS, (day + days) * DAY_SECONDS)
+    assert found.get(NAME, 0) == expected
+    assert sum(metering.by_day(NAME, day, day + days).values()) == expected
+    spans = UsageDay.objects.order_by("day").values_list("day", "days")
+    assert all(a + n <= b for (a, n), (b, _n) in itertools.pairwise(spans))
+
+
+@settings(max_examples=80, suppress_health_check=list(HealthCheck), deadline=None)
+@given(
+    first=SIZES,
+    lapses=st.lists(
+        st.tuples(st.integers(0, 2 * DAY_SECONDS), SIZES, st.booleans()), min_size=1, max_size=14
+    ),
+)
+def test_contracts_that_follow_each_other_share_the_meter_to_the_byte_second(first, lapses):
+    cuts = []
+    with clock() as now:
+        at = MIDNIGHT + 777
+        now.set(at)
+        begin(at, first)
+        steps = [(at, first)]
+        cuts.append((at, metering.marks([NAME], at=at)[NAME]))
+        for lapse, size, is_cut in lapses:
+            at += lapse
+            now.set(at)
+            if is_cut:
+                cuts.append((at, metering.marks([NAME], at=at)[NAME]))
+            report(size)
+            steps.append((at, size))
+        end = at + 3 * DAY_SECONDS + 5
+        now.set(end)
+        cuts.append((end, metering.marks([NAME], at=end)[NAME]))
+    spans = [
+        Span(username=NAME, start=a, end=b, start_mark=mark, end_mark=end_mark)
+        for (a, mark), (b, end_mark) in itertools.pairwise(cuts)
+    ]
+
+    found = metering.byte_seconds(spans)
+
+    assert found == [integral(steps, span.start, span.end) for span in spans]
+
+
+def test_one_row_a_day_at_most_and_one_for_all_days_that_are_alike():
+    with clock() as now:
+        now.set(MIDNIGHT)
+        begin(MIDNIGHT, 7)
+        for lapse, size in ((10, 8), (20, 9), (30 * DAY_SECONDS, 1)):
+            now.set(MIDNIGHT + lapse)
+            report(size)
+
+    rows = list(UsageDay.objects.order_by("day").values_list("days", "byte_seconds"))
+    assert rows == [(1, 10 * 7 + 10 * 8 + (DAY_SECONDS - 20) * 9), (29, 9 * DAY_SECONDS)]
+
+
+def test_address_that_was_never_reported_used_nothing():
+    span = Span(username="nobody@alder.test", start=0, end=MIDNIGHT)
+
+    assert metering.byte_seconds([span]) == [0]
+    assert metering.marks(["nobody@alder.test"], at=MIDNIGHT) == {}
+
+
+def test_new_report_begins_to_count_when_it_is_made():
+    with clock() as now:
+        now.set(MIDNIGHT + 100)
+        Usage.objects.create(username=NAME, bytes=5)
+
+    assert Usage.objects.get(username=NAME).since == MIDNIGHT + 100
