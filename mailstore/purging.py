@@ -7,7 +7,7 @@ its batches name every message, and the finished run is the receipt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -235,40 +235,42 @@ def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None
     is still there is removed now.
     """
     user = run.mailbox.address
-    present = engine.messages(
-        user=user,
-        folder=batch.folder,
-        removed=batch.in_store,
-        uids=working.uids_in(batch.items),
-    )
-    if not _is_same_folder(run, batch, engine=engine):
-        present = []
-    _write_down(run, batch, present, now=now)
+    uids = working.uids_in(batch.items)
+    found = engine.present(user=user, folder=batch.folder, uids=uids, removed=batch.in_store)
+    # A folder that was made anew meanwhile counts its messages anew: its uids mean other mail.
+    there = found.guids if found.uidvalidity == batch.uidvalidity else {}
+    was_begun = batch.state == PurgeBatch.State.DOING
+    _write_down(run, batch, there, now=now)
     remove = engine.remove_for_good if batch.in_store else engine.remove
     with transaction.atomic():
         working.keep(run, at=now())
         holding.refuse_if_stopped(holding.lock(run.mailbox))
-        if present:
-            remove(user=user, folder=batch.folder, uids=[message.uid for message in present])
+        if there:
+            if was_begun and not batch.in_store:
+                _drop_second_copies(user, batch, there.values(), engine=engine)
+            remove(user=user, folder=batch.folder, uids=sorted(there))
         _count(run, batch, at=now())
 
 
-def _is_same_folder(run: PurgeRun, batch: PurgeBatch, *, engine: Engine) -> bool:
-    """Whether the folder is still the one that was planned: its uids mean the same mail."""
-    states = engine.folder_states(user=run.mailbox.address, removed=batch.in_store)
-    return any(
-        state.folder == batch.folder and state.uidvalidity == batch.uidvalidity for state in states
-    )
+def _drop_second_copies(
+    user: str, batch: PurgeBatch, guids: Iterable[str], *, engine: Engine
+) -> None:
+    """A mail server that died in the middle left some messages in both places.
+
+    They are all in their folder still, so the store's copies go, and each moves once.
+    """
+    moving = set(guids)
+    stored = engine.messages(user=user, folder=batch.folder, removed=True)
+    twice = [message.uid for message in stored if message.guid in moving]
+    engine.remove_for_good(user=user, folder=batch.folder, uids=twice)
 
 
 @transaction.atomic
-def _write_down(
-    run: PurgeRun, batch: PurgeBatch, present: Sequence[StoredMessage], *, now: Clock
-) -> None:
+def _write_down(run: PurgeRun, batch: PurgeBatch, there: Container[int], *, now: Clock) -> None:
     working.keep(run, at=now())
     holding.refuse_if_stopped(holding.lock(run.mailbox))
     if batch.state == PurgeBatch.State.PLANNED:
-        batch.items = [working.item_of(message) for message in present]
+        batch.items = [item for item in batch.items if int(item[0]) in there]
         batch.state = PurgeBatch.State.DOING
         batch.save(update_fields=["items", "state"])
 

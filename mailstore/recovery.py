@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F
 
 from accounts import outbox
 from accounts.access import Actor, Capability
@@ -19,7 +19,6 @@ from mailstore.engine import (
     EngineUnavailable,
     RemovedMessage,
     RemovedSearch,
-    StoredMessage,
     uids_of,
 )
 from mailstore.models import (
@@ -29,7 +28,6 @@ from mailstore.models import (
     Removal,
     RestoreBatch,
     RestoreRun,
-    WorkState,
 )
 from mailstore.purging import Clock
 from mailstore.working import LeaseLost
@@ -87,7 +85,7 @@ def restore(
 ) -> RestoreRun:
     """Bring chosen messages back, each named by its folder and its uid in the store."""
     wanted = set(chosen)
-    found = engine.removed_mail(user=mailbox.address)
+    found = engine.removed_mail(user=mailbox.address, headers=False)
     picked = [message for message in found if (message.folder, message.uid) in wanted]
     return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=None, at=at)
 
@@ -96,16 +94,14 @@ def roll_back(
     *, actor: Actor, mailbox: Mailbox, engine: Engine, moment: datetime, at: datetime
 ) -> RestoreRun:
     """Bring back everything that was removed since a moment, each to its own folder."""
-    picked = engine.removed_mail(user=mailbox.address, search=RemovedSearch(since=moment))
+    since = RemovedSearch(since=moment)
+    picked = engine.removed_mail(user=mailbox.address, search=since, headers=False)
     return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=moment, at=at)
 
 
 def run_open(*, engine: Engine, now: Clock, limit: int = 20) -> int:
     """Work off restores that are not finished; returns how many were finished."""
-    waiting = RestoreRun.objects.filter(
-        Q(lease_until__isnull=True) | Q(lease_until__lt=now()),
-        state__in=(WorkState.PLANNED, WorkState.RUNNING),
-    )
+    waiting = RestoreRun.objects.filter(working.free(now()))
     finished = 0
     for run in waiting.order_by("id")[:limit]:
         try:
@@ -189,34 +185,37 @@ def _refuse_if_too_much(mailbox: Mailbox, picked: Sequence[RemovedMessage]) -> N
 def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> None:
     """One batch. A worker that died in the middle left some messages in both places."""
     user = run.mailbox.address
-    present = engine.messages(
-        user=user, folder=batch.folder, removed=True, uids=working.uids_in(batch.items)
-    )
+    uids = working.uids_in(batch.items)
+    found = engine.present(user=user, folder=batch.folder, uids=uids, removed=True)
     guids = {str(guid) for _uid, _bytes, guid in batch.items}
-    present = [message for message in present if message.guid in guids]
+    there = {uid: guid for uid, guid in found.guids.items() if guid in guids}
     if batch.state == RestoreBatch.State.DOING:
-        present = _without_those_back(user, batch, present, engine=engine)
+        there = _without_those_back(user, batch, there, engine=engine)
     with transaction.atomic():
         working.keep(run, at=now())
         RestoreBatch.objects.filter(pk=batch.pk).update(state=RestoreBatch.State.DOING)
     with transaction.atomic():
         working.keep(run, at=now())
         holding.lock(run.mailbox)
-        if present:
-            uids = [message.uid for message in present]
-            engine.restore(user=user, folder=batch.folder, uids=uids)
+        if there:
+            engine.restore(user=user, folder=batch.folder, uids=sorted(there))
         _count(run, batch, at=now())
 
 
 def _without_those_back(
-    user: str, batch: RestoreBatch, present: Sequence[StoredMessage], *, engine: Engine
-) -> list[StoredMessage]:
-    """Drop the store's second copy of what is back in its folder already."""
-    back = {message.guid for message in engine.messages(user=user, folder=batch.folder)}
-    twice = [message.uid for message in present if message.guid in back]
-    if twice:
-        engine.remove_for_good(user=user, folder=batch.folder, uids=twice)
-    return [message for message in present if message.guid not in back]
+    user: str, batch: RestoreBatch, there: Mapping[int, str], *, engine: Engine
+) -> dict[int, str]:
+    """Drop the store's second copy of what is back in its folder already.
+
+    A mail server that found the copy by repairing its index does not know the flags any more.
+    """
+    found = engine.messages(user=user, folder=batch.folder)
+    back = {message.guid: message.uid for message in found}
+    twins = {uid: back[guid] for uid, guid in there.items() if guid in back}
+    if twins:
+        engine.copy_flags(user=user, folder=batch.folder, twins=twins)
+        engine.remove_for_good(user=user, folder=batch.folder, uids=sorted(twins))
+    return {uid: guid for uid, guid in there.items() if uid not in twins}
 
 
 def _count(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:

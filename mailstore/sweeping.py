@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 
-from mailstore import purging, retention
+from mailstore import purging, retention, working
 from mailstore.engine import Engine, EngineError, EngineUnavailable
-from mailstore.models import OPEN_STATES, FullSweep, Mailbox, PurgeRun, WorkState
+from mailstore.models import OPEN_STATES, FullSweep, Mailbox, PurgeRun
 from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.purging import Clock
 
@@ -31,10 +31,7 @@ def plan_due(*, engine: Engine, at: datetime, limit: int = 200) -> int:
 
 def run_open(*, engine: Engine, now: Clock, limit: int = 50) -> int:
     """Work off runs that are not finished, oldest first; returns how many were finished."""
-    waiting = PurgeRun.objects.exclude(kind=PurgeRun.Kind.CLOSING).filter(
-        Q(lease_until__isnull=True) | Q(lease_until__lt=now()),
-        state__in=(WorkState.PLANNED, WorkState.RUNNING),
-    )
+    waiting = PurgeRun.objects.exclude(kind=PurgeRun.Kind.CLOSING).filter(working.free(now()))
     finished = 0
     for run in waiting.order_by("id")[:limit]:
         try:

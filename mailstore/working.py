@@ -19,7 +19,7 @@ from mailstore.models import PurgeRun, RestoreRun, WorkState
 LEASE = timedelta(minutes=2)
 # One call to the mail server, one pair of transactions: small enough that a hold or a pause
 # waits for a moment only.
-BATCH_MESSAGES = 500
+BATCH_MESSAGES = 1000
 
 Item = tuple[int, int, str]
 WorkRow = TypeVar("WorkRow", PurgeRun, RestoreRun)
@@ -33,14 +33,21 @@ class WrongWorkState(Exception):
     """The work is not in a state from which this can be done."""
 
 
+def free(at: datetime) -> Q:
+    """Work to be taken: nobody has a lease on it that could still be good.
+
+    One that ends later than any can was given before the clock was set back. Should its worker
+    live, the fence stops it.
+    """
+    is_free = Q(lease_until__isnull=True) | Q(lease_until__lt=at) | Q(lease_until__gt=at + LEASE)
+    return is_free & Q(state__in=(WorkState.PLANNED, WorkState.RUNNING))
+
+
 def claim(work: WorkRow, *, at: datetime) -> WorkRow | None:
     """The row with a fresh lease, or None if it is not there to be taken."""
     model = type(work)
-    taken = model._default_manager.filter(  # noqa: SLF001  # Django documents it as public.
-        Q(lease_until__isnull=True) | Q(lease_until__lt=at),
-        pk=work.pk,
-        state__in=(WorkState.PLANNED, WorkState.RUNNING),
-    ).update(
+    rows = model._default_manager.filter(free(at), pk=work.pk)  # noqa: SLF001  # It is public.
+    taken = rows.update(
         state=WorkState.RUNNING,
         lease_until=at + LEASE,
         fence=F("fence") + 1,
@@ -48,8 +55,8 @@ def claim(work: WorkRow, *, at: datetime) -> WorkRow | None:
     )
     if not taken:
         return None
-    rows = model._default_manager.select_related("mailbox__organisation__parent")  # noqa: SLF001
-    return rows.get(pk=work.pk)
+    whole = model._default_manager.select_related("mailbox__organisation__parent")  # noqa: SLF001
+    return whole.get(pk=work.pk)
 
 
 def keep(work: PurgeRun | RestoreRun, *, at: datetime) -> None:

@@ -59,7 +59,7 @@ class Dovecot:
     def processes(self, name=""):
         """Those below the master whose title holds `name`."""
         children = self.master.children(recursive=True)
-        return [child for child in children if f"/{name}" in " ".join(child.cmdline())]
+        return [child for child in children if f"/{name}" in _title(child)]
 
     def kill(self):
         """End everything at once, with no chance to tidy up."""
@@ -116,6 +116,14 @@ def live(mail_server, db):
 @pytest.fixture
 def cast(live):
     return make_cast()
+
+
+def _title(process):
+    """Nothing for one that ended and is not yet reaped."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 class Program:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -75,6 +75,14 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Present:
+    """Which messages are still in a folder: guid by uid. `uidvalidity` is 0 if it is gone."""
+
+    uidvalidity: int
+    guids: Mapping[int, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemovedMessage:
     """A message in the recoverable store; `folder` is where it came from."""
 
@@ -127,9 +135,12 @@ class Engine(Protocol):
         """Put a message into a folder, even if the mailbox is full."""
 
     def removed_mail(
-        self, *, user: str, search: RemovedSearch = EVERYTHING
+        self, *, user: str, search: RemovedSearch = EVERYTHING, headers: bool = True
     ) -> list[RemovedMessage]:
-        """What lies in the recoverable store, in no particular order."""
+        """What lies in the recoverable store, in no particular order.
+
+        Without `headers`, senders and subjects are empty, which takes half the time.
+        """
 
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
         """Every folder that a person can see, or every one of the recoverable store."""
@@ -151,6 +162,11 @@ class Engine(Protocol):
         there has no messages.
         """
 
+    def present(
+        self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
+    ) -> Present:
+        """Which of these messages are still there, in a folder or in its part of the store."""
+
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Take messages out of sight, into the recoverable store; those gone are no error."""
 
@@ -159,6 +175,12 @@ class Engine(Protocol):
 
     def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Bring messages back from the store into their folder, made anew if it is gone."""
+
+    def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
+        """Give messages of a folder the flags that the same ones have in the store.
+
+        `twins` has the uid in the folder by the uid in the store.
+        """
 
     def erase(self, *, user: str) -> None:
         """Remove every message and folder and the home itself, for good."""

@@ -1,33 +1,25 @@
-"""Dovecot's admin API over HTTP, and its LMTP. The only module that speaks either.
-
-The API answers HTTP 200 with one entry a command, and never says why something failed: only
-the exit code of the command comes back (sysexits.h). It closes the connection without any
-answer when a command kills its worker.
-"""
+"""The engine over Dovecot's admin API and its LMTP."""
 
 from __future__ import annotations
 
-import base64
 import smtplib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
-import httpx
 from django.conf import settings
 
+from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI
 from mailstore.engine.base import (
     EVERYTHING,
     DeliveryRefused,
-    EngineRefused,
     EngineUnavailable,
     FolderState,
     FolderUsage,
-    OutcomeUnknown,
+    Present,
     RemovedMessage,
     RemovedSearch,
     StoredMessage,
-    UnknownMailbox,
     uid_set,
 )
 
@@ -42,23 +34,10 @@ _REMOVED_FIELDS = [
     "size.virtual",
     "date.saved.unixtime",
     "date.received.unixtime",
-    "hdr.from.utf8",
-    "hdr.subject.utf8",
 ]
+_REMOVED_HEADERS = ("hdr.from.utf8", "hdr.subject.utf8")
 
 _WILDCARDS = frozenset("*?%")
-
-_MAILBOX_EXISTS = 65
-_UNKNOWN_USER = 67
-_NOTHING_FOUND = 68
-
-
-class CommandFailed(EngineRefused):
-    """A command ended with an exit code other than 0."""
-
-    def __init__(self, *, command: str, exit_code: int) -> None:
-        super().__init__(f"{command} ended with code {exit_code}")
-        self.exit_code = exit_code
 
 
 class DoveadmEngine:
@@ -72,26 +51,24 @@ class DoveadmEngine:
         lmtp: tuple[str, int],
         timeout_seconds: float = 60,
     ) -> None:
-        host = f"[{doveadm[0]}]" if ":" in doveadm[0] else doveadm[0]
-        self._url = f"http://{host}:{doveadm[1]}/doveadm/v1"
-        key = base64.b64encode(api_key.encode()).decode("ascii")
-        self._headers = {"Authorization": f"X-Dovecot-API {key}"}
+        host, port = doveadm
+        self._api = AdminAPI(host=host, port=port, key=api_key, timeout_seconds=timeout_seconds)
         self._lmtp = lmtp
         self._timeout_seconds = timeout_seconds
 
     def create_mailbox(self, *, user: str, folders: Sequence[str]) -> None:
         """Make the folders; then have Dovecot report the use, which starts at nothing."""
-        self._tolerating(_MAILBOX_EXISTS, "mailboxCreate", user=user, mailbox=["INBOX"])
+        self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=["INBOX"])
         for folder in folders:
-            self._tolerating(_MAILBOX_EXISTS, "mailboxCreate", user=user, mailbox=[folder])
+            self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=[folder])
         if folders:
-            self._call("mailboxSubscribe", user=user, mailbox=list(folders))
+            self._api.call("mailboxSubscribe", user=user, mailbox=list(folders))
         self.recalculate_usage(user=user)
 
     def folder_usage(self, *, user: str) -> list[FolderUsage]:
         """Every folder that a person can see, in the server's order."""
         fields = ["messages", "vsize", "unseen"]
-        found = self._call("mailboxStatus", user=user, field=fields, mailboxMask=["*"])
+        found = self._api.call("mailboxStatus", user=user, field=fields, mailboxMask=["*"])
         return [
             FolderUsage(
                 folder=row["mailbox"],
@@ -104,12 +81,12 @@ class DoveadmEngine:
 
     def recalculate_usage(self, *, user: str) -> None:
         """Count anew."""
-        self._call("quotaRecalc", user=user)
+        self._api.call("quotaRecalc", user=user)
 
     def end_sessions(self, *, user: str) -> int:
         """End every open session of the mailbox."""
-        sessions = self._tolerating(_NOTHING_FOUND, "who", mask=[user])
-        self._tolerating(_NOTHING_FOUND, "kick", mask=[user])
+        sessions = self._api.call("who", NOTHING_FOUND, mask=[user])
+        self._api.call("kick", NOTHING_FOUND, mask=[user])
         return sum(int(row.get("connections", 0)) for row in sessions)
 
     def deliver(self, *, recipient: str, message: bytes, sender: str) -> None:
@@ -129,14 +106,15 @@ class DoveadmEngine:
     def store(self, *, user: str, folder: str, message: bytes) -> None:
         """Put a message in; the admin API is not held to the limit."""
         text = message.decode("utf-8", "surrogateescape").encode("utf-8", "replace").decode()
-        self._call("save", user=user, mailbox=folder, file=text)
+        self._api.call("save", user=user, mailbox=folder, file=text)
 
     def removed_mail(
-        self, *, user: str, search: RemovedSearch = EVERYTHING
+        self, *, user: str, search: RemovedSearch = EVERYTHING, headers: bool = True
     ) -> list[RemovedMessage]:
         """What lies in the recoverable store, with the folder each message came from."""
-        found = self._tolerating(
-            _NOTHING_FOUND, "fetch", user=user, field=_REMOVED_FIELDS, query=_removed_query(search)
+        fields = [*_REMOVED_FIELDS, *(_REMOVED_HEADERS if headers else ())]
+        found = self._api.call(
+            "fetch", NOTHING_FOUND, user=user, field=fields, query=_removed_query(search)
         )
         return [
             RemovedMessage(
@@ -146,8 +124,8 @@ class DoveadmEngine:
                 bytes=int(row["size.virtual"]),
                 removed_at=_moment(row["date.saved.unixtime"]),
                 received_at=_moment(row["date.received.unixtime"]),
-                sender=row["hdr.from.utf8"],
-                subject=row["hdr.subject.utf8"],
+                sender=row.get("hdr.from.utf8", ""),
+                subject=row.get("hdr.subject.utf8", ""),
             )
             for row in found
         ]
@@ -159,7 +137,7 @@ class DoveadmEngine:
         """
         fields = ["messages", "vsize", "uidvalidity", "firstsaved"]
         mask = [_EVERY_REMOVED if removed else "*"]
-        found = self._call("mailboxStatus", user=user, field=fields, mailboxMask=mask)
+        found = self._api.call("mailboxStatus", user=user, field=fields, mailboxMask=mask)
         return [
             FolderState(
                 folder=row["mailbox"].removeprefix(REMOVED_PREFIX) if removed else row["mailbox"],
@@ -192,8 +170,8 @@ class DoveadmEngine:
         if retrieved:
             query += ["seen"]
         query += ["all"]  # A query needs more than a folder's name.
-        found = self._tolerating(
-            _NOTHING_FOUND, "fetch", user=user, field=_MESSAGE_FIELDS, query=query
+        found = self._api.call(
+            "fetch", NOTHING_FOUND, user=user, field=_MESSAGE_FIELDS, query=query
         )
         return [
             StoredMessage(
@@ -206,9 +184,40 @@ class DoveadmEngine:
             for row in found
         ]
 
+    def present(
+        self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
+    ) -> Present:
+        """Ask for the folder and its messages in one request."""
+        name = REMOVED_PREFIX + folder if removed else folder
+        place = self._in(user, name)
+        if not place or not uids:
+            return Present(uidvalidity=0, guids={})
+        # A wildcard in the name may bring other folders along, which are dropped below.
+        state = {"user": user, "field": ["uidvalidity"], "mailboxMask": [name]}
+        query = [*place, "uid", uid_set(uids)]
+        fetch = {"user": user, "field": ["uid", "guid"], "query": query}
+        states, rows = self._api.call_all(
+            [("mailboxStatus", state), ("fetch", fetch)], tolerated=NOTHING_FOUND
+        )
+        found = [int(row["uidvalidity"]) for row in states if row["mailbox"] == name]
+        return Present(
+            uidvalidity=found[0] if found else 0,
+            guids={int(row["uid"]): row["guid"] for row in rows},
+        )
+
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
-        """Expunge; the configuration has the store take what goes."""
-        self._expunge(user, folder, uids)
+        """Move into the store.
+
+        To expunge would leave that to the configuration, by which a message goes for good if
+        its file has a second name; and a server that was killed leaves such names behind.
+        """
+        place = self._in(user, folder)
+        if not place or not uids:
+            return
+        store = REMOVED_PREFIX + folder
+        self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=[store])
+        query = [*place, "uid", uid_set(uids)]
+        self._api.call("move", NOTHING_FOUND, user=user, destinationMailbox=store, query=query)
 
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Expunge from the store itself."""
@@ -217,21 +226,41 @@ class DoveadmEngine:
     def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move out of the store; flags and keywords come along."""
         if folder != "INBOX":
-            self._tolerating(_MAILBOX_EXISTS, "mailboxCreate", user=user, mailbox=[folder])
-            self._call("mailboxSubscribe", user=user, mailbox=[folder])
+            self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=[folder])
+            self._api.call("mailboxSubscribe", user=user, mailbox=[folder])
         query = [*self._in(user, REMOVED_PREFIX + folder), "uid", uid_set(uids)]
-        self._call("move", user=user, destinationMailbox=folder, query=query)
+        self._api.call("move", user=user, destinationMailbox=folder, query=query)
+
+    def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
+        """Read the store's flags, and add each set of them to all that have it."""
+        removed = self._in(user, REMOVED_PREFIX + folder)
+        place = self._in(user, folder)
+        if not (removed and place and twins):
+            return
+        query = [*removed, "uid", uid_set(sorted(twins))]
+        found = self._api.call(
+            "fetch", NOTHING_FOUND, user=user, field=["uid", "flags"], query=query
+        )
+        uids: defaultdict[str, list[int]] = defaultdict(list)
+        for row in found:
+            uids[row["flags"].replace("\\Recent", "")].append(twins[int(row["uid"])])
+        for flags, same in uids.items():
+            if flags.split():
+                query = [*place, "uid", uid_set(sorted(same))]
+                self._api.call(
+                    "flagsAdd", NOTHING_FOUND, user=user, flag=flags.split(), query=query
+                )
 
     def erase(self, *, user: str) -> None:
         """Remove all mail through the index, then the home with what is left in it."""
         for mask in ("*", _EVERY_REMOVED):
             query = ["mailbox", mask, "all"]
-            self._tolerating(_NOTHING_FOUND, "expunge", user=user, query=query)
-        home = self._call("user", userMask=[user])
+            self._api.call("expunge", NOTHING_FOUND, user=user, query=query)
+        home = self._api.call("user", userMask=[user])
         path = home[user]["home"] if isinstance(home, dict) else home[0][user]["home"]
-        self._tolerating(
-            _NOTHING_FOUND,
+        self._api.call(
             "fsDelete",
+            NOTHING_FOUND,
             recursive=True,
             fsDriver="posix",
             fsArgs="dirs",  # Without this, folders stay when what was in them is gone.
@@ -242,7 +271,7 @@ class DoveadmEngine:
         place = self._in(user, mailbox)
         if place and uids:
             query = [*place, "uid", uid_set(uids)]
-            self._tolerating(_NOTHING_FOUND, "expunge", user=user, query=query)
+            self._api.call("expunge", NOTHING_FOUND, user=user, query=query)
 
     def _in(self, user: str, mailbox: str) -> list[str]:
         """The part of a query that means exactly this folder; empty if it is not there.
@@ -253,58 +282,20 @@ class DoveadmEngine:
         if not _WILDCARDS & set(mailbox):
             return ["mailbox", mailbox]
         prefix = REMOVED_PREFIX if mailbox.startswith(REMOVED_PREFIX) else ""
-        found = self._call("mailboxStatus", user=user, field=["guid"], mailboxMask=[f"{prefix}*"])
+        found = self._api.call(
+            "mailboxStatus", user=user, field=["guid"], mailboxMask=[f"{prefix}*"]
+        )
         guids = [row["guid"] for row in found if row["mailbox"] == mailbox]
         # The id alone would not reach into a hidden namespace.
         return ["mailbox", mailbox, "mailbox-guid", guids[0]] if guids else []
 
     def ping(self) -> None:
         """The cheapest question that needs an answer."""
-        self._tolerating(_NOTHING_FOUND, "who", mask=["nobody"])
+        self._api.call("who", NOTHING_FOUND, mask=["nobody"])
 
     def reload(self) -> None:
         """Reload; needed after a migration on SQLite and after PostgreSQL was away."""
-        self._call("reload")
-
-    def _tolerating(self, exit_code: int, command: str, **parameters: Any) -> Any:
-        try:
-            return self._call(command, **parameters)
-        except CommandFailed as failure:
-            if failure.exit_code != exit_code:
-                raise
-            return []
-
-    def _call(self, command: str, **parameters: Any) -> Any:
-        answer = self._post([[command, parameters, "1"]])
-        kind, *payload, _tag = answer[0]
-        if kind == "doveadmResponse":
-            # `who` writes its second and further rows beside the list, not into it.
-            first, *stray = payload
-            return [*first, *stray] if stray else first
-        exit_code = int(_mapping(payload[0]).get("exitCode", -1))
-        if exit_code == _UNKNOWN_USER:
-            raise UnknownMailbox(command)
-        raise CommandFailed(command=command, exit_code=exit_code)
-
-    def _post(self, commands: list[Any]) -> list[Any]:
-        try:
-            response = httpx.post(
-                self._url,
-                headers=self._headers,
-                json=commands,
-                timeout=self._timeout_seconds,
-            )
-        except httpx.ConnectError as error:
-            message = f"The mail server's admin API at {self._url} does not answer."
-            raise EngineUnavailable(message) from error
-        except httpx.HTTPError as error:
-            message = f"The mail server hung up on {commands[0][0]}."
-            raise OutcomeUnknown(message) from error
-        if response.status_code != httpx.codes.OK:
-            message = f"The mail server's admin API answered {response.status_code}."
-            raise EngineRefused(message)
-        answer: list[Any] = response.json()
-        return answer
+        self._api.call("reload")
 
 
 def from_settings() -> DoveadmEngine:
@@ -314,10 +305,6 @@ def from_settings() -> DoveadmEngine:
         api_key=settings.DOVEADM_API_KEY,
         lmtp=(settings.LMTP_HOST, settings.LMTP_PORT),
     )
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _readable(answer: bytes | str) -> str:

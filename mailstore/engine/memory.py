@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import email.message
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -16,6 +16,7 @@ from mailstore.engine.base import (
     EngineUnavailable,
     FolderState,
     FolderUsage,
+    Present,
     RemovedMessage,
     RemovedSearch,
     StoredMessage,
@@ -174,7 +175,7 @@ class MemoryEngine:
         ]
 
     def removed_mail(
-        self, *, user: str, search: RemovedSearch = EVERYTHING
+        self, *, user: str, search: RemovedSearch = EVERYTHING, headers: bool = True
     ) -> list[RemovedMessage]:
         """What was removed and fits the search."""
         found = [
@@ -185,13 +186,23 @@ class MemoryEngine:
                 bytes=len(message.raw),
                 removed_at=message.saved_at,
                 received_at=message.received_at,
-                sender=str(message.headers["From"] or ""),
-                subject=str(message.headers["Subject"] or ""),
+                sender=str(message.headers["From"] or "") if headers else "",
+                subject=str(message.headers["Subject"] or "") if headers else "",
             )
             for name, folder in self._folders(user, removed=True).items()
             for message in folder.kept
         ]
         return [message for message in found if _fits(message, search)]
+
+    def present(
+        self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
+    ) -> Present:
+        """Look for these uids."""
+        found = self._folders(user, removed=removed).get(folder)
+        if found is None:
+            return Present(uidvalidity=0, guids={})
+        guids = {message.uid: message.guid for message in found.kept if message.uid in set(uids)}
+        return Present(uidvalidity=found.uidvalidity, guids=guids)
 
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move into the store, unless the same message lies there already."""
@@ -218,6 +229,17 @@ class MemoryEngine:
         for message in account.store.get(folder, Folder()).drop(uids):
             target.take(message, at=_now())
         self.on_change("after restore")
+
+    def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
+        """Flags are part of what is moved, so twins differ only if a test made them."""
+        account = self._account(user)
+        stored = {message.uid: message.flags for message in account.store[folder].kept}
+        flags = {uid: stored[removed] for removed, uid in twins.items()}
+        visible = account.folders[folder]
+        visible.kept = [
+            replace(message, flags=message.flags | flags.get(message.uid, frozenset()))
+            for message in visible.kept
+        ]
 
     def recalculate_usage(self, *, user: str) -> None:
         """Use is always counted anew here."""

@@ -115,9 +115,10 @@ def test_owner_revokes_suspends_and_closes(page, cast, make_program, sign_in, lo
     look("close")
     page.get_by_label("Type the address to confirm").fill("hello@alder.test")
     page.get_by_role("button", name="Close the mailbox").click()
-    expect(page.get_by_text("Closing: it receives nothing")).to_be_visible()
-    page.get_by_role("button", name="Reopen").click()
-    expect(page.get_by_text("The mailbox is back")).to_be_visible()
+    expect(page.get_by_text("This mailbox closes on")).to_be_visible()
+    look("mailbox-closing-soon")
+    page.get_by_role("button", name="Call it off").click()
+    expect(page.get_by_text("This mailbox closes on")).to_be_hidden()
 
 
 def test_long_lists_and_addresses_fit(page, cast, sign_in, look):

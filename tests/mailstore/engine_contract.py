@@ -117,6 +117,21 @@ class EngineContract:
         assert found(saved_before=now - timedelta(days=1)) == []
         assert found(retrieved=True) == []
 
+    def test_it_tells_which_messages_are_still_there(self, mail, user):
+        for number in range(3):
+            mail.store(user=user, folder="INBOX", message=letter(str(number)))
+        guids = {one.uid: one.guid for one in mail.messages(user=user, folder="INBOX")}
+        [state] = [one for one in mail.folder_states(user=user) if one.folder == "INBOX"]
+        mail.remove(user=user, folder="INBOX", uids=[2])
+
+        found = mail.present(user=user, folder="INBOX", uids=[1, 2, 9])
+        assert found.uidvalidity == state.uidvalidity
+        assert dict(found.guids) == {1: guids[1]}
+        kept = mail.present(user=user, folder="INBOX", uids=[1, 2, 9], removed=True)
+        assert list(kept.guids.values()) == [guids[2]]
+        nowhere = mail.present(user=user, folder="Nowhere", uids=[1])
+        assert (nowhere.uidvalidity, dict(nowhere.guids)) == (0, {})
+
     def test_a_folder_that_is_not_there_has_no_messages(self, mail, user):
         assert mail.messages(user=user, folder="Nowhere") == []
         mail.remove(user=user, folder="Nowhere", uids=[1])
