@@ -36,6 +36,9 @@ BENCHES = {
         "usage reports with the exact meter, beside a bare update",
         ("postgresql", "sqlite"),
     ),
+    "purge": ("purges with receipts, beside find -delete and doveadm expunge", ("postgresql",)),
+    "sweep": ("finding what is due among many, beside asking each mailbox", ("postgresql",)),
+    "rollback": ("a mailbox rolled back, beside Dovecot's own move", ("postgresql",)),
     "size": ("memory when idle, and the seconds of a start", ("sqlite",)),
 }
 # These start the whole program themselves and need no settings of their own.

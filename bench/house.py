@@ -81,6 +81,12 @@ def alternated(
     return median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
 
 
+def middle(measure: Callable[[], float], *, rounds: int = ROUNDS) -> float:
+    """The median of several measurements, after one that does not count."""
+    measure()
+    return median(measure() for _ in range(rounds))
+
+
 def rate(work: Callable[[int], None], *, count: int, threads: int = 4) -> float:
     """How often a second `work` is done, with several clients at once."""
     begin = time.perf_counter()
