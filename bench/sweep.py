@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.access import system
 from bench import homes, house
 from bench.report import Row
-from hosting.importing import storing
+from hosting import storing
 from mailstore import purging, rules, sweeping
 from mailstore.engine import engine
 from mailstore.models import Mailbox, PurgeRun

@@ -4,20 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.access import Actor
-from hosting import money
-from hosting.models import Contract, Plan
+from hosting import charges, metering, money, pricing
+from hosting.models import Contract, Plan, Price, PriceList
 from hosting.models.plans import GIGABYTE
+from hosting.periods import Period
 from mailstore import provisioning, quotas
 from mailstore.models import Domain, Mailbox
 
 
 class LimitAbovePlan(Exception):
     """The plan does not reach as high as the limit that was asked for."""
+
+
+def offers(price_list: PriceList | None, *, at: datetime) -> dict[str, Price]:
+    """The first plan on sale of each protocol that has a price, with it."""
+    plans = list(Plan.objects.on_sale())
+    prices = pricing.prices_at(price_list=price_list, plans=plans, at=at) if price_list else {}
+    found: dict[str, Price] = {}
+    for plan in plans:
+        if plan.pk in prices:
+            found.setdefault(plan.protocol, prices[plan.pk])
+    return found
+
+
+def rest_of_month_text(price: Price, *, at: datetime) -> str:
+    """What the fixed part costs from a moment until the end of its month, to the cent."""
+    period = Period.of(at)
+    rest = period.end - metering.seconds(at)
+    cost = charges.mailbox_minor(price, seconds=rest, period=period)
+    return money.minor_text(cost, currency=price.currency)
 
 
 def order(
@@ -48,8 +68,20 @@ def order(
             label=label,
             at=at,
         )
-        Contract.objects.create(mailbox=mailbox, plan=plan, starts_at=at)
+        open_contract(mailbox=mailbox, plan=plan, at=at)
     return mailbox
+
+
+def open_contract(*, mailbox: Mailbox, plan: Plan, at: datetime) -> Contract:
+    """From here on the mailbox is charged by this plan."""
+    return Contract.objects.create(
+        mailbox=mailbox, plan=plan, starts_at=at, start_mark=_mark(mailbox, at)
+    )
+
+
+def _mark(mailbox: Mailbox, at: datetime) -> int:
+    found = metering.marks([mailbox.address], at=metering.seconds(at))
+    return found.get(mailbox.address, 0)
 
 
 def check_limit(*, actor: Actor, plan: Plan, quota_bytes: int) -> None:
@@ -72,8 +104,17 @@ def end_contracts(*, limit: int = 500) -> int:
     ended = 0
     running = Contract.objects.filter(ends_at=None, mailbox__closing_since__isnull=False)
     for contract in running.select_related("mailbox").order_by("pk")[:limit]:
-        ended += running.filter(pk=contract.pk).update(ends_at=contract.mailbox.closing_since)
+        closing_since = contract.mailbox.closing_since
+        if closing_since is not None:
+            ended += end_contract(contract.mailbox, at=closing_since)
     return ended
+
+
+def end_contract(mailbox: Mailbox, *, at: datetime) -> bool:
+    """From here on the mailbox is charged no more; False if it was not."""
+    running = Contract.objects.filter(mailbox=mailbox, ends_at=None)
+    ended = running.update(ends_at=at, end_mark=_mark(mailbox, at), ended_at=timezone.now())
+    return bool(ended)
 
 
 @transaction.atomic
@@ -81,11 +122,11 @@ def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Take back a closing; the plan goes on from now."""
     closing_since = mailbox.closing_since
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
-    contracts = Contract.objects.filter(mailbox=mailbox)
-    contracts.filter(ends_at=None).update(ends_at=closing_since)
-    last = contracts.order_by("-ends_at").first()
+    if closing_since is not None:
+        end_contract(mailbox, at=closing_since)
+    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at").first()
     if last is not None:
-        Contract.objects.create(mailbox=mailbox, plan=last.plan, starts_at=at)
+        open_contract(mailbox=mailbox, plan=last.plan, at=at)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,23 +143,22 @@ class Estimate:
     reason: str
 
 
-def estimate(*, pop: Plan, imap: Plan, gigabytes: int, devices: int) -> Estimate:
+def estimate(*, pop: Price, imap: Price, gigabytes: int, devices: int) -> Estimate:
     """Prices and advice for keeping `gigabytes` of mail and reading it on `devices`."""
-    recommended, reason = _advice(pop, gigabytes=gigabytes, devices=devices)
+    recommended, reason = _advice(pop.plan, gigabytes=gigabytes, devices=devices)
     return Estimate(
         gigabytes=gigabytes,
         devices=devices,
         pop_text=_monthly(pop, stored_bytes=0),
-        fits_pop=gigabytes * GIGABYTE <= pop.quota_bytes,
+        fits_pop=gigabytes * GIGABYTE <= pop.plan.quota_bytes,
         imap_text=_monthly(imap, stored_bytes=gigabytes * GIGABYTE),
         recommended=recommended,
         reason=reason,
     )
 
 
-def _monthly(plan: Plan, *, stored_bytes: int) -> str:
-    cost: Decimal = plan.monthly_cost(stored_bytes=stored_bytes)
-    return money.text(cost, currency=plan.currency)
+def _monthly(price: Price, *, stored_bytes: int) -> str:
+    return money.text(price.monthly_cost(stored_bytes=stored_bytes), currency=price.currency)
 
 
 def _advice(pop: Plan, *, gigabytes: int, devices: int) -> tuple[str, str]:

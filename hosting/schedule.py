@@ -40,6 +40,12 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "erase-closed-mailboxes": _every("mailstore.erase_closed", minutes=5),
     "end-contracts-of-closing": _every("hosting.end_contracts", minutes=1),
     "resume-imports": _every("hosting.resume_imports", seconds=30),
+    # Every night of the first week: what could not be billed at once is when it can.
+    "close-last-month": _run(
+        "hosting.close_last_month",
+        crontab(hour="2", minute="0", day_of_month="1-7"),
+        expires=timedelta(hours=6),
+    ),
     "forget-old-sessions": _run(
         "hosting.forget_expired_sessions",
         crontab(hour="3", minute="40"),

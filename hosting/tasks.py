@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from celery import shared_task
 from django.core.management import call_command
 from django.utils import timezone
 
-from hosting import ordering
+from accounts.access import system
+from hosting import invoicing, ordering
 from hosting.importing import runs
 from hosting.models import Pulse
+from hosting.periods import Period
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="hosting.record_pulse")
@@ -21,6 +27,16 @@ def record_pulse(*, name: str = "beat") -> None:
 def end_contracts() -> int:
     """End the contracts of mailboxes that close."""
     return ordering.end_contracts()
+
+
+@shared_task(name="hosting.close_last_month")
+def close_last_month() -> int:
+    """Write the bills of the month that is over; returns how many were missing."""
+    now = timezone.now()
+    progress = invoicing.close_month(actor=system("close"), period=Period.of(now).previous, at=now)
+    for problem in progress.problems:
+        logger.error("%s", problem)
+    return progress.written
 
 
 @shared_task(name="hosting.forget_expired_sessions")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib import import_module
 
 from accounts import membership
 from accounts.access import Actor, system
 from accounts.models import Membership, Organisation, User
 from hosting import ordering
-from hosting.models import Plan
+from hosting.models import InvoiceCounter, Plan, Price, PriceList, VatRate
 from mailstore import domains
 from mailstore.models import Domain, Mailbox, RetentionPolicy, RetentionRule
 
 AT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 PASSWORD = "four plain words here"
+_PRICED = ("monthly_price", "included_bytes", "storage_price")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,30 @@ class Cast:
 
 
 def make_plans() -> None:
-    """The plans of the migration, which tests that really commit have lost."""
-    for plan in import_module("hosting.migrations.0002_first_plans").PLANS:
-        Plan.objects.get_or_create(slug=plan["slug"], defaults=plan)
+    """The plans and prices of the migrations, which tests that really commit have lost."""
+    if Plan.objects.exists():
+        return
+    plans = import_module("hosting.migrations.0002_first_plans").PLANS
+    prices = {each["slug"]: {name: each.get(name, 0) for name in _PRICED} for each in plans}
+    for plan in plans:
+        Plan.objects.create(**{name: plan[name] for name in plan if name not in _PRICED})
+    first = import_module("hosting.migrations.0005_first_prices")
+    for audience, share in (("retail", Decimal(1)), ("wholesale", first.WHOLESALE)):
+        price_list = PriceList.objects.create(
+            name=audience.title(), audience=audience, currency="EUR", is_default=True
+        )
+        for plan in Plan.objects.all():
+            costs = prices[plan.slug]
+            Price.objects.create(
+                price_list=price_list,
+                plan=plan,
+                starts_on=first.FIRST_DAY,
+                monthly_price=round(costs["monthly_price"] * share, 2),
+                included_bytes=costs["included_bytes"],
+                storage_price=round(costs["storage_price"] * share, 2),
+            )
+    VatRate.objects.bulk_create(first.vat_rates(VatRate))
+    InvoiceCounter.objects.create(seller=None, prefix="R-")
 
 
 def make_policies() -> None:

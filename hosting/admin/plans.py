@@ -20,9 +20,6 @@ class PlanAdmin(StaffAdmin):
         "slug",
         "protocol",
         "is_on_sale",
-        "monthly_price",
-        "storage_price",
-        "currency",
         "position",
     )
     list_filter = ("protocol", "is_on_sale")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,8 @@ from django.db import IntegrityError, transaction
 from accounts import outbox
 from accounts.access import Actor
 from accounts.models import Event
-from hosting.importing import collecting, storing
+from hosting import metering, storing
+from hosting.importing import collecting
 from hosting.importing.lists import BATCH, Problem, Row
 from hosting.models import Contract
 from mailstore import credentials, provisioning
@@ -98,7 +99,8 @@ def open_rows(
     storing.number(mailboxes)
     storing.store(mailboxes)
     opened = list(zip(mailboxes, rows, strict=True))
-    storing.store([_contract(mailbox, row, at=at) for mailbox, row in opened])
+    marks = metering.marks([row.address for row in rows], at=metering.seconds(at))
+    storing.store([_contract(mailbox, row, marks, at=at) for mailbox, row in opened])
     issued = [_issued(mailbox, row, at=at) for mailbox, row in opened if row.device]
     storing.store([each.app_password for each in issued])
     storing.store(list(_events(mailboxes, issued, actor=actor, at=at)))
@@ -133,9 +135,14 @@ def _mailbox(row: Row, *, at: datetime) -> Mailbox:
     )
 
 
-def _contract(mailbox: Mailbox, row: Row, *, at: datetime) -> Contract:
+def _contract(mailbox: Mailbox, row: Row, marks: Mapping[str, int], *, at: datetime) -> Contract:
     # Keys alone: to hang whole rows on it takes Django several times as long.
-    return Contract(mailbox_id=mailbox.pk, plan_id=row.plan.pk, starts_at=at)
+    return Contract(
+        mailbox_id=mailbox.pk,
+        plan_id=row.plan.pk,
+        starts_at=at,
+        start_mark=marks.get(row.address, 0),
+    )
 
 
 def _issued(mailbox: Mailbox, row: Row, *, at: datetime) -> Issued:

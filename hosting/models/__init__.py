@@ -1,7 +1,24 @@
 """The tables of what is sold."""
 
 from hosting.models.imports import MailboxImport
+from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
+from hosting.models.parties import BillingProfile, Limits, VatRate
 from hosting.models.plans import Contract, Plan
+from hosting.models.prices import Price, PriceList
 from hosting.models.pulses import Pulse
 
-__all__ = ["Contract", "MailboxImport", "Plan", "Pulse"]
+__all__ = [
+    "BillingProfile",
+    "Contract",
+    "Immutable",
+    "Invoice",
+    "InvoiceCounter",
+    "InvoiceLine",
+    "Limits",
+    "MailboxImport",
+    "Plan",
+    "Price",
+    "PriceList",
+    "Pulse",
+    "VatRate",
+]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Self
 
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
-from hosting import money
 from mailstore.models import Mailbox, RetentionPolicy
 
 GIGABYTE = 10**9
@@ -24,25 +22,13 @@ class PlanQuerySet(models.QuerySet["Plan"]):
 
 
 class Plan(models.Model):
-    """A product: a protocol, what it costs, and what the mailbox gets.
-
-    Prices are per mailbox-month and per GB-month, where 1 GB is 10^9 bytes.
-    """
+    """A product: a protocol, and what the mailbox gets. What it costs is on price lists."""
 
     slug = models.SlugField(_("short name"), unique=True)
     name = models.CharField(_("name"), max_length=60)
     protocol = models.CharField(_("protocol"), max_length=4, choices=Mailbox.Protocol)
     position = models.PositiveSmallIntegerField(_("position"), default=0)
     is_on_sale = models.BooleanField(_("on sale"), default=True)
-    currency = models.CharField(_("currency"), max_length=3, default="EUR")
-    monthly_price = models.DecimalField(_("price per month"), max_digits=12, decimal_places=6)
-    included_bytes = models.BigIntegerField(_("included bytes"), default=0)
-    storage_price = models.DecimalField(
-        _("price per further GB and month"),
-        max_digits=12,
-        decimal_places=6,
-        default=Decimal(0),
-    )
     quota_bytes = models.BigIntegerField(_("limit in bytes at the start"))
     ceiling_bytes = models.BigIntegerField(_("highest limit in bytes"))
     window_days = models.PositiveIntegerField(_("days that removed mail can be brought back"))
@@ -64,11 +50,6 @@ class Plan(models.Model):
         verbose_name_plural = _("plans")
         constraints = (
             models.CheckConstraint(
-                condition=Q(monthly_price__gte=0) & Q(storage_price__gte=0),
-                name="hosting_plan_prices_not_negative",
-                violation_error_message=_("A price cannot be negative."),
-            ),
-            models.CheckConstraint(
                 condition=Q(quota_bytes__gt=0) & Q(ceiling_bytes__gte=F("quota_bytes")),
                 name="hosting_plan_limits_in_order",
                 violation_error_message=_("The highest limit cannot be below the first one."),
@@ -78,31 +59,22 @@ class Plan(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    @property
-    def price_text(self) -> str:
-        """The fixed part of the price."""
-        return money.text(self.monthly_price, currency=self.currency)
-
-    @property
-    def storage_price_text(self) -> str:
-        """The price of a gigabyte above what is included, or nothing where there is none."""
-        if not self.storage_price:
-            return ""
-        return money.text(self.storage_price, currency=self.currency)
-
-    def monthly_cost(self, *, stored_bytes: int) -> Decimal:
-        """What a month costs in which this much is kept throughout, not rounded."""
-        extra_bytes = max(0, stored_bytes - self.included_bytes)
-        return self.monthly_price + self.storage_price * Decimal(extra_bytes) / GIGABYTE
-
 
 class Contract(models.Model):
-    """A mailbox on a plan, from one moment until another or for as long as it lasts."""
+    """A mailbox on a plan, from one moment until another or for as long as it lasts.
+
+    Its marks are what the day of that moment had brought until then, in byte-seconds, so that
+    no use is charged twice and none is missed (`hosting.metering`).
+    """
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="contracts")
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="contracts")
     starts_at = models.DateTimeField(_("from"))
     ends_at = models.DateTimeField(_("until"), null=True, blank=True)
+    start_mark = models.BigIntegerField(default=0, editable=False)
+    end_mark = models.BigIntegerField(default=0, editable=False)
+    # When its end was written down; later than a bill, it is put right by the next one.
+    ended_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("contract")

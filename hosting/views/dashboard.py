@@ -5,18 +5,18 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q, Subquery, Sum
+from django.db.models import Count, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import Actor
-from hosting import money, presenting
-from hosting.models import Contract
+from hosting import billing, presenting
 from hosting.views import actor_of
 from mailstore.models import Domain, Mailbox
 from mailstore.models.mailboxes import MailboxQuerySet
@@ -104,18 +104,20 @@ def _following(found: MailboxQuerySet, *, sort: str, after: str) -> MailboxQuery
 def _totals(actor: Actor) -> dict[str, object]:
     standing = Mailbox.objects.visible_to(actor).standing()
     counts = dict(standing.order_by().values_list("protocol").annotate(Count("pk")))
-    running = Contract.objects.filter(ends_at=None, mailbox__in=standing)
-    costs = running.values("plan__currency").annotate(total=Sum("plan__monthly_price"))
-    cost_text = " + ".join(
-        money.text(cost["total"], currency=cost["plan__currency"])
-        for cost in costs.order_by("plan__currency")
-    )
     protocols = [
         {"name": label, "count": counts[value]}
         for value, label in Mailbox.Protocol.choices
         if value in counts
     ]
-    return {"count": sum(counts.values()), "protocols": protocols, "cost_text": cost_text}
+    return {"count": sum(counts.values()), "protocols": protocols, "cost_text": _cost_text(actor)}
+
+
+def _cost_text(actor: Actor) -> str:
+    """What the mailboxes cost a month whatever they keep, for whoever pays one bill."""
+    payers = billing.buyers().filter(pk__in=actor.organisation_ids)[:2]
+    if len(payers) != 1:
+        return ""
+    return billing.monthly_text(billing.buyer(payers[0]), at=timezone.now())
 
 
 def _attention(actor: Actor) -> list[dict[str, str]]:

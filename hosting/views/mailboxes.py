@@ -16,16 +16,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, Forbidden
-from hosting import ordering, presenting
+from hosting import ordering, presenting, pricing
 from hosting.forms import AppPasswordForm, CloseForm, MailboxPasswordForm, OrderForm, QuotaForm
-from hosting.models import Plan
+from hosting.models import Price
 from hosting.models.plans import GIGABYTE
 from hosting.views import actor_of, load, may_manage, open_alarm, set_up, waiting_close
-from hosting.views.public import bill, plans_on_sale, shown_plan
+from hosting.views.public import bill, shown
 from mailstore import cooling, credentials, holding, provisioning, quotas
 from mailstore.addresses import InvalidAddress
 from mailstore.engine import EngineError, engine
-from mailstore.models import AppPassword, Mailbox
+from mailstore.models import AppPassword, Domain, Mailbox
 
 
 @login_required
@@ -33,7 +33,8 @@ from mailstore.models import AppPassword, Mailbox
 def order(request: HttpRequest) -> HttpResponse:
     """Order a mailbox; its set-up page follows at once."""
     actor = actor_of(request)
-    plans = plans_on_sale()
+    offers = _offers(request, actor)
+    plans = {protocol: price.plan for protocol, price in offers.items()}
     initial = {
         "protocol": request.GET.get("protocol", "imap"),
         "domain": request.GET.get("domain"),
@@ -45,7 +46,7 @@ def order(request: HttpRequest) -> HttpResponse:
             device = form.cleaned_data["device"] or _("First device")
             set_up.issue(request, actor=actor, mailbox=mailbox, label=device)
             return redirect("mailboxes:set_up", uuid=mailbox.uuid)
-    context = {"form": form, **_order_context(request, plans)}
+    context = {"form": form, **_order_context(request, offers)}
     return render(request, "hosting/order.html", context, status=422 if form.errors else 200)
 
 
@@ -70,13 +71,22 @@ def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
     return None
 
 
-def _order_context(request: HttpRequest, plans: Mapping[str, Plan]) -> dict[str, Any]:
+def _offers(request: HttpRequest, actor: Actor) -> dict[str, Price]:
+    """What is on sale for whoever owns the domain that is being chosen."""
+    domains = Domain.objects.visible_to(actor).select_related("organisation__parent")
+    asked = request.POST.get("domain") or request.GET.get("domain") or ""
+    domain = domains.filter(name=asked).first() or domains.order_by("name").first()
+    price_list = pricing.list_for(domain.organisation) if domain else pricing.shop_window()
+    return ordering.offers(price_list, at=timezone.now())
+
+
+def _order_context(request: HttpRequest, offers: Mapping[str, Price]) -> dict[str, Any]:
     """The plans in words, and the bill of what is chosen so far."""
     asked = request.POST or request.GET
-    plan = plans.get(asked.get("protocol", "imap"))
+    price = offers.get(asked.get("protocol", "imap"))
     return {
-        "plans": {name: shown_plan(plan) for name, plan in plans.items()},
-        "bill": plan and bill(plan, asked.get("space", "")),
+        "plans": {name: shown(each) for name, each in offers.items()},
+        "bill": price and bill(price, asked.get("space", ""), at=timezone.now()),
     }
 
 
@@ -84,7 +94,8 @@ def _order_context(request: HttpRequest, plans: Mapping[str, Plan]) -> dict[str,
 @require_safe
 def order_price(request: HttpRequest) -> HttpResponse:
     """The price of what is being chosen, as a fragment."""
-    return render(request, "hosting/_order_price.html", _order_context(request, plans_on_sale()))
+    context = _order_context(request, _offers(request, actor_of(request)))
+    return render(request, "hosting/_order_price.html", context)
 
 
 @login_required

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
-from hosting import money, ordering
+from hosting import money, ordering, pricing
 from hosting.forms import EstimateForm, limits
-from hosting.models import Plan
+from hosting.models import Plan, Price
 from mailstore import quotas
 
 _TYPICAL = {"gb": 3, "devices": 2}
@@ -35,47 +37,48 @@ def health(_request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": "ok"})
 
 
-def plans_on_sale() -> dict[str, Plan]:
-    """The first plan on sale of each protocol."""
-    plans: dict[str, Plan] = {}
-    for plan in Plan.objects.on_sale():
-        plans.setdefault(plan.protocol, plan)
-    return plans
-
-
-def shown_plan(plan: Plan) -> dict[str, Any]:
-    """A plan in words."""
+def shown(price: Price) -> dict[str, Any]:
+    """A plan and what it costs, in words."""
+    plan = price.plan
     return {
         "slug": plan.slug,
         "name": plan.name,
         "protocol": plan.protocol,
-        "price_text": plan.price_text,
-        "storage_price_text": plan.storage_price_text,
+        "price_text": price.price_text,
+        "storage_price_text": price.storage_price_text,
         "quota_text": quotas.byte_text(plan.quota_bytes),
         "ceiling_text": quotas.byte_text(plan.ceiling_bytes),
-        "included_text": quotas.byte_text(plan.included_bytes),
+        "included_text": quotas.byte_text(price.included_bytes),
         "window_days": plan.window_days,
     }
 
 
-def bill(plan: Plan, space: str) -> dict[str, Any]:
-    """What a mailbox on a plan costs a month, and at most, if all of `space` bytes were kept."""
-    offered = dict(limits(plan))
-    limit = int(space) if space.isdecimal() and int(space) in offered else plan.quota_bytes
-    most = money.text(plan.monthly_cost(stored_bytes=limit), currency=plan.currency)
-    return {**shown_plan(plan), "limit_text": quotas.byte_text(limit), "most_text": most}
+def bill(price: Price, space: str, *, at: datetime) -> dict[str, Any]:
+    """What a mailbox costs until the end of the month, and then each month.
+
+    At most it costs what all of `space` bytes would, kept throughout.
+    """
+    offered = dict(limits(price.plan))
+    limit = int(space) if space.isdecimal() and int(space) in offered else price.plan.quota_bytes
+    most = money.text(price.monthly_cost(stored_bytes=limit), currency=price.currency)
+    return {
+        **shown(price),
+        "limit_text": quotas.byte_text(limit),
+        "most_text": most,
+        "rest_text": ordering.rest_of_month_text(price, at=at),
+    }
 
 
 def _choice_context(request: HttpRequest) -> dict[str, Any]:
-    plans = plans_on_sale()
-    context: dict[str, Any] = {name: shown_plan(plan) for name, plan in plans.items()}
+    offers = ordering.offers(pricing.shop_window(), at=timezone.now())
+    context: dict[str, Any] = {name: shown(price) for name, price in offers.items()}
     form = EstimateForm({**_TYPICAL, **request.GET.dict()})
     # Where the sliders stand: an answer that is no number leaves its slider at the typical one.
     context["needs"] = _TYPICAL | (form.cleaned_data if form.is_valid() else {})
-    if form.is_valid() and {"pop", "imap"} <= plans.keys():
+    if form.is_valid() and {"pop", "imap"} <= offers.keys():
         context["estimate"] = ordering.estimate(
-            pop=plans["pop"],
-            imap=plans["imap"],
+            pop=offers["pop"],
+            imap=offers["imap"],
             gigabytes=form.cleaned_data["gb"],
             devices=form.cleaned_data["devices"],
         )

@@ -1,0 +1,207 @@
+"""Whom a bill is for, and what was measured for it, out of contracts, prices and the meter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import Count, Q, QuerySet
+
+from accounts.models import Organisation
+from hosting import metering, money, pricing
+from hosting.charges import Charge, Measured, charge
+from hosting.metering import DAY_SECONDS, Span
+from hosting.models import BillingProfile, Contract, Price, PriceList
+from hosting.periods import Period
+
+
+@dataclass(frozen=True, kw_only=True)
+class Buyer:
+    """Who pays: a customer for its own mailboxes, a reseller for all those below it."""
+
+    organisation: Organisation
+    price_list: PriceList
+    pools_storage: bool
+
+    @property
+    def currency(self) -> str:
+        """The currency of everything it buys."""
+        return self.price_list.currency
+
+
+class Held(NamedTuple):
+    """A contract as the bill needs it; its times are seconds of Unix time."""
+
+    organisation_id: int
+    mailbox_id: int
+    address: str
+    plan_id: int
+    start: int
+    end: int | None
+    start_mark: int
+    end_mark: int
+
+
+class Stretch(NamedTuple):
+    """A part of a contract's time, at one price."""
+
+    held: Held
+    price: Price
+    start: int
+    end: int
+
+
+def buyer(organisation: Organisation) -> Buyer:
+    """The terms of one organisation; load `parent` with it. Raises `pricing.NoPrice`."""
+    return Buyer(
+        organisation=organisation,
+        price_list=pricing.list_for(organisation),
+        pools_storage=organisation.pk in _pooling([organisation]),
+    )
+
+
+def buyers_of(organisations: Sequence[Organisation]) -> list[Buyer]:
+    """The terms of those that have a price list, in a few queries."""
+    lists = pricing.lists_for(organisations)
+    pooling = _pooling(organisations)
+    return [
+        Buyer(
+            organisation=organisation,
+            price_list=lists[organisation.pk],
+            pools_storage=organisation.pk in pooling,
+        )
+        for organisation in organisations
+        if organisation.pk in lists
+    ]
+
+
+def _pooling(organisations: Sequence[Organisation]) -> frozenset[int]:
+    pooling = BillingProfile.objects.filter(organisation__in=organisations, pools_storage=True)
+    return frozenset(pooling.values_list("organisation_id", flat=True))
+
+
+def buyers() -> QuerySet[Organisation]:
+    """Everybody who gets bills: customers and resellers, by key."""
+    kinds = (Organisation.Kind.CUSTOMER, Organisation.Kind.RESELLER)
+    return Organisation.objects.filter(kind__in=kinds).select_related("parent").order_by("pk")
+
+
+def monthly_text(buyer: Buyer, *, at: datetime) -> str:
+    """What all mailboxes of a buyer cost a month, whatever they keep."""
+    owners = owners_of([buyer.organisation])
+    running = Contract.objects.filter(ends_at=None, mailbox__organisation__in=list(owners))
+    counts = dict(running.order_by().values_list("plan").annotate(Count("pk")))
+    prices = pricing.prices_at(price_list=buyer.price_list, plans=counts, at=at)
+    cost = sum(
+        (prices[plan].monthly_price * count for plan, count in counts.items() if plan in prices),
+        Decimal(0),
+    )
+    return money.text(cost, currency=buyer.currency)
+
+
+def charges(buyer: Buyer, *, period: Period, until: datetime | None = None) -> list[Charge]:
+    """The lines of a month: all of it, or of what has gone by at `until`, which is now.
+
+    Of a month that is not over, the whole is a forecast: nothing changes from now on.
+    """
+    return charges_of([buyer], period=period, until=until)[buyer.organisation.pk]
+
+
+def charges_of(
+    alike: Sequence[Buyer], *, period: Period, until: datetime | None = None
+) -> dict[int, list[Charge]]:
+    """The same for several buyers, by the key of the organisation.
+
+    They are all customers or all resellers, and buy from one list.
+    """
+    end = period.end if until is None else min(period.end, metering.seconds(until))
+    owners = owners_of([each.organisation for each in alike])
+    prices = pricing.succession(alike[0].price_list, until=period.ends_at)
+    stretches = [
+        stretch
+        for held in _held(owners, start=period.start, end=end)
+        for stretch in _stretches(held, prices.get(held.plan_id, ()), start=period.start, end=end)
+    ]
+    found: dict[int, list[Measured]] = {each.organisation.pk: [] for each in alike}
+    used = metering.byte_seconds(_spans(stretches, now=end))
+    for stretch, byte_seconds in zip(stretches, used, strict=True):
+        found[owners[stretch.held.organisation_id]].append(_measured(stretch, byte_seconds))
+    return {
+        each.organisation.pk: charge(
+            found[each.organisation.pk], period=period, pools=each.pools_storage
+        )
+        for each in alike
+    }
+
+
+def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
+    """Who pays for the mailboxes of whom; a reseller pays for those of its customers too."""
+    payers = {organisation.pk for organisation in organisations}
+    owners = {pk: pk for pk in payers}
+    if organisations[0].kind == Organisation.Kind.RESELLER:
+        below = Organisation.objects.filter(parent__in=payers)
+        owners |= dict(below.values_list("pk", "parent_id"))
+    return owners
+
+
+def _held(owners: Mapping[int, int], *, start: int, end: int) -> Iterator[Held]:
+    """The contracts of these organisations' mailboxes that touch the time."""
+    contracts = Contract.objects.filter(
+        Q(ends_at__isnull=True) | Q(ends_at__gt=metering.moment(start)),
+        mailbox__organisation__in=list(owners),
+        starts_at__lt=metering.moment(end),
+    )
+    rows = contracts.values_list(
+        "mailbox__organisation_id",
+        "mailbox_id",
+        "mailbox__address",
+        "plan_id",
+        "starts_at",
+        "ends_at",
+        "start_mark",
+        "end_mark",
+    )
+    for organisation, mailbox, address, plan, starts_at, ends_at, *marks in rows.iterator():
+        begins = metering.seconds(starts_at)
+        ends = None if ends_at is None else metering.seconds(ends_at)
+        yield Held(organisation, mailbox, address, plan, begins, ends, *marks)
+
+
+def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> Iterator[Stretch]:
+    """The parts of a contract's time at one price each."""
+    first = max(start, held.start)
+    last = end if held.end is None else min(end, held.end)
+    begins = [metering.seconds(price.starts_at) for price in prices]
+    for price, begin, until in zip(prices, begins, [*begins[1:], last], strict=True):
+        stretch = Stretch(held, price, max(first, begin), min(last, until))
+        if stretch.start < stretch.end:
+            yield stretch
+
+
+def _spans(stretches: Sequence[Stretch], *, now: int) -> Iterator[Span]:
+    """The same as the meter reads them; what runs on has its mark at `now`."""
+    is_midnight = now % DAY_SECONDS == 0
+    open_names = {s.held.address for s in stretches if s.end == now != s.held.end}
+    marks = {} if is_midnight else metering.marks(open_names, at=now)
+    for held, _price, start, end in stretches:
+        running = marks.get(held.address, 0) if end == now else 0
+        yield Span(
+            username=held.address,
+            start=start,
+            end=end,
+            start_mark=held.start_mark if start == held.start else 0,
+            end_mark=held.end_mark if end == held.end else running,
+        )
+
+
+def _measured(stretch: Stretch, byte_seconds: int) -> Measured:
+    return Measured(
+        mailbox_id=stretch.held.mailbox_id,
+        address=stretch.held.address,
+        price=stretch.price,
+        seconds=stretch.end - stretch.start,
+        used_byte_seconds=byte_seconds,
+    )

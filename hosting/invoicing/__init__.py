@@ -1,0 +1,15 @@
+"""Bills: closed once a month, final, verifiable, and taken back by a credit note only."""
+
+from hosting.invoicing.closing import ClosedEarly, Progress, close_month
+from hosting.invoicing.crediting import CreditRefused, credit
+from hosting.invoicing.verifying import Difference, verify
+
+__all__ = [
+    "ClosedEarly",
+    "CreditRefused",
+    "Difference",
+    "Progress",
+    "close_month",
+    "credit",
+    "verify",
+]

@@ -1,0 +1,185 @@
+"""What was charged: final when it is written, and never changed."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import Actor
+from accounts.models import Organisation, below
+from hosting import money
+from hosting.models.fields import WholeNumberField
+from hosting.models.prices import Price, PriceList
+from mailstore.models import Mailbox
+
+
+class Immutable(Exception):
+    """A bill is corrected by a credit note or next month, never edited."""
+
+    def __init__(self) -> None:
+        super().__init__("What was charged is never edited. Write a credit note.")
+
+
+class Final(models.Model):
+    """A row that is written once; the database refuses to change it, and this says so sooner."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise Immutable
+        super().save(*args, **kwargs)
+
+    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise Immutable
+
+
+class InvoiceCounter(models.Model):
+    """The next number of a seller; its row is locked while numbers are given."""
+
+    # Null stands for the house itself.
+    seller = models.OneToOneField(
+        Organisation, on_delete=models.PROTECT, null=True, related_name="invoice_counter"
+    )
+    prefix = models.CharField(_("prefix"), max_length=12, unique=True)
+    next_number = models.PositiveBigIntegerField(_("next number"), default=1)
+
+    class Meta:
+        verbose_name = _("invoice counter")
+        verbose_name_plural = _("invoice counters")
+        constraints = (
+            models.UniqueConstraint(
+                Coalesce("seller_id", 0, output_field=models.BigIntegerField()),
+                name="hosting_counter_one_per_seller",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.prefix}{self.next_number:06}"
+
+
+class InvoiceQuerySet(models.QuerySet["Invoice"]):
+    """Which bills an actor may read."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Bills of organisations in the actor's tree."""
+        return self.filter(below(actor, "customer__"))
+
+
+class Invoice(Final):
+    """A bill of one month, or a credit note that takes one back."""
+
+    class Kind(models.TextChoices):
+        INVOICE = "invoice", _("Invoice")
+        CREDIT_NOTE = "credit_note", _("Credit note")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(_("kind"), max_length=11, choices=Kind, default=Kind.INVOICE)
+    number = models.CharField(_("number"), max_length=40, unique=True)
+    customer = models.ForeignKey(
+        Organisation, verbose_name=_("customer"), on_delete=models.PROTECT, related_name="invoices"
+    )
+    # Null stands for the house itself.
+    seller = models.ForeignKey(
+        Organisation, on_delete=models.PROTECT, null=True, related_name="issued_invoices"
+    )
+    price_list = models.ForeignKey(PriceList, on_delete=models.PROTECT, related_name="invoices")
+    pools_storage = models.BooleanField(default=False)
+    corrects = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="credit_notes"
+    )
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    # The first day of the month.
+    period = models.DateField(_("month"))
+    issued_at = models.DateTimeField(_("issued"))
+    currency = models.CharField(_("currency"), max_length=3)
+    vat_percent = models.DecimalField(_("VAT percent"), max_digits=5, decimal_places=2)
+    vat_note = models.CharField(_("VAT note"), max_length=200, blank=True)
+    net_minor = models.BigIntegerField(_("net"))
+    vat_minor = models.BigIntegerField(_("VAT"))
+    total_minor = models.BigIntegerField(_("total"))
+    seller_text = models.JSONField()
+    customer_text = models.JSONField()
+
+    objects = InvoiceQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("invoice")
+        verbose_name_plural = _("invoices")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("customer", "period"),
+                condition=Q(kind="invoice"),
+                name="hosting_invoice_once",
+            ),
+            models.UniqueConstraint(fields=("corrects",), name="hosting_invoice_one_credit_note"),
+            models.CheckConstraint(
+                condition=Q(total_minor=F("net_minor") + F("vat_minor")),
+                name="hosting_invoice_adds_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="invoice", corrects__isnull=True)
+                | Q(kind="credit_note", corrects__isnull=False),
+                name="hosting_invoice_credit_note_names_its_invoice",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.number
+
+    @property
+    def net_text(self) -> str:
+        """Before tax."""
+        return money.minor_text(self.net_minor, currency=self.currency)
+
+    @property
+    def vat_text(self) -> str:
+        """The tax."""
+        return money.minor_text(self.vat_minor, currency=self.currency)
+
+    @property
+    def total_text(self) -> str:
+        """What is to be paid."""
+        return money.minor_text(self.total_minor, currency=self.currency)
+
+
+class InvoiceLine(Final):
+    """One line of a bill; all that its amount was computed from stands in it."""
+
+    class Kind(models.TextChoices):
+        MAILBOX = "mailbox", _("Mailbox")
+        STORAGE = "storage", _("Storage")
+        CORRECTION = "correction", _("Correction")
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="lines")
+    position = models.PositiveIntegerField()
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    # Null stands for all mailboxes on this price, which share what is included.
+    mailbox = models.ForeignKey(
+        Mailbox, on_delete=models.PROTECT, null=True, related_name="invoice_lines"
+    )
+    price = models.ForeignKey(Price, on_delete=models.PROTECT, related_name="invoice_lines")
+    # The month that the line is about: a correction is about the one before the invoice's.
+    period = models.DateField(_("month"))
+    seconds = models.PositiveBigIntegerField()
+    used_byte_seconds = WholeNumberField()
+    included_byte_seconds = WholeNumberField()
+    net_minor = models.BigIntegerField(_("net"))
+
+    class Meta:
+        verbose_name = _("invoice line")
+        verbose_name_plural = _("invoice lines")
+        constraints = (
+            models.UniqueConstraint(
+                fields=("invoice", "position"), name="hosting_invoiceline_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.invoice} · {self.position}"

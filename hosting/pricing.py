@@ -1,0 +1,212 @@
+"""Which price holds for whom and when, and how one price follows another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+
+from accounts import outbox
+from accounts.access import Actor, Capability
+from accounts.models import Organisation
+from hosting.models import BillingProfile, Invoice, Plan, Price, PriceList
+
+
+class PriceRefused(Exception):
+    """The price cannot be set so; the text says why."""
+
+
+class NoPrice(Exception):
+    """Nothing says what this costs."""
+
+
+def list_for(organisation: Organisation) -> PriceList:
+    """The list an organisation buys from; load `parent` with it. Raises `NoPrice`."""
+    found = lists_for([organisation])
+    if organisation.pk not in found:
+        message = f"There is no price list for {organisation}."
+        raise NoPrice(message)
+    return found[organisation.pk]
+
+
+def lists_for(organisations: Sequence[Organisation]) -> dict[int, PriceList]:
+    """The lists that organisations buy from: what was agreed, or the seller's for such buyers.
+
+    A reseller that keeps no list of its own sells at the prices of the house.
+    """
+    profiles = BillingProfile.objects.filter(organisation__in=organisations)
+    agreed = profiles.exclude(price_list=None).select_related("price_list__seller")
+    lists = {profile.organisation_id: profile.price_list for profile in agreed}
+    defaults = PriceList.objects.filter(is_default=True).select_related("seller")
+    by_seller = {(each.seller_id, each.audience): each for each in defaults}
+    found = {}
+    for organisation in organisations:
+        chosen = lists.get(organisation.pk) or _default(organisation, by_seller)
+        if chosen is not None:
+            found[organisation.pk] = chosen
+    return found
+
+
+def _default(
+    organisation: Organisation, by_seller: Mapping[tuple[int | None, str], PriceList]
+) -> PriceList | None:
+    kinds = PriceList.Audience
+    if organisation.kind == Organisation.Kind.RESELLER:
+        return by_seller.get((None, kinds.WHOLESALE))
+    seller = seller_of(organisation)
+    own = by_seller.get((seller.pk, kinds.RETAIL)) if seller else None
+    return own or by_seller.get((None, kinds.RETAIL))
+
+
+def seller_of(organisation: Organisation) -> Organisation | None:
+    """Who bills the organisation: the reseller above it, or the house (None)."""
+    parent = organisation.parent
+    return parent if parent and parent.kind == Organisation.Kind.RESELLER else None
+
+
+def shop_window() -> PriceList | None:
+    """The list that the public pages show."""
+    lists = PriceList.objects.filter(seller=None, audience=PriceList.Audience.RETAIL)
+    return lists.filter(is_default=True).first()
+
+
+def price_at(*, price_list: PriceList, plan: Plan, at: datetime) -> Price:
+    """The price that holds at a moment; raises `NoPrice`."""
+    prices = prices_at(price_list=price_list, plans=[plan], at=at)
+    if not prices:
+        message = f"{plan} has no price on {price_list} yet."
+        raise NoPrice(message)
+    return prices[plan.pk]
+
+
+def prices_at(
+    *, price_list: PriceList, plans: Iterable[Plan | int], at: datetime
+) -> dict[int, Price]:
+    """The prices that hold at a moment, by the plan's key."""
+    begun = Price.objects.filter(
+        price_list=price_list, plan__in=list(plans), starts_on__lte=at.astimezone(UTC).date()
+    )
+    ordered = begun.select_related("price_list", "plan").order_by("starts_on")
+    return {price.plan_id: price for price in ordered}
+
+
+def succession(price_list: PriceList, *, until: datetime) -> dict[int, Sequence[Price]]:
+    """All prices of a list that begin before `until`, oldest first, by the plan's key."""
+    found: dict[int, list[Price]] = {}
+    prices = Price.objects.filter(price_list=price_list, starts_on__lt=until.astimezone(UTC).date())
+    for price in prices.select_related("plan", "price_list").order_by("starts_on"):
+        found.setdefault(price.plan_id, []).append(price)
+    return {plan: tuple(prices) for plan, prices in found.items()}
+
+
+def succeed(
+    *,
+    actor: Actor,
+    price_list: PriceList,
+    plan: Plan,
+    starts_on: date,
+    monthly_price: Decimal,
+    included_bytes: int = 0,
+    storage_price: Decimal = Decimal(0),
+    at: datetime,
+) -> Price:
+    """Set what a plan costs from a day on; raises `PriceRefused`.
+
+    The first price of a plan on a list may begin on any day. Each later one begins after
+    today, because what holds now was promised.
+    """
+    _must_sell(actor, price_list)
+    price = Price(
+        price_list=price_list,
+        plan=plan,
+        starts_on=starts_on,
+        monthly_price=monthly_price,
+        included_bytes=included_bytes,
+        storage_price=storage_price,
+    )
+    _refuse_if_impossible(price, at=at)
+    try:
+        with transaction.atomic():
+            price.save()
+            _record("price.set", price=price, actor=actor, at=at)
+    except IntegrityError as error:
+        message = "Another price begins on that day already. Withdraw it first."
+        raise PriceRefused(message) from error
+    return price
+
+
+def withdraw(*, actor: Actor, price: Price, at: datetime) -> None:
+    """Take back a price whose day has not come; raises `PriceRefused`."""
+    _must_sell(actor, price.price_list)
+    if price.starts_at <= at:
+        message = "This price holds already. Let another one follow it instead."
+        raise PriceRefused(message)
+    with transaction.atomic():
+        _record("price.withdrawn", price=price, actor=actor, at=at)
+        price.delete()
+
+
+def agree(*, actor: Actor, profile: BillingProfile, price_list: PriceList | None) -> None:
+    """Let an organisation buy from another list, in the same currency once it has bills.
+
+    Raises `PriceRefused`. The profile is changed, not saved.
+    """
+    organisation = profile.organisation
+    actor.must(Capability.SEE_BILLS, lineage=_lineage_of_seller(organisation))
+    before = list_for(organisation).currency
+    profile.price_list = price_list
+    after = price_list.currency if price_list else before
+    if before != after and Invoice.objects.filter(customer=organisation).exists():
+        message = (
+            f"{organisation} has bills in {before}, so it cannot buy in {after}. "
+            "Open another organisation for that."
+        )
+        raise PriceRefused(message)
+
+
+def _refuse_if_impossible(price: Price, *, at: datetime) -> None:
+    if price.monthly_price <= 0:
+        message = "The price per month must be above zero."
+        raise PriceRefused(message)
+    if price.storage_price < 0 or price.included_bytes < 0:
+        message = "What a gigabyte costs and what is included cannot be negative."
+        raise PriceRefused(message)
+    if price.plan.protocol == "pop" and price.storage_price:
+        message = "A POP mailbox has one flat price: its bill is known in advance."
+        raise PriceRefused(message)
+    others = Price.objects.filter(price_list=price.price_list, plan=price.plan)
+    if price.starts_at <= at and others.exists():
+        message = "A new price begins tomorrow at the earliest; what holds now was promised."
+        raise PriceRefused(message)
+
+
+def _must_sell(actor: Actor, price_list: PriceList) -> None:
+    seller = price_list.seller
+    actor.must(Capability.SEE_BILLS, lineage=seller.lineage if seller else ())
+
+
+def _lineage_of_seller(organisation: Organisation) -> tuple[int, ...]:
+    return organisation.lineage[1:]
+
+
+def _record(kind: str, *, price: Price, actor: Actor, at: datetime) -> None:
+    seller = price.price_list.seller or Organisation.objects.filter(kind="provider").first()
+    if seller is None:
+        return
+    outbox.record(
+        kind=kind,
+        at=at,
+        actor=actor,
+        organisation=seller,
+        subject=("price", str(price.pk), str(price)),
+        data={
+            "plan": price.plan.slug,
+            "starts_on": price.starts_on.isoformat(),
+            "monthly_price": str(price.monthly_price),
+            "included_bytes": price.included_bytes,
+            "storage_price": str(price.storage_price),
+            "currency": price.price_list.currency,
+        },
+    )

@@ -1,0 +1,64 @@
+"""Value added tax on what the house and its resellers sell, which are services over the Internet.
+
+The rules are those of Directive 2006/112/EC, articles 44, 58 and 196: a business in another
+member state owes the tax itself, anybody else in the EU pays the rate of where they live, and
+outside of the EU none is due. Rates and membership are rows (`VatRate`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+from hosting import money
+from hosting.models import BillingProfile, VatRate
+
+REVERSE_CHARGE = "Reverse charge: the customer owes the tax."
+OUTSIDE = "Not subject to VAT in the EU."
+NOT_LIABLE = "No VAT is charged."
+
+
+class NoRate(Exception):
+    """There is no row that says what a country's rate is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tax:
+    """What is charged on a net amount, and the sentence that the bill says about it."""
+
+    percent: Decimal
+    note: str = ""
+
+    def on(self, net_minor: int) -> int:
+        """The tax on the sum of nets, rounded once."""
+        return money.half_up(Fraction(self.percent) * net_minor / 100)
+
+
+def between(*, seller: BillingProfile, customer: BillingProfile, on: date) -> Tax:
+    """What applies to a sale on a day; raises `NoRate` for a country without a row."""
+    there = rate(customer.country, on=on)
+    if seller.country == customer.country:
+        return Tax(percent=_required(there, customer.country).percent)
+    here = rate(seller.country, on=on)
+    if here is None or not here.is_in_eu:
+        return Tax(percent=Decimal(0), note=NOT_LIABLE)
+    if there is None or not there.is_in_eu:
+        return Tax(percent=Decimal(0), note=OUTSIDE)
+    if customer.vat_id:
+        return Tax(percent=Decimal(0), note=REVERSE_CHARGE)
+    return Tax(percent=there.percent)
+
+
+def rate(country: str, *, on: date) -> VatRate | None:
+    """The row that holds on a day, if there is one for the country."""
+    rows = VatRate.objects.filter(country=country, starts_on__lte=on)
+    return rows.order_by("-starts_on").first()
+
+
+def _required(found: VatRate | None, country: str) -> VatRate:
+    if found is None:
+        message = f"There is no VAT rate for {country}. Staff can add it under VAT rates."
+        raise NoRate(message)
+    return found

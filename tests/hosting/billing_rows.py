@@ -1,0 +1,93 @@
+"""Rows as a month leaves them behind: contracts, and what the meter kept of each day."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from accounts.access import system
+from hosting import ordering, pricing
+from hosting.metering import DAY_SECONDS
+from hosting.models import BillingProfile, Contract, Plan, PriceList
+from hosting.periods import Period
+from mailstore.models import Mailbox, Usage, UsageDay
+from tests.factories import make_mailbox
+
+OCTOBER = Period(2026, 10)
+CLOSED_AT = datetime(2026, 11, 1, 2, tzinfo=UTC)
+ACTOR = system("tests")
+GIGABYTE = 10**9
+
+
+def moment(day, hour=0, month=10, year=2026):
+    return datetime(year, month, day, hour, tzinfo=UTC)
+
+
+def make_profile(organisation, country="AT", vat_id="", **fields):
+    return BillingProfile.objects.create(
+        organisation=organisation,
+        legal_name=f"{organisation.name} Ltd",
+        address="Mill Lane 4\n1010 Vienna",
+        country=country,
+        vat_id=vat_id,
+        **fields,
+    )
+
+
+def make_list(seller=None, currency="EUR", audience="retail", *, is_default=False, **prices):
+    """`prices` has (per month, included GB, per GB) by the plan's short name."""
+    price_list = PriceList.objects.create(
+        seller=seller, name="Agreed", audience=audience, currency=currency, is_default=is_default
+    )
+    for slug, (monthly, gigabytes, storage) in prices.items():
+        pricing.succeed(
+            actor=ACTOR,
+            price_list=price_list,
+            plan=Plan.objects.get(slug=slug),
+            starts_on=date(2026, 1, 1),
+            monthly_price=Decimal(monthly),
+            included_bytes=gigabytes * GIGABYTE,
+            storage_price=Decimal(storage),
+            at=CLOSED_AT,
+        )
+    return price_list
+
+
+def sold(domain, name, protocol="imap", *, since=None, until=None):
+    """A mailbox whose one contract ran from `since` until `until`."""
+    mailbox = make_mailbox(domain, name, protocol)
+    Contract.objects.filter(mailbox=mailbox).update(
+        starts_at=since or moment(1, month=1), ends_at=until, start_mark=0, end_mark=0
+    )
+    return mailbox
+
+
+def used(mailbox, *steps, until=OCTOBER.ends_at):
+    """Whole days at one size: (moment from which on, bytes). The meter's rows follow."""
+    Usage.objects.update_or_create(username=mailbox.address, defaults={"bytes": 0})
+    ends = [at for at, _size in steps[1:]] + [until]
+    for (begin, size), end in zip(steps, ends, strict=True):
+        first, last = day_of(begin), day_of(end)
+        UsageDay.objects.create(
+            username=mailbox.address,
+            day=first,
+            days=last - first,
+            byte_seconds=size * DAY_SECONDS,
+        )
+    Usage.objects.filter(username=mailbox.address).update(
+        since=int(until.timestamp()), day_byte_seconds=0
+    )
+
+
+def day_of(at):
+    return int(at.timestamp()) // DAY_SECONDS
+
+
+def switch(mailbox, slug, at):
+    """The mailbox goes over to another plan."""
+    ordering.end_contract(mailbox, at=at)
+    ordering.open_contract(mailbox=mailbox, plan=Plan.objects.get(slug=slug), at=at)
+
+
+def mailboxes():
+    return Mailbox.objects.order_by("address")
