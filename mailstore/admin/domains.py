@@ -1,4 +1,4 @@
-"""Staff pages for mail: domains, app passwords and warnings. Mailboxes are sold in `hosting`."""
+"""Domains as staff see them: added and confirmed by the verbs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
-from accounts.staff import ReadOnlyAdmin, StaffAdmin
-from mailstore import addresses, credentials, domains
-from mailstore.models import AppPassword, Domain, QuotaWarning
+from accounts.staff import StaffAdmin
+from mailstore import addresses, domains
+from mailstore.models import Domain
 
 
 class NewDomainForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -83,66 +83,3 @@ class DomainAdmin(StaffAdmin):
             refusals=(Forbidden,),
             done_text=gettext("Domains that are confirmed now: %(count)s."),
         )
-
-
-@admin.register(AppPassword)
-class AppPasswordAdmin(ReadOnlyAdmin):
-    """App passwords without anything one could sign in with."""
-
-    list_display = ("label", "mailbox", "allows_pop", "allows_imap", "created_at", "revoked_at")
-    list_select_related = ("mailbox",)
-    list_filter = (("revoked_at", admin.EmptyFieldListFilter),)
-    search_fields = ("label", "mailbox__address")
-    csv_columns = (
-        "mailbox__address",
-        "label",
-        "allows_pop",
-        "allows_imap",
-        "uuid",
-        "created_at",
-        "revoked_at",
-    )
-    fields = (
-        "label",
-        "mailbox",
-        "allows_pop",
-        "allows_imap",
-        "uuid",
-        "created_at",
-        "revoked_at",
-    )
-    actions = ("revoke",)
-
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        """Revoking needs the right to change app passwords, although no field can be changed."""
-        return request.user.has_perm("mailstore.change_apppassword")
-
-    @admin.action(description=_("Revoke at once"), permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[AppPassword]) -> None:
-        actor, at = self.actor(request), timezone.now()
-        self.for_each(
-            request,
-            queryset.select_related("mailbox__organisation__parent"),
-            lambda each: credentials.revoke(actor=actor, app_password=each, at=at),
-            refusals=(Forbidden,),
-            done_text=gettext("App passwords that are revoked now: %(count)s."),
-        )
-
-
-@admin.register(QuotaWarning)
-class QuotaWarningAdmin(ReadOnlyAdmin):
-    """Who was told about space, and when."""
-
-    list_display = ("at", "mailbox", "percent", "stored_at", "mailed_at")
-    list_select_related = ("mailbox",)
-    list_filter = ("percent",)
-    search_fields = ("mailbox__address",)
-    fields = (
-        "mailbox",
-        "percent",
-        "used_bytes",
-        "quota_bytes",
-        "at",
-        "stored_at",
-        "mailed_at",
-    )
