@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import Permission
 
+from accounts.models import User
 from mailstore.engine import engine
 from mailstore.engine.memory import MemoryEngine
 from tests.factories import Cast, make_cast
+from tests.staffing import verified
 
 
 @pytest.fixture
@@ -23,3 +26,17 @@ def twin() -> MemoryEngine:
     twin.is_down = False
     twin.on_change = lambda _moment: None
     return twin
+
+
+@pytest.fixture
+def staff(cast):
+    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
+    cast.sam.refresh_from_db()
+    return verified(cast.sam)
+
+
+@pytest.fixture
+def clerk(cast):
+    """Staff with every right, who is no superuser."""
+    cast.sam.user_permissions.set(Permission.objects.all())
+    return verified(cast.sam)

@@ -26,6 +26,7 @@ from hosting import ordering
 from hosting.forms import QuotaForm
 from hosting.models import Contract, Plan
 from mailstore import cooling, holding, provisioning, quotas
+from mailstore.admin.holds import to_new_hold
 from mailstore.models import Domain, Mailbox, Usage
 
 _REFUSALS = (
@@ -95,10 +96,15 @@ class MailboxAdmin(StaffAdmin):
         "created_at",
     )
     list_select_related = ("organisation",)
-    list_filter = ("state", "protocol", ("full_since", admin.EmptyFieldListFilter))
+    list_filter = (
+        "state",
+        "protocol",
+        ("full_since", admin.EmptyFieldListFilter),
+        ("frozen_at", admin.EmptyFieldListFilter),
+    )
     search_fields = ("address", "label")
     autocomplete_fields = ("domain",)
-    actions = ("suspend", "resume", "change_limit", "close", "reopen")
+    actions = ("suspend", "resume", "change_limit", "hold", "close", "reopen")
     csv_columns = (
         "address",
         "plan",
@@ -262,6 +268,14 @@ class MailboxAdmin(StaffAdmin):
         done_text = gettext("Mailboxes with the new limit: %(count)s.")
         self._for_each(request, queryset, ordering.change_limit, done_text, quota_bytes=quota_bytes)
         return None
+
+    def has_hold_permission(self, request: HttpRequest) -> bool:
+        """Holding a mailbox needs the right to place holds, and none to change mailboxes."""
+        return request.user.has_perm("mailstore.add_hold")
+
+    @admin.action(description=_("Place a hold …"), permissions=["hold"])
+    def hold(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> HttpResponse:
+        return to_new_hold("mailboxes", queryset)
 
     def _for_each(
         self,

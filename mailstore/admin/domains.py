@@ -8,7 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import Forbidden
 from accounts.staff import StaffAdmin
 from mailstore import addresses, domains
+from mailstore.admin.holds import to_new_hold
 from mailstore.models import Domain
 
 
@@ -45,7 +46,7 @@ class DomainAdmin(StaffAdmin):
     list_select_related = ("organisation",)
     search_fields = ("name",)
     autocomplete_fields = ("organisation",)
-    actions = ("confirm",)
+    actions = ("confirm", "hold")
     csv_columns = ("name", "organisation__name", "state", "uuid", "created_at")
     form = NewDomainForm
 
@@ -83,3 +84,11 @@ class DomainAdmin(StaffAdmin):
             refusals=(Forbidden,),
             done_text=gettext("Domains that are confirmed now: %(count)s."),
         )
+
+    def has_hold_permission(self, request: HttpRequest) -> bool:
+        """Holding a domain needs the right to place holds, and none to change domains."""
+        return request.user.has_perm("mailstore.add_hold")
+
+    @admin.action(description=_("Place a hold …"), permissions=["hold"])
+    def hold(self, request: HttpRequest, queryset: QuerySet[Domain]) -> HttpResponse:
+        return to_new_hold("domains", queryset)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
@@ -12,7 +10,6 @@ from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
-from django_otp import DEVICE_ID_SESSION_KEY
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import membership
@@ -22,42 +19,14 @@ from accounts.staff import StaffAdmin
 from hosting import tasks
 from hosting.models import Contract, MailboxImport, Plan
 from mailstore import credentials, holding
-from mailstore.models import AppPassword, Domain, Mailbox, PendingChange, QuotaWarning, Usage
+from mailstore.models import AppPassword, Domain, Hold, Mailbox, PendingChange, QuotaWarning, Usage
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, make_domain, make_mailbox
+from tests.staffing import MAILBOXES, act, facts, lines_of, said, verified
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
-MAILBOXES = "/staff/mailstore/mailbox/"
 IMPORTS = "/staff/hosting/mailboximport/"
-
-
-def verified(user):
-    """A browser in which this person has signed in with a second factor."""
-    client = Client()
-    client.force_login(user)
-    device = TOTPDevice.objects.create(user=user, name="phone", confirmed=True)
-    session = client.session
-    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
-    session.save()
-    return client
-
-
-@pytest.fixture
-def staff(cast):
-    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
-    cast.sam.refresh_from_db()
-    return verified(cast.sam)
-
-
-def said(response):
-    return [str(message) for message in response.context["messages"]]
-
-
-def act(client, action, *rows, path=MAILBOXES, **fields):
-    chosen = [row.pk for row in rows]
-    answer = {"action": action, "_selected_action": chosen, "index": 0, **fields}
-    return client.post(path, answer, follow=True)
 
 
 def state_of(mailbox):
@@ -144,6 +113,13 @@ def test_staff_who_may_only_look_change_nothing(cast):
 # What the pages show --------------------------------------------------------------------
 
 
+def one_of_each_safeguard(cast, mailbox):
+    """Rows of retention, recovery and the tripwire."""
+    Hold.objects.create(
+        mailbox=mailbox, matter="Case 7", reason="Court", placed_by=cast.sam, placed_at=AT
+    )
+
+
 @pytest.fixture
 def full_house(cast, staff):
     """One of everything, with every secret that could leak."""
@@ -158,6 +134,7 @@ def full_house(cast, staff):
     device = TOTPDevice.objects.get(user=cast.sam)
     mailbox.refresh_from_db()
     Group.objects.create(name="Clerks")
+    one_of_each_safeguard(cast, mailbox)
     return [
         issued.secret,
         issued.app_password.digest,
@@ -194,6 +171,7 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Mailbox",
         "AppPassword",
         "QuotaWarning",
+        "Hold",
         "Plan",
         "Contract",
         "MailboxImport",
@@ -327,10 +305,6 @@ def test_search_finds_by_part_of_the_address_and_label(staff, cast):
     assert shown(staff.get(MAILBOXES, {"q": "nul\0nul"})) == ["hello", "desk"]
 
 
-def lines_of(response):
-    return list(csv.reader(response.getvalue().decode().splitlines()))
-
-
 def test_export_is_the_list_with_its_filter_and_holds_no_formula(staff, cast):
     for number, label in enumerate(("=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\tx", "Desk")):
         Mailbox.objects.filter(pk=make_mailbox(cast.domain, f"b{number}").pk).update(label=label)
@@ -384,10 +358,6 @@ def test_events_are_narrowed_by_what_they_are_about(staff, cast, about, kinds):
 
 
 # Mailboxes ------------------------------------------------------------------------------
-
-
-def facts(kind):
-    return list(Event.objects.filter(kind=kind).values_list("subject_name", "actor_name"))
 
 
 @pytest.mark.parametrize(
@@ -658,13 +628,6 @@ def test_roles_are_given_changed_and_taken_with_an_event_each(staff, cast):
         "member.removed",
         "user.updated",
     ]
-
-
-@pytest.fixture
-def clerk(cast):
-    """Staff with every right, who is no superuser."""
-    cast.sam.user_permissions.set(Permission.objects.all())
-    return verified(cast.sam)
 
 
 def test_only_a_superuser_appoints_staff(clerk, cast):
