@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q, Sum
 
+from mailstore import holding
 from mailstore.models import OPEN_STATES, Alarm, FullSweep, Hold, Mailbox, PurgeRun, WorkState
 from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.models.purging import PurgeRunQuerySet
 
 # The sweep looks every minute; a quarter of an hour is several lost turns.
 LATE = timedelta(minutes=15)
+_MOST_FAILED = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,7 @@ class Health:
     lag_minutes: int
     last_sweep: FullSweep | None
     frozen: int
+    held: int
     holds: int
     open_alarms: int
     store_bytes: int
@@ -34,12 +37,12 @@ class Health:
 
 def report(*, at: datetime) -> Health:
     """The state of purging now. A fixed number of queries, each on an index of what is due."""
-    due = _due(at)
+    waiting = due(at)
     oldest = min(
         (
             moment
             for field in ("retention_due_at", "store_due_at")
-            for moment in due.filter(**{f"{field}__lte": at})
+            for moment in waiting.filter(**{f"{field}__lte": at})
             .order_by(field)
             .values_list(field, flat=True)[:1]
         ),
@@ -47,27 +50,35 @@ def report(*, at: datetime) -> Health:
     )
     runs = PurgeRun.objects.open()
     return Health(
-        due=due.count(),
+        due=waiting.count(),
         running=runs.exclude(state=WorkState.PAUSED).count(),
         paused=runs.filter(state=WorkState.PAUSED).count(),
-        late=_late(at).count(),
-        failed=list(runs.exclude(failure="").select_related("mailbox").order_by("pk")[:50]),
+        late=late(at).count(),
+        failed=list(failed().select_related("mailbox").order_by("pk")[:_MOST_FAILED]),
         lag_minutes=int((at - oldest).total_seconds() // 60),
         last_sweep=FullSweep.objects.exclude(finished_at=None).order_by("-started_at").first(),
         frozen=Mailbox.objects.filter(frozen_at__isnull=False).count(),
+        held=holding.held().count(),
         holds=Hold.objects.standing().count(),
         open_alarms=Alarm.objects.open().count(),
         store_bytes=Mailbox.objects.standing().aggregate(all=Sum("store_bytes"))["all"] or 0,
     )
 
 
-def _due(at: datetime) -> MailboxQuerySet:
+def due(at: datetime) -> MailboxQuerySet:
+    """Mailboxes that wait for their look; frozen ones and those at work do not."""
     moments = Q(retention_due_at__lte=at) | Q(store_due_at__lte=at)
     quiet = Mailbox.objects.standing().filter(moments, frozen_at__isnull=True)
     return quiet.exclude(purge_runs__state__in=OPEN_STATES)
 
 
-def _late(at: datetime) -> PurgeRunQuerySet:
+def late(at: datetime) -> PurgeRunQuerySet:
+    """Runs that were planned long ago, and that nothing is known to hold up."""
     return PurgeRun.objects.open().filter(
         planned_at__lte=at - LATE, failure="", state__in=(WorkState.PLANNED, WorkState.RUNNING)
     )
+
+
+def failed() -> PurgeRunQuerySet:
+    """Runs whose last turn ended in a failure, and that go on with the next one."""
+    return PurgeRun.objects.open().exclude(failure="")

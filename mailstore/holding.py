@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from accounts import outbox
 from accounts.access import Actor, Forbidden
 from accounts.models import Organisation, User
 from mailstore.models import Domain, Hold, Mailbox, PurgeRun
+from mailstore.models.mailboxes import MailboxQuerySet
 
 Scope = Organisation | Domain | Mailbox
 
@@ -36,6 +38,19 @@ def refuse_if_held(mailbox: Mailbox) -> None:
     if hold is not None:
         message = f"{mailbox.address} is held: {hold.matter}."
         raise Stopped(message)
+
+
+def held() -> MailboxQuerySet:
+    """Every mailbox that a standing hold reaches."""
+    standing = Hold.objects.standing()
+    organisations = standing.exclude(organisation=None).values("organisation")
+    return Mailbox.objects.standing().filter(
+        Q(pk__in=standing.exclude(mailbox=None).values("mailbox"))
+        | Q(domain__in=standing.exclude(domain=None).values("domain"))
+        | Q(organisation__in=organisations)
+        | Q(organisation__parent__in=organisations)
+        | Q(organisation__parent__parent__in=organisations)
+    )
 
 
 def lock(mailbox: Mailbox) -> Mailbox:

@@ -1,5 +1,5 @@
 """Staff pages for mail and for how long it stays. Mailboxes are sold in `hosting`."""
 
-from mailstore.admin import app_passwords, domains, holds, quota_warnings
+from mailstore.admin import app_passwords, domains, holds, purges, quota_warnings, restores
 
-__all__ = ["app_passwords", "domains", "holds", "quota_warnings"]
+__all__ = ["app_passwords", "domains", "holds", "purges", "quota_warnings", "restores"]

@@ -8,6 +8,7 @@ from typing import Any, cast
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.staff import ReadOnlyAdmin
+from mailstore.admin.tables import Table
 from mailstore.engine import EngineError
 
 
@@ -38,6 +40,11 @@ class ActingAdmin(ReadOnlyAdmin):
         """Acting needs the right to change such rows, although no field can be changed."""
         return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
 
+    def must_view(self, request: HttpRequest) -> None:
+        """Raise `PermissionDenied` unless the person may look at such rows."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
@@ -46,13 +53,13 @@ class ActingAdmin(ReadOnlyAdmin):
         whole = context | {
             "row_actions": self.row_actions(request, row),
             "checkbox_name": ACTION_CHECKBOX_NAME,
-            **self.beside(row),
+            "tables": self.tables(row),
         }
         return super().render_change_form(request, whole, *args, **kwargs)
 
-    def beside(self, row: Any) -> dict[str, Any]:
+    def tables(self, row: Any) -> list[Table]:
         """What the page of one row shows below its fields."""
-        return {}
+        return []
 
     def is_offered(self, action: str, row: Any) -> bool:
         """Whether the row is in a state in which the action makes sense."""

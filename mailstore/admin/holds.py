@@ -139,16 +139,12 @@ class HoldAdmin(ActingAdmin):
 
     @admin.display(description=_("held"))
     def scope_text(self, hold: Hold) -> str:
-        if hold.mailbox is not None:
-            return str(hold.mailbox)
-        if hold.domain is not None:
-            return gettext("all of %(domain)s") % {"domain": hold.domain}
-        return gettext("%(organisation)s and all below") % {"organisation": hold.organisation}
+        return scope_text(hold)
 
     def line(self, row: Hold) -> str:
         placed = gettext("placed by %(name)s on %(day)s")
         values = {"name": row.placed_by, "day": f"{row.placed_at:%-d %B %Y}"}
-        return f"{row.matter}: {self.scope_text(row)}, {placed % values}"
+        return f"{row.matter}: {scope_text(row)}, {placed % values}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Placing a hold is no change of one, so the class above has nothing against it."""
@@ -214,6 +210,15 @@ class HoldAdmin(ActingAdmin):
             "releases it; the reason stays with it."
         )
         return self.ask(request, queryset, action="release", form=form, explanation=explanation)
+
+
+def scope_text(hold: Hold) -> str:
+    """What a hold stops."""
+    if hold.mailbox is not None:
+        return str(hold.mailbox)
+    if hold.domain is not None:
+        return gettext("all of %(domain)s") % {"domain": hold.domain}
+    return gettext("%(organisation)s and all below") % {"organisation": hold.organisation}
 
 
 def to_new_hold(scope: str, queryset: QuerySet[Any]) -> HttpResponseRedirect:

@@ -19,7 +19,18 @@ from accounts.staff import StaffAdmin
 from hosting import tasks
 from hosting.models import Contract, MailboxImport, Plan
 from mailstore import credentials, holding
-from mailstore.models import AppPassword, Domain, Hold, Mailbox, PendingChange, QuotaWarning, Usage
+from mailstore.models import (
+    AppPassword,
+    Domain,
+    Hold,
+    Mailbox,
+    PendingChange,
+    PurgeRun,
+    QuotaWarning,
+    Removal,
+    RestoreRun,
+    Usage,
+)
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, make_domain, make_mailbox
 from tests.staffing import MAILBOXES, act, facts, lines_of, said, verified
@@ -118,6 +129,27 @@ def one_of_each_safeguard(cast, mailbox):
     Hold.objects.create(
         mailbox=mailbox, matter="Case 7", reason="Court", placed_by=cast.sam, placed_at=AT
     )
+    PurgeRun.objects.create(
+        mailbox=mailbox,
+        kind="retention",
+        planned_at=AT,
+        planned_by="retention",
+        rules=[{"layer": "the plan", "folder": "*", "days": None}],
+    )
+    RestoreRun.objects.create(mailbox=mailbox, planned_at=AT, planned_by=cast.alice.email)
+    Removal.objects.create(
+        mailbox=mailbox,
+        folder="INBOX",
+        service="imap",
+        session="s",
+        device="-",
+        address="192.0.2.7",
+        uids="1:9",
+        messages=9,
+        bytes=900,
+        began_at=AT,
+        ended_at=AT,
+    )
 
 
 @pytest.fixture
@@ -172,6 +204,9 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "AppPassword",
         "QuotaWarning",
         "Hold",
+        "PurgeRun",
+        "RestoreRun",
+        "Removal",
         "Plan",
         "Contract",
         "MailboxImport",
@@ -212,7 +247,9 @@ def test_nothing_is_deleted_here(staff, full_house, model):
     assert b"delete_selected" not in staff.get(base).content
 
 
-@pytest.mark.parametrize("model", [Event, Contract, AppPassword, QuotaWarning])
+@pytest.mark.parametrize(
+    "model", [Event, Contract, AppPassword, QuotaWarning, PurgeRun, RestoreRun, Removal]
+)
 def test_what_the_house_writes_is_only_read(staff, full_house, model):
     base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"
     row = model.objects.order_by("pk").last()
