@@ -96,6 +96,18 @@ def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
     return _fire(mailbox, weight, reason=reason, at=at) if reason else None
 
 
+def devices_of(mailbox: Mailbox) -> dict[str, str]:
+    """How each device of a mailbox is called, by what a removal says of it."""
+    passwords = AppPassword.objects.filter(mailbox=mailbox).values_list("uuid", "label")
+    return {uuid.hex: label for uuid, label in passwords}
+
+
+def removals_behind(alarm: Alarm, *, limit: int = 100) -> list[Removal]:
+    """What the alarm rose for, in the order in which it went."""
+    removals = Removal.objects.filter(mailbox=alarm.mailbox_id, began_at__gte=alarm.since)
+    return list(removals.filter(began_at__lte=alarm.at).order_by("began_at")[:limit])
+
+
 @transaction.atomic
 def dismiss(*, actor: Actor, alarm: Alarm, at: datetime) -> None:
     """The owner did it: everything goes on as before."""

@@ -16,7 +16,7 @@ from accounts.access import Actor
 from hosting.views import actor_of
 from mailstore import recovery, tripwire
 from mailstore.engine import EngineError, engine
-from mailstore.models import Alarm, AppPassword, Removal
+from mailstore.models import Alarm
 from mailstore.quotas import byte_text
 
 
@@ -31,9 +31,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What was removed, by which device and from where."""
     alarm = _load(actor_of(request), uuid)
     mailbox = alarm.mailbox
-    passwords = AppPassword.objects.filter(mailbox=mailbox)
-    labels = {password.uuid.hex: password.label for password in passwords}
-    removals = Removal.objects.filter(mailbox=mailbox, began_at__gte=alarm.since)
+    labels = tripwire.devices_of(mailbox)
     rows = [
         {
             "device": labels.get(removal.device, _("The mailbox password")),
@@ -44,7 +42,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
             "size_text": byte_text(removal.bytes),
             "began_at": removal.began_at,
         }
-        for removal in removals.filter(began_at__lte=alarm.at).order_by("began_at")[:100]
+        for removal in tripwire.removals_behind(alarm)
     ]
     context = {"alarm": alarm, "mailbox": mailbox, "rows": rows}
     return render(request, "hosting/alarm.html", context)

@@ -1,5 +1,23 @@
 """Staff pages for mail and for how long it stays. Mailboxes are sold in `hosting`."""
 
-from mailstore.admin import app_passwords, domains, holds, purges, quota_warnings, restores
+from mailstore.admin import (
+    alarms,
+    app_passwords,
+    changes,
+    domains,
+    holds,
+    purges,
+    quota_warnings,
+    restores,
+)
 
-__all__ = ["app_passwords", "domains", "holds", "purges", "quota_warnings", "restores"]
+__all__ = [
+    "alarms",
+    "app_passwords",
+    "changes",
+    "domains",
+    "holds",
+    "purges",
+    "quota_warnings",
+    "restores",
+]

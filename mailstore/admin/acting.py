@@ -11,7 +11,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -72,45 +72,32 @@ class ActingAdmin(ReadOnlyAdmin):
             (name, str(label)) for _function, name, label in allowed if self.is_offered(name, row)
         ]
 
-    def carry_out(
-        self,
-        request: HttpRequest,
-        form: forms.Form,
-        rows: Iterable[Any],
-        verb: Callable[[Any], object],
-        *,
-        refusals: tuple[type[Exception], ...],
-        done_text: str,
-    ) -> bool:
-        """Call the verb for all rows or, if one refuses, for none; the form then says why."""
-        chosen = list(rows)
-        expected: tuple[type[Exception], ...] = (*refusals, EngineError)
-        with transaction.atomic():
-            for row in chosen:
-                try:
-                    verb(row)
-                except expected as refusal:
-                    form.add_error(None, f"{row}: {refusal_text(refusal)}")
-            transaction.set_rollback(bool(form.errors))
-        if form.errors:
-            return False
-        self.message_user(request, done_text % {"count": len(chosen)}, messages.SUCCESS)
-        return True
-
-    def ask(
+    def ask_and_do(
         self,
         request: HttpRequest,
         queryset: QuerySet[Any],
+        verb: Callable[[Any], object],
         *,
         action: str,
         form: forms.Form,
+        refusals: tuple[type[Exception], ...],
         explanation: str,
-    ) -> HttpResponse:
-        """A page between choosing an action and doing it; it carries the choice along."""
+        done_text: str,
+    ) -> HttpResponse | None:
+        """Ask with a form, then call the verb for all rows or, if one refuses, for none.
+
+        The page that asks carries the choice along, and shows each refusal.
+        """
+        rows = list(queryset)
+        if form.is_valid():
+            _do_all(rows, verb, form=form, refusals=(*refusals, EngineError))
+        if form.is_bound and not form.errors:
+            self.message_user(request, done_text % {"count": len(rows)}, messages.SUCCESS)
+            return None
         context = {
             "title": getattr(type(self), action).short_description,
             "action": action,
-            "chosen": [(row.pk, self.line(row)) for row in queryset],
+            "chosen": [(row.pk, self.line(row)) for row in rows],
             "checkbox_name": ACTION_CHECKBOX_NAME,
             "form": form,
             "explanation": explanation,
@@ -128,9 +115,25 @@ class ActingAdmin(ReadOnlyAdmin):
         return cast("HttpResponse", TemplateResponse(request, template, whole))
 
 
-def is_confirmed(request: HttpRequest) -> bool:
-    """Whether the page that asks was answered."""
-    return "confirmed" in request.POST
+def answer(request: HttpRequest) -> QueryDict | None:
+    """What the page that asks sent back, or None before it was shown."""
+    return request.POST if "confirmed" in request.POST else None
+
+
+def _do_all(
+    rows: Iterable[Any],
+    verb: Callable[[Any], object],
+    *,
+    form: forms.Form,
+    refusals: tuple[type[Exception], ...],
+) -> None:
+    with transaction.atomic():
+        for row in rows:
+            try:
+                verb(row)
+            except refusals as refusal:
+                form.add_error(None, f"{row}: {refusal_text(refusal)}")
+        transaction.set_rollback(bool(form.errors))
 
 
 def refusal_text(refusal: Exception) -> str:

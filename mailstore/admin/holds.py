@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import Forbidden
 from accounts.models import Organisation, User
 from mailstore import holding
-from mailstore.admin.acting import ActingAdmin, ReasonForm, is_confirmed
+from mailstore.admin.acting import ActingAdmin, ReasonForm, answer
 from mailstore.models import Domain, Hold, Mailbox
 
 _SCOPES = ("mailboxes", "domains", "organisations")
@@ -188,28 +188,24 @@ class HoldAdmin(ActingAdmin):
 
     @admin.action(description=_("Release …"), permissions=["act"])
     def release(self, request: HttpRequest, queryset: QuerySet[Hold]) -> HttpResponseBase | None:
-        """All that were chosen or none; whoever placed one of them is refused."""
-        form = ReasonForm(request.POST if is_confirmed(request) else None)
+        """Whoever placed one of them is refused, with the reason in the form."""
         actor, user, at = self.actor(request), cast("User", request.user), timezone.now()
-        if form.is_valid():
-            reason = form.cleaned_data["reason"]
-            is_done = self.carry_out(
-                request,
-                form,
-                queryset,
-                lambda hold: holding.release(
-                    actor=actor, user=user, hold=hold, reason=reason, at=at
-                ),
-                refusals=(holding.HoldRefused, Forbidden),
-                done_text=gettext("Holds that are released now: %(count)s."),
-            )
-            if is_done:
-                return None
-        explanation = gettext(
-            "Removal goes on where no other hold stands. Somebody else than who placed a hold "
-            "releases it; the reason stays with it."
+        form = ReasonForm(answer(request))
+        return self.ask_and_do(
+            request,
+            queryset,
+            lambda hold: holding.release(
+                actor=actor, user=user, hold=hold, reason=form.cleaned_data["reason"], at=at
+            ),
+            action="release",
+            form=form,
+            refusals=(holding.HoldRefused, Forbidden),
+            explanation=gettext(
+                "Removal goes on where no other hold stands. Somebody else than who placed a "
+                "hold releases it; the reason stays with it."
+            ),
+            done_text=gettext("Holds that are released now: %(count)s."),
         )
-        return self.ask(request, queryset, action="release", form=form, explanation=explanation)
 
 
 def scope_text(hold: Hold) -> str:

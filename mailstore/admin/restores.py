@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.staff import ReadOnlyAdmin
-from mailstore import quotas
+from mailstore import quotas, tripwire
 from mailstore.admin.work import WorkAdmin
 from mailstore.models import Removal, RestoreRun
 
@@ -95,7 +96,7 @@ class RemovalAdmin(ReadOnlyAdmin):
         "folder",
         "service",
         "address",
-        "device",
+        "device_text",
         "session",
         "messages",
         "size_text",
@@ -108,3 +109,14 @@ class RemovalAdmin(ReadOnlyAdmin):
     @admin.display(description=_("size"))
     def size_text(self, removal: Removal) -> str:
         return quotas.byte_text(removal.bytes)
+
+    @admin.display(description=_("device"))
+    def device_text(self, removal: Removal) -> str:
+        return device_text(removal, devices=tripwire.devices_of(removal.mailbox))
+
+
+def device_text(removal: Removal, *, devices: dict[str, str]) -> str:
+    """Which device a removal was made with; one that was forgotten keeps its number."""
+    if removal.device == "-":
+        return gettext("The mailbox password")
+    return devices.get(removal.device, removal.device)

@@ -20,6 +20,7 @@ from hosting import tasks
 from hosting.models import Contract, MailboxImport, Plan
 from mailstore import credentials, holding
 from mailstore.models import (
+    Alarm,
     AppPassword,
     Domain,
     Hold,
@@ -137,6 +138,10 @@ def one_of_each_safeguard(cast, mailbox):
         rules=[{"layer": "the plan", "folder": "*", "days": None}],
     )
     RestoreRun.objects.create(mailbox=mailbox, planned_at=AT, planned_by=cast.alice.email)
+    Alarm.objects.create(mailbox=mailbox, at=AT, since=AT, messages=9, bytes=900, reason="x")
+    PendingChange.objects.create(
+        organisation=cast.customer, kind="close", sentence="x", asked_at=AT, effective_at=AT
+    )
     Removal.objects.create(
         mailbox=mailbox,
         folder="INBOX",
@@ -207,6 +212,8 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "PurgeRun",
         "RestoreRun",
         "Removal",
+        "Alarm",
+        "PendingChange",
         "Plan",
         "Contract",
         "MailboxImport",
@@ -248,7 +255,18 @@ def test_nothing_is_deleted_here(staff, full_house, model):
 
 
 @pytest.mark.parametrize(
-    "model", [Event, Contract, AppPassword, QuotaWarning, PurgeRun, RestoreRun, Removal]
+    "model",
+    [
+        Event,
+        Contract,
+        AppPassword,
+        QuotaWarning,
+        PurgeRun,
+        RestoreRun,
+        Removal,
+        Alarm,
+        PendingChange,
+    ],
 )
 def test_what_the_house_writes_is_only_read(staff, full_house, model):
     base = f"/staff/{model._meta.app_label}/{model._meta.model_name}/"

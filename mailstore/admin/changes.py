@@ -1,0 +1,128 @@
+"""Changes that cool off, as staff see them: what waits, and letting it be sooner or not at all."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts.access import Forbidden
+from mailstore import cooling
+from mailstore.admin.acting import ActingAdmin, ConfirmForm, ReasonForm, answer
+from mailstore.models import PendingChange
+
+_REFUSALS = (cooling.NotWaiting, cooling.ReasonNeeded, Forbidden)
+
+
+@admin.register(PendingChange)
+class PendingChangeAdmin(ActingAdmin):
+    """What makes mail less safe, on its way."""
+
+    list_display = (
+        "sentence",
+        "kind",
+        "organisation",
+        "state",
+        "asked_by",
+        "asked_at",
+        "effective_at",
+        "failure",
+    )
+    list_select_related = ("organisation__parent",)
+    list_filter = ("state", "kind")
+    search_fields = (
+        "sentence",
+        "asked_by",
+        "organisation__name",
+        "domain__name",
+        "mailbox__address",
+    )
+    csv_columns = (
+        "uuid",
+        "kind",
+        "sentence",
+        "organisation__name",
+        "domain__name",
+        "mailbox__address",
+        "policy__slug",
+        "state",
+        "asked_by",
+        "asked_at",
+        "effective_at",
+        "ended_by",
+        "ended_at",
+        "shortened_by",
+        "shortening_reason",
+        "failure",
+        "what",
+    )
+    fields = (
+        "sentence",
+        "kind",
+        "organisation",
+        "domain",
+        "mailbox",
+        "policy",
+        "state",
+        "asked_by",
+        "asked_at",
+        "effective_at",
+        "shortened_by",
+        "shortening_reason",
+        "ended_by",
+        "ended_at",
+        "failure",
+        "what",
+        "uuid",
+    )
+    actions = ("call_off", "shorten")
+
+    def is_offered(self, action: str, row: PendingChange) -> bool:
+        return row.state == PendingChange.State.WAITING
+
+    def line(self, row: PendingChange) -> str:
+        asked = gettext("asked for by %(name)s, takes effect on %(when)s UTC")
+        values = {"name": row.asked_by, "when": f"{row.effective_at:%-d %B %Y, %H:%M}"}
+        return f"{row.sentence} ({asked % values})"
+
+    @admin.action(description=_("Call off …"), permissions=["act"])
+    def call_off(
+        self, request: HttpRequest, queryset: QuerySet[PendingChange]
+    ) -> HttpResponseBase | None:
+        actor, at = self.actor(request), timezone.now()
+        return self.ask_and_do(
+            request,
+            queryset,
+            lambda change: cooling.call_off(actor=actor, change=change, at=at),
+            action="call_off",
+            form=ConfirmForm(answer(request)),
+            refusals=_REFUSALS,
+            explanation=gettext("Everything stays as it is. Whoever asked can ask again."),
+            done_text=gettext("Changes that are called off: %(count)s."),
+        )
+
+    @admin.action(description=_("Let take effect now …"), permissions=["act"])
+    def shorten(
+        self, request: HttpRequest, queryset: QuerySet[PendingChange]
+    ) -> HttpResponseBase | None:
+        actor, at = self.actor(request), timezone.now()
+        form = ReasonForm(answer(request))
+        return self.ask_and_do(
+            request,
+            queryset,
+            lambda change: cooling.shorten(
+                actor=actor, change=change, reason=form.cleaned_data["reason"], at=at
+            ),
+            action="shorten",
+            form=form,
+            refusals=_REFUSALS,
+            explanation=gettext(
+                "The wait is there so that owners can object to what a thief asked for. Your "
+                "name and the reason stay with the change, and in the audit trail."
+            ),
+            done_text=gettext("Changes that take effect now: %(count)s."),
+        )
