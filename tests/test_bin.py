@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +141,8 @@ def test_requirements_name_no_place_to_download_from(name):
     text = (ROOT / name).read_text(encoding="utf-8")
 
     assert re.findall(r"https?:|file:|--index|--extra|--find-links", text) == []
+
+
+def test_the_list_of_packages_is_complete():
+    # It is installed as it stands, without looking for what it might lack.
+    assert run(sys.executable, "-m", "pip", "check").stdout == "No broken requirements found.\n"

@@ -10,4 +10,4 @@ apt-get clean
 rm -rf /var/lib/apt/lists/*
 python3 -m venv /opt/venv
 /opt/venv/bin/python3 -m pip install --quiet --disable-pip-version-check --no-input \
-    --no-cache-dir --require-hashes --requirement /opt/restante/requirements.txt
+    --no-cache-dir --no-deps --require-hashes --requirement /opt/restante/requirements.txt
