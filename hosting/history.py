@@ -46,6 +46,8 @@ def _updated(data: Mapping[str, Any]) -> str:
         return _("Removed mail can be brought back for {new} days instead of {old}.").format(
             **data["window_days"]
         )
+    if "trip_messages" in data:
+        return _("It was changed when the tripwire fires.")
     if "tripwire" in data:
         is_on = data["tripwire"] == "on"
         return _("The tripwire was switched on.") if is_on else _("The tripwire was switched off.")

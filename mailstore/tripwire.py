@@ -36,8 +36,16 @@ _PASSING = frozenset({"\\Junk", "\\Trash"})
 _WATCH = system("tripwire")
 
 
+# Below the first the tripwire would fire at work, above the second never.
+_BOUNDS = {"messages": (1, 1_000_000), "percent": (1, 100), "minutes": (1, 24 * 60)}
+
+
 class NothingToAnswer(Exception):
     """The alarm was answered already."""
+
+
+class ThresholdsRefused(Exception):
+    """Thresholds that make no sense; the text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,11 @@ class Thresholds:
     messages: int
     percent: int
     minutes: int
+
+    def is_weaker_than(self, other: Thresholds) -> bool:
+        """Whether some removal would fire the other and not this."""
+        is_higher = self.messages > other.messages or self.percent > other.percent
+        return is_higher or self.minutes < other.minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +73,40 @@ class Weight:
     whole_folder: str
 
 
-def thresholds_of(mailbox: Mailbox) -> Thresholds:
-    """The mailbox's own thresholds, or else those of its policy."""
-    base = mailbox.retention_policy or RetentionPolicy.objects.get(slug=mailbox.protocol)
+def thresholds_of(target: Mailbox | RetentionPolicy) -> Thresholds:
+    """A policy's thresholds, or a mailbox's own, which its policy completes."""
+    return completed(
+        target,
+        messages=target.trip_messages,
+        percent=target.trip_percent,
+        minutes=target.trip_minutes,
+    )
+
+
+def completed(
+    target: Mailbox | RetentionPolicy,
+    *,
+    messages: int | None,
+    percent: int | None,
+    minutes: int | None,
+) -> Thresholds:
+    """Thresholds as they would hold for a target; what is None comes from its policy.
+
+    Raises `ThresholdsRefused` where one is out of bounds, or a policy itself leaves one out.
+    """
+    for name, value in (("messages", messages), ("percent", percent), ("minutes", minutes)):
+        least, most = _BOUNDS[name]
+        if value is not None and not least <= value <= most:
+            message = f"The tripwire's {name} are a whole number from {least} to {most}."
+            raise ThresholdsRefused(message)
+    base = _policy_of(target)
+    if base is target and None in (messages, percent, minutes):
+        message = "A policy says all three: messages, percent and minutes."
+        raise ThresholdsRefused(message)
     return Thresholds(
-        messages=mailbox.trip_messages or base.trip_messages,
-        percent=mailbox.trip_percent or base.trip_percent,
-        minutes=mailbox.trip_minutes or base.trip_minutes,
+        messages=messages or base.trip_messages,
+        percent=percent or base.trip_percent,
+        minutes=minutes or base.trip_minutes,
     )
 
 
@@ -127,6 +167,12 @@ def roll_back(*, actor: Actor, alarm: Alarm, engine: Engine, at: datetime) -> Re
         )
         _lock_out(mailbox, since=alarm.since, actor=actor, at=at)
     return run
+
+
+def _policy_of(target: Mailbox | RetentionPolicy) -> RetentionPolicy:
+    if isinstance(target, RetentionPolicy):
+        return target
+    return target.retention_policy or RetentionPolicy.objects.get(slug=target.protocol)
 
 
 def _weight(mailbox: Mailbox, limits: Thresholds, *, engine: Engine) -> Weight:

@@ -15,18 +15,20 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import outbox
 from accounts.access import Actor, Forbidden
-from accounts.staff import StaffAdmin
 from hosting import ordering
 from hosting.forms import QuotaForm
 from hosting.models import Contract, Plan
 from mailstore import cooling, holding, provisioning, quotas
+from mailstore.admin.acting import Asking, answer
 from mailstore.admin.holds import to_new_hold
+from mailstore.admin.policies import POLICY_REFUSALS, ThresholdsForm, slower_where_less_safe
 from mailstore.models import Domain, Mailbox, Usage
 
 _REFUSALS = (
@@ -82,7 +84,7 @@ class Change:
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(StaffAdmin):
+class MailboxAdmin(Asking):
     """Only the label is edited here; the rest is done by actions."""
 
     list_display = (
@@ -104,7 +106,7 @@ class MailboxAdmin(StaffAdmin):
     )
     search_fields = ("address", "label")
     autocomplete_fields = ("domain",)
-    actions = ("suspend", "resume", "change_limit", "hold", "close", "reopen")
+    actions = ("suspend", "resume", "change_limit", "change_thresholds", "hold", "close", "reopen")
     csv_columns = (
         "address",
         "plan",
@@ -164,7 +166,14 @@ class MailboxAdmin(StaffAdmin):
         if obj is None:
             return ()
         shown = ("address", "protocol", "state", "organisation", "limit_text", "used_text")
-        return (*shown, "window_days", "uuid", "created_at", "full_since", "erase_after")
+        limits = ("trip_messages", "trip_percent", "trip_minutes")
+        return (*shown, "window_days", *limits, "uuid", "created_at", "full_since", "erase_after")
+
+    def view_on_site(self, obj: Mailbox) -> str | None:
+        """The page that its owner sees; an erased mailbox has none."""
+        if obj.state == Mailbox.State.CLOSED:
+            return None
+        return reverse("mailboxes:detail", args=(obj.uuid,))
 
     # Ordering and relabelling -----------------------------------------------------------
 
@@ -276,6 +285,27 @@ class MailboxAdmin(StaffAdmin):
     @admin.action(description=_("Place a hold …"), permissions=["hold"])
     def hold(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> HttpResponse:
         return to_new_hold("mailboxes", queryset)
+
+    @admin.action(description=_("Change the tripwire …"), permissions=["change"])
+    def change_thresholds(
+        self, request: HttpRequest, queryset: QuerySet[Mailbox]
+    ) -> HttpResponseBase | None:
+        actor, at = self.actor(request), timezone.now()
+        form = ThresholdsForm(answer(request))
+        return self.ask_and_do(
+            request,
+            queryset,
+            lambda mailbox: cooling.ask_thresholds(
+                actor=actor, target=mailbox, **form.cleaned_data, wait=settings.COOLING_OFF, at=at
+            ),
+            action="change_thresholds",
+            form=form,
+            refusals=POLICY_REFUSALS,
+            explanation=gettext("An empty field means what the plan says.")
+            + " "
+            + slower_where_less_safe(),
+            done_text=gettext("Mailboxes whose tripwire is changed, or will be: %(count)s."),
+        )
 
     def _for_each(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from django import forms
@@ -16,7 +16,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts.staff import ReadOnlyAdmin
+from accounts.staff import ReadOnlyAdmin, StaffAdmin
 from mailstore.admin.tables import Table
 from mailstore.engine import EngineError
 
@@ -33,7 +33,60 @@ class ReasonForm(forms.Form):
     )
 
 
-class ActingAdmin(ReadOnlyAdmin):
+class Asking(StaffAdmin):
+    """Actions that ask on a page of their own before anything is done."""
+
+    def ask_and_do(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[Any],
+        verb: Callable[[Any], object],
+        *,
+        action: str,
+        form: forms.Form,
+        refusals: tuple[type[Exception], ...],
+        explanation: str,
+        done_text: str,
+        foresee: Callable[[Sequence[Any]], list[Table]] | None = None,
+    ) -> HttpResponse | None:
+        """Ask with a form, then call the verb for all rows or, if one refuses, for none.
+
+        The page that asks carries the choice along, and shows each refusal. With `foresee` it
+        has a second button, which shows what would happen.
+        """
+        rows, refusals = list(queryset), (*refusals, EngineError)
+        foreseen: list[Table] = []
+        if form.is_valid() and foresee is not None and "confirmed" not in request.POST:
+            foreseen = _foreseen(rows, foresee, form=form, refusals=refusals)
+        elif form.is_valid():
+            _do_all(rows, verb, form=form, refusals=refusals)
+        if form.is_bound and not form.errors and not foreseen:
+            self.message_user(request, done_text % {"count": len(rows)}, messages.SUCCESS)
+            return None
+        context = {
+            "title": getattr(type(self), action).short_description,
+            "action": action,
+            "chosen": [(row.pk, self.line(row)) for row in rows],
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+            "form": form,
+            "explanation": explanation,
+            "may_foresee": foresee is not None,
+            "tables": foreseen,
+        }
+        return self.render(request, "ask", context)
+
+    def line(self, row: Any) -> str:
+        """A row in one line, for the page that asks."""
+        return str(row)
+
+    def render(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
+        """One of the templates of mail, in the frame of the staff pages."""
+        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
+        template = f"admin/mailstore/{name}.html"
+        return cast("HttpResponse", TemplateResponse(request, template, whole))
+
+
+class ActingAdmin(Asking, ReadOnlyAdmin):
     """Rows without a field to change, and what staff may do to them."""
 
     def has_act_permission(self, request: HttpRequest) -> bool:
@@ -72,52 +125,24 @@ class ActingAdmin(ReadOnlyAdmin):
             (name, str(label)) for _function, name, label in allowed if self.is_offered(name, row)
         ]
 
-    def ask_and_do(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        verb: Callable[[Any], object],
-        *,
-        action: str,
-        form: forms.Form,
-        refusals: tuple[type[Exception], ...],
-        explanation: str,
-        done_text: str,
-    ) -> HttpResponse | None:
-        """Ask with a form, then call the verb for all rows or, if one refuses, for none.
-
-        The page that asks carries the choice along, and shows each refusal.
-        """
-        rows = list(queryset)
-        if form.is_valid():
-            _do_all(rows, verb, form=form, refusals=(*refusals, EngineError))
-        if form.is_bound and not form.errors:
-            self.message_user(request, done_text % {"count": len(rows)}, messages.SUCCESS)
-            return None
-        context = {
-            "title": getattr(type(self), action).short_description,
-            "action": action,
-            "chosen": [(row.pk, self.line(row)) for row in rows],
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "form": form,
-            "explanation": explanation,
-        }
-        return self.render(request, "ask", context)
-
-    def line(self, row: Any) -> str:
-        """A row in one line, for the page that asks."""
-        return str(row)
-
-    def render(self, request: HttpRequest, name: str, context: dict[str, Any]) -> HttpResponse:
-        """One of the templates of mail, in the frame of the staff pages."""
-        whole = {**self.admin_site.each_context(request), "opts": self.opts, **context}
-        template = f"admin/mailstore/{name}.html"
-        return cast("HttpResponse", TemplateResponse(request, template, whole))
-
 
 def answer(request: HttpRequest) -> QueryDict | None:
     """What the page that asks sent back, or None before it was shown."""
-    return request.POST if "confirmed" in request.POST else None
+    return request.POST if {"confirmed", "foresee"} & set(request.POST) else None
+
+
+def _foreseen(
+    rows: Sequence[Any],
+    foresee: Callable[[Sequence[Any]], list[Table]],
+    *,
+    form: forms.Form,
+    refusals: tuple[type[Exception], ...],
+) -> list[Table]:
+    try:
+        return foresee(rows)
+    except refusals as refusal:
+        form.add_error(None, refusal_text(refusal))
+        return []
 
 
 def _do_all(

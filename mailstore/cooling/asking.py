@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, Forbidden
 from accounts.models import Organisation
-from mailstore import holding, policy, previewing, provisioning, rules
+from mailstore import holding, policy, previewing, provisioning, rules, tripwire
 from mailstore.cooling import changes, switches
 from mailstore.cooling.changes import NotWaiting
 from mailstore.engine import Engine
@@ -153,6 +153,40 @@ def ask_tripwire(
     )
 
 
+def ask_thresholds(
+    *,
+    actor: Actor,
+    target: Mailbox | RetentionPolicy,
+    messages: int | None,
+    percent: int | None,
+    minutes: int | None,
+    wait: timedelta,
+    at: datetime,
+) -> PendingChange | None:
+    """Change when the tripwire fires, at once unless it fires later or less often by it.
+
+    For a mailbox, None means what its policy says. Raises `tripwire.ThresholdsRefused`.
+    """
+    what = {"messages": messages, "percent": percent, "minutes": minutes}
+    new, old = tripwire.completed(target, **what), tripwire.thresholds_of(target)
+    if not new.is_weaker_than(old):
+        _must_manage(actor, target)
+        switches.set_thresholds(target, **what, actor=actor, at=at)
+        return None
+    return _ask(
+        actor=actor,
+        target=target,
+        kind=Kind.THRESHOLDS,
+        what=what,
+        sentence=(
+            f"The tripwire of {target} fires at {new.messages} messages or {new.percent} % "
+            f"within {new.minutes} minutes."
+        ),
+        wait=wait,
+        at=at,
+    )
+
+
 @transaction.atomic
 def call_off(*, actor: Actor, change: PendingChange, at: datetime) -> None:
     """Any owner or admin of the organisation may stop a change that waits."""
@@ -255,7 +289,9 @@ def _waiting_already(
 
 
 def _must_manage(actor: Actor, target: rules.Target) -> None:
-    actor.must(Capability.MANAGE_MAIL, lineage=_organisation_of(target).lineage)
+    # Only staff may change what everybody's plan says.
+    lineage = () if isinstance(target, RetentionPolicy) else _organisation_of(target).lineage
+    actor.must(Capability.MANAGE_MAIL, lineage=lineage)
 
 
 def _place(folder: str) -> str:

@@ -90,12 +90,18 @@ def _switch_tripwire_off(change: PendingChange, _engine: Engine, at: datetime) -
     switches.set_tripwire(_mailbox(change), off_at=at, actor=_HOUSE, at=at)
 
 
+def _set_thresholds(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    target = change.policy or _mailbox(change)
+    switches.set_thresholds(target, **change.what, actor=_HOUSE, at=at)
+
+
 _MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
     Kind.RULE: _make_rule,
     Kind.WINDOW: _make_window,
     Kind.EMPTY_STORE: _empty_store,
     Kind.CLOSE: _close,
     Kind.TRIPWIRE: _switch_tripwire_off,
+    Kind.THRESHOLDS: _set_thresholds,
 }
 
 

@@ -1,4 +1,4 @@
-"""The two settings of a mailbox that can make it less safe."""
+"""Settings beside the rules that can make mail less safe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from accounts import outbox
 from accounts.access import Actor
-from mailstore.models import Mailbox
+from accounts.models import Organisation
+from mailstore.models import Mailbox, RetentionPolicy
 
 
 def set_window(mailbox: Mailbox, *, window_days: int, actor: Actor, at: datetime) -> None:
@@ -24,6 +25,40 @@ def set_tripwire(mailbox: Mailbox, *, off_at: datetime | None, actor: Actor, at:
     Mailbox.objects.filter(pk=mailbox.pk).update(tripwire_off_at=off_at)
     mailbox.tripwire_off_at = off_at
     _record_update(mailbox, {"tripwire": "off" if off_at else "on"}, actor, at)
+
+
+def set_thresholds(
+    target: Mailbox | RetentionPolicy,
+    *,
+    messages: int | None,
+    percent: int | None,
+    minutes: int | None,
+    actor: Actor,
+    at: datetime,
+) -> None:
+    """When the tripwire fires. For a mailbox, None means what its policy says."""
+    values = {"trip_messages": messages, "trip_percent": percent, "trip_minutes": minutes}
+    old = {name: getattr(target, name) for name in values}
+    type(target).objects.filter(pk=target.pk).update(**values)
+    target.refresh_from_db(fields=list(values))
+    data = {name: {"old": old[name], "new": values[name]} for name in values}
+    if isinstance(target, Mailbox):
+        _record_update(target, data, actor, at)
+    else:
+        _record_policy(target, data, actor, at)
+
+
+def _record_policy(
+    policy: RetentionPolicy, data: dict[str, Any], actor: Actor, at: datetime
+) -> None:
+    outbox.record(
+        kind="retention.policy_changed",
+        at=at,
+        actor=actor,
+        organisation=Organisation.objects.get(kind=Organisation.Kind.PROVIDER),
+        subject=("retention_policy", policy.slug, policy.name),
+        data=data,
+    )
 
 
 def _record_update(mailbox: Mailbox, data: dict[str, Any], actor: Actor, at: datetime) -> None:

@@ -35,7 +35,8 @@ class PendingChange(models.Model):
         WINDOW = "window", _("A shorter time to bring mail back")
         EMPTY_STORE = "empty_store", _("Removed mail is destroyed")
         CLOSE = "close", _("The mailbox is closed")
-        TRIPWIRE = "tripwire", _("The tripwire is weakened")
+        TRIPWIRE = "tripwire", _("The tripwire is switched off")
+        THRESHOLDS = "thresholds", _("The tripwire fires later")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")

@@ -210,6 +210,7 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "QuotaWarning",
         "Hold",
         "PurgeRun",
+        "RetentionPolicy",
         "RestoreRun",
         "Removal",
         "Alarm",

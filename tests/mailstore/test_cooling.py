@@ -7,7 +7,7 @@ import pytest
 from accounts import notices
 from accounts.access import Forbidden
 from accounts.models import Event, Notice
-from mailstore import cooling, holding, policy, provisioning, rules
+from mailstore import cooling, holding, policy, provisioning, rules, tripwire
 from mailstore.models import Mailbox, PendingChange, PurgeRun, RetentionPolicy
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
@@ -209,3 +209,54 @@ def test_change_that_cannot_be_made_any_more_fails_with_the_reason(twin, mailbox
     change.refresh_from_db()
     assert change.state == PendingChange.State.FAILED
     assert "has changed meanwhile" in change.failure
+
+
+def ask_thresholds(actor, target, messages, percent, minutes):
+    return cooling.ask_thresholds(
+        actor=actor,
+        target=target,
+        messages=messages,
+        percent=percent,
+        minutes=minutes,
+        wait=WAIT,
+        at=NOW,
+    )
+
+
+def test_sharper_tripwire_holds_at_once(mailbox, alice):
+    assert ask_thresholds(alice, mailbox, 50, None, None) is None
+
+    limits = tripwire.thresholds_of(mailbox)
+    assert (limits.messages, limits.percent, limits.minutes) == (50, 50, 10)
+
+
+@pytest.mark.parametrize("weaker", [(201, None, None), (None, 51, None), (50, 10, 9)])
+def test_weaker_tripwire_waits(twin, mailbox, alice, weaker):
+    change = ask_thresholds(alice, mailbox, *weaker)
+
+    assert change.kind == PendingChange.Kind.THRESHOLDS
+    assert tripwire.thresholds_of(mailbox).messages == 200
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
+    mailbox.refresh_from_db()
+    assert (mailbox.trip_messages, mailbox.trip_percent, mailbox.trip_minutes) == weaker
+
+
+@pytest.mark.parametrize("absurd", [(0, 50, 10), (200, 101, 10), (200, 50, 1441), (-1, 50, 10)])
+def test_absurd_thresholds_are_refused(mailbox, alice, absurd):
+    with pytest.raises(tripwire.ThresholdsRefused, match="whole number from"):
+        ask_thresholds(alice, mailbox, *absurd)
+
+    assert not PendingChange.objects.exists()
+
+
+def test_only_staff_change_the_tripwire_of_a_policy(cast, mailbox, alice):
+    policy_row = RetentionPolicy.objects.get(slug="imap")
+    for weaker_or_sharper in (300, 100):
+        with pytest.raises(Forbidden):
+            ask_thresholds(alice, policy_row, weaker_or_sharper, 50, 10)
+    staff = cast.actor(cast.sam)
+
+    with pytest.raises(tripwire.ThresholdsRefused, match="all three"):
+        ask_thresholds(staff, policy_row, 100, None, 10)
+    assert ask_thresholds(staff, policy_row, 100, 50, 10) is None
+    assert tripwire.thresholds_of(mailbox).messages == 100
