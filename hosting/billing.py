@@ -91,15 +91,19 @@ def buyers() -> QuerySet[Organisation]:
 
 def monthly_text(buyer: Buyer, *, at: datetime) -> str:
     """What all mailboxes of a buyer cost a month, whatever they keep."""
+    return money.text(monthly_cost(buyer, at=at), currency=buyer.currency)
+
+
+def monthly_cost(buyer: Buyer, *, at: datetime) -> Decimal:
+    """The same, not rounded."""
     owners = owners_of([buyer.organisation])
     running = Contract.objects.filter(ends_at=None, mailbox__organisation__in=list(owners))
     counts = dict(running.order_by().values_list("plan").annotate(Count("pk")))
     prices = pricing.prices_at(price_list=buyer.price_list, plans=counts, at=at)
-    cost = sum(
+    return sum(
         (prices[plan].monthly_price * count for plan, count in counts.items() if plan in prices),
         Decimal(0),
     )
-    return money.text(cost, currency=buyer.currency)
 
 
 def charges(buyer: Buyer, *, period: Period, until: datetime | None = None) -> list[Charge]:

@@ -9,11 +9,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.access import Actor
-from hosting import charges, metering, money, pricing
+from accounts.models import Organisation
+from hosting import charges, limits, metering, money, pricing
 from hosting.models import Contract, Plan, Price, PriceList
 from hosting.models.plans import GIGABYTE
 from hosting.periods import Period
-from mailstore import provisioning, quotas
+from mailstore import domains, provisioning, quotas
 from mailstore.models import Domain, Mailbox
 
 
@@ -52,11 +53,13 @@ def order(
 ) -> Mailbox:
     """Open a mailbox on a plan, with the plan's limit or another within it: both or neither.
 
-    Raises `LimitAbovePlan`, and what `provisioning.open_mailbox` raises.
+    Raises `LimitAbovePlan`, `limits.LimitReached`, and what `provisioning.open_mailbox` raises.
     """
     limit = plan.quota_bytes if quota_bytes is None else quota_bytes
     check_limit(actor=actor, plan=plan, quota_bytes=limit)
     with transaction.atomic():
+        owner = domain.organisation
+        limits.lock([owner], at=at).take(owner, limits.Wanted(mailboxes=1, plan=plan))
         mailbox = provisioning.open_mailbox(
             actor=actor,
             domain=domain,
@@ -70,6 +73,13 @@ def order(
         )
         open_contract(mailbox=mailbox, plan=plan, at=at)
     return mailbox
+
+
+@transaction.atomic
+def add_domain(*, actor: Actor, organisation: Organisation, name: str, at: datetime) -> Domain:
+    """Take on a domain; raises `limits.LimitReached`, and what `domains.add` raises."""
+    limits.lock([organisation], at=at).take(organisation, limits.Wanted(domains=1))
+    return domains.add(actor=actor, organisation=organisation, name=name, at=at)
 
 
 def open_contract(*, mailbox: Mailbox, plan: Plan, at: datetime) -> Contract:
@@ -119,7 +129,7 @@ def end_contract(mailbox: Mailbox, *, at: datetime) -> bool:
 
 @transaction.atomic
 def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """Take back a closing; the plan goes on from now."""
+    """Take back a closing; the plan goes on from now. No limit stands in the way of it."""
     closing_since = mailbox.closing_since
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
     if closing_since is not None:

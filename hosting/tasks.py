@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.access import system
-from hosting import invoicing, ordering
+from hosting import invoicing, ordering, spending
 from hosting.importing import runs
 from hosting.models import Pulse
 from hosting.periods import Period
@@ -27,6 +27,12 @@ def record_pulse(*, name: str = "beat") -> None:
 def end_contracts() -> int:
     """End the contracts of mailboxes that close."""
     return ordering.end_contracts()
+
+
+@shared_task(name="hosting.watch_spending")
+def watch_spending() -> int:
+    """Tell owners who come near their spend cap."""
+    return spending.watch(at=timezone.now())
 
 
 @shared_task(name="hosting.close_last_month")

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import outbox
 from accounts.access import Actor, Forbidden
-from hosting import ordering
+from hosting import limits, ordering
 from hosting.forms import QuotaForm
 from hosting.models import Contract, Plan
 from mailstore import cooling, holding, provisioning, quotas
@@ -193,8 +193,8 @@ class MailboxAdmin(Asking):
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().add_view(request, *args, **kwargs)
-        except provisioning.AddressTaken as refusal:
-            # Somebody else was a moment faster than the form's own look.
+        except (provisioning.AddressTaken, limits.LimitReached) as refusal:
+            # It is known only now: somebody else may have been a moment faster.
             self.message_user(request, str(refusal), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
 

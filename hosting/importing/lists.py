@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, cast
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import CharField
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden
 from accounts.models import Organisation
-from hosting import ordering
+from hosting import limits, ordering
 from hosting.importing import collecting
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
@@ -290,7 +293,28 @@ def check_records(
             part = examiner.examine(records[start : start + BATCH])
         whole.rows += part.rows
         whole.problems += part.problems
+    with transaction.atomic():
+        whole.rows, beyond = fit(whole.rows, at=timezone.now())
+    whole.problems = sorted([*whole.problems, *beyond], key=lambda problem: problem.line)
     return whole
+
+
+def fit(rows: Sequence[Row], *, at: datetime) -> tuple[list[Row], list[Problem]]:
+    """Those that the limits of their owners leave room for, and why not for the others.
+
+    The limits are locked until the transaction ends.
+    """
+    rooms = limits.lock({row.domain.organisation for row in rows}, at=at)
+    fitting: list[Row] = []
+    problems: list[Problem] = []
+    for row in rows:
+        try:
+            rooms.take(row.domain.organisation, limits.Wanted(mailboxes=1, plan=row.plan))
+        except limits.LimitReached as refusal:
+            problems.append(Problem(line=row.line, column="address", message=str(refusal)))
+        else:
+            fitting.append(row)
+    return fitting, problems
 
 
 def _split(record: Record) -> tuple[str, str]:

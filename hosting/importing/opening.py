@@ -14,7 +14,7 @@ from accounts import outbox
 from accounts.access import Actor
 from accounts.models import Event
 from hosting import metering, storing
-from hosting.importing import collecting
+from hosting.importing import collecting, lists
 from hosting.importing.lists import BATCH, Problem, Row
 from hosting.models import Contract
 from mailstore import credentials, provisioning
@@ -93,8 +93,10 @@ def open_rows(
 ) -> Applied:
     """Open at most `BATCH` mailboxes inside the caller's transaction, in a few queries.
 
-    Raises `IntegrityError` if an address is taken.
+    What is beyond a limit is left out, with the reason. Raises `IntegrityError` if an address is
+    taken.
     """
+    rows, problems = lists.fit(rows, at=at)
     mailboxes = [_mailbox(row, at=at) for row in rows]
     storing.number(mailboxes)
     storing.store(mailboxes)
@@ -108,7 +110,7 @@ def open_rows(
         keep([_secret(each) for each in issued])
     if mailboxes:
         outbox.nudge("mailstore.provision_pending")
-    return Applied(opened_count=len(mailboxes))
+    return Applied(opened_count=len(mailboxes), problems=problems)
 
 
 def _split_taken(rows: list[Row]) -> tuple[list[Row], list[Problem]]:

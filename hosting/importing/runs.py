@@ -149,7 +149,7 @@ def _do(
             raise _LeaseLost
         checked = examiner.examine(piece)
         applied = opening.open_rows(checked.rows, actor=actor, at=at)
-        problems = checked.problems
+        problems = [*checked.problems, *applied.problems]
         MailboxImport.objects.filter(pk=listed.pk).update(
             opened_count=F("opened_count") + applied.opened_count,
             problems=[*listed.problems, *(problem.as_data() for problem in problems)],

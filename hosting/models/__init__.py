@@ -6,6 +6,7 @@ from hosting.models.parties import BillingProfile, Limits, VatRate
 from hosting.models.plans import Contract, Plan
 from hosting.models.prices import Price, PriceList
 from hosting.models.pulses import Pulse
+from hosting.models.spending import Spending
 
 __all__ = [
     "BillingProfile",
@@ -20,5 +21,6 @@ __all__ = [
     "Price",
     "PriceList",
     "Pulse",
+    "Spending",
     "VatRate",
 ]

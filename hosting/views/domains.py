@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Forbidden
+from hosting import limits, ordering
 from hosting.forms import DomainForm
 from hosting.views import actor_of
 from mailstore import domains
@@ -37,10 +38,10 @@ def add(request: HttpRequest) -> HttpResponse:
     form = DomainForm(request.POST, actor=actor)
     if form.is_valid():
         try:
-            domain = domains.add(actor=actor, at=timezone.now(), **form.cleaned_data)
+            domain = ordering.add_domain(actor=actor, at=timezone.now(), **form.cleaned_data)
         except (InvalidAddress, domains.DomainTaken) as refusal:
             form.add_error("name", refusal if isinstance(refusal, InvalidAddress) else str(refusal))
-        except Forbidden as refusal:
+        except (Forbidden, limits.LimitReached) as refusal:
             form.add_error(None, str(refusal))
         else:
             messages.success(request, _("%(domain)s was added.") % {"domain": domain})

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, Forbidden
-from hosting import ordering, presenting, pricing
+from hosting import limits, ordering, presenting, pricing
 from hosting.forms import AppPasswordForm, CloseForm, MailboxPasswordForm, OrderForm, QuotaForm
 from hosting.models import Price
 from hosting.models.plans import GIGABYTE
@@ -66,7 +66,7 @@ def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
         form.add_error("local_part", refusal)
     except provisioning.AddressTaken as refusal:
         form.add_error("local_part", str(refusal))
-    except (provisioning.DomainNotConfirmed, Forbidden) as refusal:
+    except (provisioning.DomainNotConfirmed, limits.LimitReached, Forbidden) as refusal:
         form.add_error(None, str(refusal))
     return None
 

@@ -1,0 +1,196 @@
+"""How far an organisation may go with all below it, looked at under a lock before it goes further.
+
+Limits stand on an organisation and on everybody above it; all of them hold. Their rows are
+locked from the top of the tree down, so those who order at once wait for each other and the
+last place is given out once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db.models import Q, QuerySet, Sum
+
+from accounts.models import Organisation
+from hosting import billing, money, pricing
+from hosting.billing import Buyer
+from hosting.models import Limits, Plan, Price, Spending
+from hosting.periods import Period
+from mailstore import quotas
+from mailstore.models import Domain, Mailbox, Usage
+
+# SQLite takes at most 32,766 values in one query.
+_AT_ONCE = 10_000
+
+
+class LimitReached(Exception):
+    """An organisation may not go further; the text says which, and how far it may go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is asked for. `instead_of` is the plan that a mailbox leaves for `plan`."""
+
+    mailboxes: int = 0
+    domains: int = 0
+    plan: Plan | None = None
+    instead_of: Plan | None = None
+
+
+@dataclass(kw_only=True)
+class Room:
+    """What is left below one limit. None stands for no limit; money is not rounded."""
+
+    limits: Limits
+    mailboxes: int | None
+    domains: int | None
+    stored_bytes: int | None
+    spend: Decimal | None
+    buyer: Buyer | None
+    # What the organisation pays for each plan, by the plan's key.
+    prices: Mapping[int, Price]
+
+    def check(self, wanted: Wanted) -> None:
+        """Raise `LimitReached` if it does not fit."""
+        limits, name = self.limits, self.limits.organisation
+        if wanted.mailboxes and self.mailboxes is not None and wanted.mailboxes > self.mailboxes:
+            message = f"{name} may have {limits.mailboxes} mailboxes, and has them."
+            raise LimitReached(message)
+        if wanted.domains and self.domains is not None and wanted.domains > self.domains:
+            message = f"{name} may have {limits.domains} domains, and has them."
+            raise LimitReached(message)
+        if wanted.mailboxes and self.stored_bytes is not None and self.stored_bytes <= 0:
+            most = quotas.byte_text(limits.stored_bytes or 0)
+            message = f"{name} may keep {most} of mail, and keeps as much."
+            raise LimitReached(message)
+        more = self._more(wanted)
+        if more > 0 and self.spend is not None and more > self.spend:
+            message = f"{name} may spend {self._cap_text()} a month; this would go beyond it."
+            raise LimitReached(message)
+
+    def count_in(self, wanted: Wanted) -> None:
+        """There is so much less left."""
+        if self.mailboxes is not None:
+            self.mailboxes -= wanted.mailboxes
+        if self.domains is not None:
+            self.domains -= wanted.domains
+        if self.spend is not None:
+            self.spend -= self._more(wanted)
+
+    def _more(self, wanted: Wanted) -> Decimal:
+        return self._price(wanted.plan) - self._price(wanted.instead_of)
+
+    def _cap_text(self) -> str:
+        currency = self.buyer.currency if self.buyer else "EUR"
+        return money.minor_text(self.limits.spend_cap_minor or 0, currency=currency)
+
+    def _price(self, plan: Plan | None) -> Decimal:
+        price = self.prices.get(plan.pk) if plan else None
+        return price.monthly_price if price else Decimal(0)
+
+
+class Rooms:
+    """What is left for some organisations, as long as the transaction lasts."""
+
+    def __init__(self, rooms: Iterable[Room]) -> None:
+        self._rooms = {room.limits.organisation_id: room for room in rooms}
+
+    def take(self, organisation: Organisation, wanted: Wanted) -> None:
+        """Count something in for an organisation and all above it, or raise `LimitReached`."""
+        found = [self._rooms[pk] for pk in organisation.lineage if pk in self._rooms]
+        for room in found:
+            room.check(wanted)
+        for room in found:
+            room.count_in(wanted)
+
+
+def lock(organisations: Iterable[Organisation], *, at: datetime) -> Rooms:
+    """Lock the limits of these and of all above them; load `parent` with them.
+
+    Call it in the transaction that opens what is counted. Without a limit it costs one query.
+    """
+    lineage = {pk for organisation in organisations for pk in organisation.lineage}
+    rows = Limits.objects.filter(organisation__in=lineage)
+    # Whoever stands higher is locked first: an organisation is made after the one above it.
+    locked = rows.select_for_update(of=("self",)).order_by("organisation_id")
+    return Rooms(_room(row, at=at) for row in locked.select_related("organisation__parent"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """How far an organisation has gone with all below it."""
+
+    mailboxes: int
+    domains: int
+    stored_bytes: int
+
+
+def use_of(organisation: Organisation) -> Use:
+    """What its limits are compared with."""
+    return Use(
+        mailboxes=_counting(organisation).count(),
+        domains=Domain.objects.filter(_below(organisation)).count(),
+        stored_bytes=_stored_bytes(organisation),
+    )
+
+
+def _room(limits: Limits, *, at: datetime) -> Room:
+    owner = limits.organisation
+    buyer = billing.buyer(owner) if limits.spend_cap_minor is not None else None
+    return Room(
+        limits=limits,
+        mailboxes=_left(limits.mailboxes, lambda: _counting(owner).count()),
+        domains=_left(limits.domains, lambda: Domain.objects.filter(_below(owner)).count()),
+        stored_bytes=_left(limits.stored_bytes, lambda: _stored_bytes(owner)),
+        spend=_spend_left(limits, buyer, at=at) if buyer else None,
+        buyer=buyer,
+        prices=_prices(buyer, at=at) if buyer else {},
+    )
+
+
+def _left(most: int | None, count: Callable[[], int]) -> int | None:
+    return None if most is None else most - count()
+
+
+def _spend_left(limits: Limits, buyer: Buyer, *, at: datetime) -> Decimal:
+    """The cap less the fixed prices of all mailboxes and what storage has cost this month."""
+    cap_minor = limits.spend_cap_minor or 0
+    month = Period.of(at).first_day
+    known = Spending.objects.filter(organisation=limits.organisation, period=month).first()
+    left_minor = cap_minor - (known.storage_minor if known else 0)
+    left = money.from_minor(left_minor, currency=buyer.currency)
+    return left - billing.monthly_cost(buyer, at=at)
+
+
+def _prices(buyer: Buyer, *, at: datetime) -> Mapping[int, Price]:
+    plans = Plan.objects.values_list("pk", flat=True)
+    return pricing.prices_at(price_list=buyer.price_list, plans=plans, at=at)
+
+
+def _counting(organisation: Organisation) -> QuerySet[Mailbox]:
+    """Mailboxes that take a place: not those that are on their way out."""
+    ending = (Mailbox.State.CLOSING, Mailbox.State.CLOSED)
+    return Mailbox.objects.filter(_below(organisation)).exclude(state__in=ending)
+
+
+def _below(organisation: Organisation) -> Q:
+    return (
+        Q(organisation=organisation)
+        | Q(organisation__parent=organisation)
+        | Q(organisation__parent__parent=organisation)
+    )
+
+
+def _stored_bytes(organisation: Organisation) -> int:
+    addresses = list(_counting(organisation).order_by().values_list("address", flat=True))
+    return sum(
+        _sum(addresses[start : start + _AT_ONCE]) for start in range(0, len(addresses), _AT_ONCE)
+    )
+
+
+def _sum(addresses: Sequence[str]) -> int:
+    found = Usage.objects.filter(username__in=addresses).aggregate(total=Sum("bytes"))
+    return found["total"] or 0

@@ -1,0 +1,127 @@
+"""Money against a real database: everybody at once, and killed anywhere."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from contextlib import suppress
+
+import pytest
+from django.db.models import Sum
+
+from hosting import invoicing, limits, ordering
+from hosting.models import Contract, Invoice, InvoiceCounter, InvoiceLine, Limits, Plan
+from mailstore.models import Mailbox
+from tests.factories import make_cast, make_domain
+from tests.hosting.billing_rows import (
+    ACTOR,
+    CLOSED_AT,
+    GIGABYTE,
+    OCTOBER,
+    make_profile,
+    moment,
+    sold,
+    used,
+)
+from tests.live.faults import in_a_process, killed
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+AT_ONCE = 50
+CUSTOMERS = 120
+
+
+def all_ended(pids):
+    return [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+
+
+@pytest.mark.parametrize("on_reseller", [False, True])
+def test_orders_at_once_make_exactly_the_allowed_number(on_reseller, counts):
+    cast = make_cast()
+    other = make_domain("second.test", cast.customer)
+    allowed = 7
+    owner = cast.reseller if on_reseller else cast.customer
+    Limits.objects.create(organisation=owner, mailboxes=allowed)
+    imap = Plan.objects.get(slug="imap")
+
+    def order(number):
+        with suppress(limits.LimitReached):
+            ordering.order(
+                actor=ACTOR,
+                domain=(cast.domain, other)[number % 2],
+                local_part=f"m{number}",
+                plan=imap,
+                at=moment(16),
+            )
+
+    pids = [in_a_process(lambda number=number: order(number)) for number in range(AT_ONCE)]
+
+    assert all_ended(pids) == [0] * AT_ONCE
+    assert Mailbox.objects.count() == Contract.objects.count() == allowed
+    counts(orders=AT_ONCE, opened=allowed)
+
+
+@pytest.fixture
+def month():
+    """Many customers of the house and of a reseller, with what they used in October."""
+    cast = make_cast()
+    make_profile(cast.provider)
+    make_profile(cast.reseller)
+    parents = (cast.provider, cast.reseller)
+    for number in range(CUSTOMERS):
+        owner = type(cast.customer).objects.create(
+            kind="customer", name=f"C{number}", parent=parents[number % 2]
+        )
+        mailbox = sold(make_domain(f"c{number}.test", owner), "a")
+        used(mailbox, (moment(1), number * GIGABYTE))
+    return cast
+
+
+def close():
+    invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
+
+
+def assert_each_was_billed_once(cast):
+    """One bill each, no gap in any seller's numbers, and every bill adds up."""
+    # The reseller has a bill of its own for what its customers used.
+    assert Invoice.objects.count() == CUSTOMERS + 1
+    for seller in (None, cast.reseller):
+        counter = InvoiceCounter.objects.get(seller=seller)
+        numbers = Invoice.objects.filter(seller=seller).values_list("number", flat=True)
+        assert sorted(int(number.rpartition("-")[2]) for number in numbers) == list(
+            range(1, counter.next_number)
+        )
+    nets = dict(InvoiceLine.objects.values_list("invoice").annotate(Sum("net_minor")).order_by())
+    assert nets == dict(Invoice.objects.values_list("pk", "net_minor"))
+    assert [n for invoice in Invoice.objects.all() for n in invoicing.verify(invoice)] == []
+
+
+def test_month_closed_eight_times_at_once_has_one_bill_each(month, counts):
+    pids = [in_a_process(close) for _ in range(8)]
+
+    assert all_ended(pids) == [0] * 8
+    assert_each_was_billed_once(month)
+    counts(bills=Invoice.objects.count(), closes_at_once=8)
+
+
+def test_close_that_is_killed_anywhere_leaves_no_gap(month, monkeypatch, counts):
+    # Many small pieces have many places to be killed at.
+    monkeypatch.setattr(invoicing.closing, "CHUNK", 5)
+    chance = random.Random(4)
+    kills = 0
+    for _turn in range(200):
+        pids = [in_a_process(close) for _ in range(2)]
+        time.sleep(chance.uniform(0.02, 0.2))
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        ended = [killed(pid) for pid in pids]
+        kills += sum(ended)
+        if not any(ended):
+            break
+
+    assert kills > 1
+    assert_each_was_billed_once(month)
+    counts(kills=kills)
