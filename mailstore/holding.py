@@ -59,8 +59,8 @@ def lock(mailbox: Mailbox) -> Mailbox:
     Placing a hold takes the same lock, so it waits for the batch that is being removed and
     stands before the next one begins.
     """
-    Mailbox.objects.select_for_update().get(pk=mailbox.pk)
-    return Mailbox.objects.select_related("organisation__parent", "domain").get(pk=mailbox.pk)
+    rows = Mailbox.objects.select_for_update(of=("self",))
+    return rows.select_related("organisation__parent", "domain").get(pk=mailbox.pk)
 
 
 def place(

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Least
 
-from mailstore import quotas
+from mailstore import purging, quotas
 from mailstore.engine import maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
     FolderDeleted,
@@ -68,7 +65,8 @@ def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> 
     for (user, _session, _folder), removed in by_session.items():
         mailbox = mailboxes[user]
         _extend(mailbox, removed)
-        _store_is_due_by(mailbox, removed[0].at + timedelta(days=mailbox.window_days))
+        size = sum(record.bytes for record in removed)
+        purging.note_stored(mailbox, size=size, at=removed[0].at)
 
 
 def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
@@ -107,12 +105,6 @@ def _note_deleted_folders(records: Sequence[Record], mailboxes: dict[str, Mailbo
             Removal.objects.filter(
                 mailbox=mailboxes[record.user], session=record.session, folder=record.folder
             ).update(took_folder=True, is_weighed=False)
-
-
-def _store_is_due_by(mailbox: Mailbox, moment: datetime) -> None:
-    waiting = Mailbox.objects.filter(pk=mailbox.pk)
-    if not waiting.filter(store_due_at=None).update(store_due_at=moment):
-        waiting.update(store_due_at=Least(F("store_due_at"), moment))
 
 
 def _note_retrievals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce, Least
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
@@ -208,11 +209,16 @@ def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
 
 def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, Any]:
     """When the rules and the recovery window reach something next, and the store's size."""
-    outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at)
+    removed = engine.folder_states(user=mailbox.address, removed=True)
     return {
-        "retention_due_at": retention.next_due(outlooks, at=at),
-        **_store_moments(mailbox, engine.folder_states(user=mailbox.address, removed=True)),
+        **_next_retention(mailbox, engine=engine, at=at),
+        **_store_moments(mailbox, removed),
     }
+
+
+def _next_retention(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, Any]:
+    outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at)
+    return {"retention_due_at": retention.next_due(outlooks, at=at)}
 
 
 def _store_moments(mailbox: Mailbox, states: Sequence[FolderState]) -> dict[str, Any]:
@@ -226,6 +232,17 @@ def _store_moments(mailbox: Mailbox, states: Sequence[FolderState]) -> dict[str,
 def note_due(mailbox: Mailbox, **moments: Any) -> None:
     """Remember when the mailbox must be looked at again."""
     Mailbox.objects.filter(pk=mailbox.pk).update(**moments)
+
+
+def note_stored(mailbox: Mailbox, *, size: int, at: datetime) -> None:
+    """Remember, without asking the mail server, that `size` bytes went into the store."""
+    moment = at + timedelta(days=mailbox.window_days)
+    mine = Mailbox.objects.filter(pk=mailbox.pk)
+    # SQLite takes the least of nothing and something to be nothing.
+    mine.update(
+        store_due_at=Least(Coalesce("store_due_at", moment), moment),
+        store_bytes=F("store_bytes") + size,
+    )
 
 
 def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None:
@@ -288,12 +305,16 @@ def _count(run: PurgeRun, batch: PurgeBatch, *, at: datetime) -> None:
 def _finish(run: PurgeRun, *, engine: Engine, at: datetime) -> bool:
     """Ask the mail server when the mailbox is due next, then close the run."""
     mailbox = run.mailbox
-    due = next_moments(mailbox, engine=engine, at=at)
+    fills_store = run.kind == PurgeRun.Kind.RETENTION
+    moments = _next_retention if fills_store else next_moments
+    due = moments(mailbox, engine=engine, at=at)
     with transaction.atomic():
         if not working.finish(run, at=at):
             return False
         run.refresh_from_db()
         note_due(mailbox, **due)
+        if fills_store:
+            note_stored(mailbox, size=run.bytes, at=run.planned_at)
         _record("purge.finished", run=run, actor=WORKER, at=at)
     return True
 

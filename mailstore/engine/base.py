@@ -91,7 +91,6 @@ class RemovedMessage:
     guid: str
     bytes: int
     removed_at: datetime
-    received_at: datetime
     sender: str
     subject: str
 

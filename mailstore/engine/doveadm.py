@@ -6,10 +6,11 @@ import smtplib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 
-from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI
+from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI, CommandFailed
 from mailstore.engine.base import (
     EVERYTHING,
     DeliveryRefused,
@@ -27,14 +28,7 @@ from mailstore.engine.base import (
 REMOVED_PREFIX = ".EXPUNGED/"
 _EVERY_REMOVED = f"{REMOVED_PREFIX}*"
 _MESSAGE_FIELDS = ["uid", "guid", "size.virtual", "hdr.message-id", "date.saved.unixtime"]
-_REMOVED_FIELDS = [
-    "mailbox",
-    "uid",
-    "guid",
-    "size.virtual",
-    "date.saved.unixtime",
-    "date.received.unixtime",
-]
+_REMOVED_FIELDS = ["mailbox", "uid", "guid", "size.virtual", "date.saved.unixtime"]
 _REMOVED_HEADERS = ("hdr.from.utf8", "hdr.subject.utf8")
 
 _WILDCARDS = frozenset("*?%")
@@ -123,7 +117,6 @@ class DoveadmEngine:
                 guid=row["guid"],
                 bytes=int(row["size.virtual"]),
                 removed_at=_moment(row["date.saved.unixtime"]),
-                received_at=_moment(row["date.received.unixtime"]),
                 sender=row.get("hdr.from.utf8", ""),
                 subject=row.get("hdr.subject.utf8", ""),
             )
@@ -214,10 +207,7 @@ class DoveadmEngine:
         place = self._in(user, folder)
         if not place or not uids:
             return
-        store = REMOVED_PREFIX + folder
-        self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=[store])
-        query = [*place, "uid", uid_set(uids)]
-        self._api.call("move", NOTHING_FOUND, user=user, destinationMailbox=store, query=query)
+        self._move([*place, "uid", uid_set(uids)], REMOVED_PREFIX + folder, user=user)
 
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Expunge from the store itself."""
@@ -225,11 +215,13 @@ class DoveadmEngine:
 
     def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move out of the store; flags and keywords come along."""
+        place = self._in(user, REMOVED_PREFIX + folder)
+        if not place or not uids:
+            return
         if folder != "INBOX":
-            self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=[folder])
+            # It may be done before the folder is made, so nothing can come between the two.
             self._api.call("mailboxSubscribe", user=user, mailbox=[folder])
-        query = [*self._in(user, REMOVED_PREFIX + folder), "uid", uid_set(uids)]
-        self._api.call("move", user=user, destinationMailbox=folder, query=query)
+        self._move([*place, "uid", uid_set(uids)], folder, user=user)
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
         """Read the store's flags, and add each set of them to all that have it."""
@@ -266,6 +258,17 @@ class DoveadmEngine:
             fsArgs="dirs",  # Without this, folders stay when what was in them is gone.
             path=[f"{path}/"],
         )
+
+    def _move(self, query: Sequence[str], target: str, *, user: str) -> None:
+        """Move into a folder; making it first would cost a call for each batch."""
+        given: dict[str, Any] = {"user": user, "destinationMailbox": target, "query": query}
+        try:
+            self._api.call("move", **given)
+        except CommandFailed as error:
+            if error.exit_code != NOTHING_FOUND:
+                raise
+            self._api.call("mailboxCreate", MAILBOX_EXISTS, user=user, mailbox=[target])
+            self._api.call("move", NOTHING_FOUND, **given)
 
     def _expunge(self, user: str, mailbox: str, uids: Sequence[int]) -> None:
         place = self._in(user, mailbox)

@@ -38,7 +38,6 @@ class Kept:
     uid: int
     raw: bytes
     saved_at: datetime
-    received_at: datetime
     guid: str = field(default_factory=lambda: uuid.uuid4().hex)
     flags: frozenset[str] = frozenset()
 
@@ -59,7 +58,7 @@ class Folder:
     def append(self, raw: bytes, *, at: datetime | None = None) -> Kept:
         """A message that comes in."""
         at = at or _now()
-        return self.take(Kept(uid=0, raw=raw, saved_at=at, received_at=at), at=at)
+        return self.take(Kept(uid=0, raw=raw, saved_at=at), at=at)
 
     def take(self, message: Kept, *, at: datetime) -> Kept:
         """A message from elsewhere, with a uid of this folder."""
@@ -185,7 +184,6 @@ class MemoryEngine:
                 guid=message.guid,
                 bytes=len(message.raw),
                 removed_at=message.saved_at,
-                received_at=message.received_at,
                 sender=str(message.headers["From"] or "") if headers else "",
                 subject=str(message.headers["Subject"] or "") if headers else "",
             )

@@ -100,7 +100,7 @@ class Mailbox(models.Model):
     retention_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The same for the recoverable store; null while nothing lies in it.
     store_due_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # The size of the recoverable store when it was last looked at.
+    # The size of the recoverable store when it was last looked at, and what went in since.
     store_bytes = models.BigIntegerField(_("removed bytes"), null=True, blank=True, editable=False)
     # When a program was seen to fetch messages; cleared once they are noted.
     retrievals_asked_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -89,6 +89,17 @@ def test_junk_and_trash_go_by_age_and_nothing_else_does(twin, mailbox):
     assert (run.state, run.messages) == (WorkState.DONE, 3)
 
 
+def test_store_is_known_to_be_fuller_and_due_without_being_asked(twin, mailbox):
+    put(twin, mailbox, "Junk", 31)
+    size = len(twin.accounts[mailbox.address].folders["Junk"].kept[0].raw)
+    Mailbox.objects.filter(pk=mailbox.pk).update(store_bytes=500, store_due_at=NOW + 2 * DAY)
+
+    purge(twin, mailbox)
+
+    mailbox.refresh_from_db()
+    assert (mailbox.store_bytes, mailbox.store_due_at) == (500 + size, NOW + 2 * DAY)
+
+
 def test_receipt_equals_what_went(twin, mailbox):
     put(twin, mailbox, "Junk", 31, 32, 2)
     box = twin.accounts[mailbox.address].folders["Junk"]
