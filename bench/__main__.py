@@ -37,6 +37,7 @@ BENCHES = {
         ("postgresql", "sqlite"),
     ),
     "purge": ("purges with receipts, beside find -delete and doveadm expunge", ("postgresql",)),
+    "formats": ("mdbox beside sdbox: removal, and repair after damage", ("postgresql",)),
     "sweep": ("finding what is due among many, beside asking each mailbox", ("postgresql",)),
     "rollback": ("a mailbox rolled back, beside Dovecot's own move", ("postgresql",)),
     "size": ("memory when idle, and the seconds of a start", ("sqlite",)),
