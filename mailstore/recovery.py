@@ -198,7 +198,13 @@ def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> 
         working.keep(run, at=now())
         holding.lock(run.mailbox)
         if there:
-            engine.restore(user=user, folder=batch.folder, uids=sorted(there))
+            engine.restore(
+                user=user,
+                folder=batch.folder,
+                uids=sorted(there),
+                # A POP program is to fetch it again; until then no rule counts from a download.
+                as_unfetched=not run.mailbox.is_imap,
+            )
         _count(run, batch, at=now())
 
 

@@ -55,6 +55,8 @@ class FolderOutlook:
         return sum(fate.message.bytes for fate in self.fates)
 
 
+# When each message was first seen to be fetched: by its uid, for each UIDVALIDITY of the inbox.
+Marks = dict[int, dict[int, datetime]]
 # Which layer: `plan`, `organisation`, `domain` or `mailbox`, and the key of its row.
 LayerKey = tuple[str, int]
 
@@ -166,7 +168,7 @@ def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
     with transaction.atomic():
         # One worker at a time, or both would note the same messages.
         Mailbox.objects.select_for_update().get(pk=mailbox.pk)
-        known = {uid for uid, _at in _retrieved_at(mailbox).items()}
+        known = _retrieved_at(mailbox).get(validity, {})
         new = [message.uid for message in found if message.uid not in known]
         if new:
             Retrieval.objects.create(
@@ -183,7 +185,7 @@ def _folder_outlook(
     state: FolderState,
     decision: policy.Decision,
     until: datetime,
-    marks: dict[int, datetime],
+    marks: Marks,
 ) -> FolderOutlook:
     if decision.age is None:
         return FolderOutlook(state=state, decision=decision, fates=(), next_at=None)
@@ -214,21 +216,26 @@ def _fetched_fates(
     *,
     state: FolderState,
     age: timedelta,
-    marks: dict[int, datetime],
+    marks: Marks,
 ) -> list[Fate]:
-    if not marks or not state.messages:
+    # In a folder that was made anew, the same uids mean other mail.
+    noted = marks.get(state.uidvalidity)
+    if not noted or not state.messages:
         return []
     found = engine.messages(user=mailbox.address, folder=state.folder, retrieved=True)
     return [
-        Fate(message=message, goes_at=marks[message.uid] + age)
+        Fate(message=message, goes_at=noted[message.uid] + age)
         for message in found
-        if message.uid in marks
+        if message.uid in noted
     ]
 
 
-def _retrieved_at(mailbox: Mailbox) -> dict[int, datetime]:
-    noted = Retrieval.objects.filter(mailbox=mailbox).order_by("-at")
-    return {uid: mark.at for mark in noted for uid in uids_of(mark.uids)}
+def _retrieved_at(mailbox: Mailbox) -> Marks:
+    marks: Marks = {}
+    for noted in Retrieval.objects.filter(mailbox=mailbox).order_by("-at"):
+        of_folder = marks.setdefault(noted.uidvalidity, {})
+        of_folder.update(dict.fromkeys(uids_of(noted.uids), noted.at))
+    return marks
 
 
 def _counts_downloads(layers: Sequence[policy.Layer]) -> bool:

@@ -172,8 +172,13 @@ class Engine(Protocol):
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Remove messages from the recoverable store; those gone are no error."""
 
-    def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
-        """Bring messages back from the store into their folder, made anew if it is gone."""
+    def restore(
+        self, *, user: str, folder: str, uids: Sequence[int], as_unfetched: bool = False
+    ) -> None:
+        """Bring messages back from the store into their folder, made anew if it is gone.
+
+        Their flags come along, but for the mark of what a program fetched if `as_unfetched`.
+        """
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
         """Give messages of a folder the flags that the same ones have in the store.

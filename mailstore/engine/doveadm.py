@@ -213,15 +213,23 @@ class DoveadmEngine:
         """Expunge from the store itself."""
         self._expunge(user, REMOVED_PREFIX + folder, uids)
 
-    def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
-        """Move out of the store; flags and keywords come along."""
+    def restore(
+        self, *, user: str, folder: str, uids: Sequence[int], as_unfetched: bool = False
+    ) -> None:
+        """Move out of the store; flags and keywords come along.
+
+        The mark goes before the move, so whoever dies in between leaves nothing half done.
+        """
         place = self._in(user, REMOVED_PREFIX + folder)
         if not place or not uids:
             return
+        query = [*place, "uid", uid_set(uids)]
+        if as_unfetched:
+            self._api.call("flagsRemove", NOTHING_FOUND, user=user, flag=["\\Seen"], query=query)
         if folder != "INBOX":
             # It may be done before the folder is made, so nothing can come between the two.
             self._api.call("mailboxSubscribe", user=user, mailbox=[folder])
-        self._move([*place, "uid", uid_set(uids)], folder, user=user)
+        self._move(query, folder, user=user)
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
         """Read the store's flags, and add each set of them to all that have it."""

@@ -219,13 +219,16 @@ class MemoryEngine:
         self._account(user).store.get(folder, Folder()).drop(uids)
         self.on_change("after remove_for_good")
 
-    def restore(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+    def restore(
+        self, *, user: str, folder: str, uids: Sequence[int], as_unfetched: bool = False
+    ) -> None:
         """Move out of the store."""
         self.on_change("before restore")
         account = self._account(user)
         target = account.folders.setdefault(folder, Folder())
+        lost = frozenset({"\\Seen"} if as_unfetched else ())
         for message in account.store.get(folder, Folder()).drop(uids):
-            target.take(message, at=_now())
+            target.take(replace(message, flags=message.flags - lost), at=_now())
         self.on_change("after restore")
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:

@@ -20,10 +20,24 @@ class TestDoveadmEngine(EngineContract):
         return live
 
     @pytest.fixture
-    def user(self, make_program):
+    def program(self, make_program):
         program = make_program()
         Mailbox.objects.filter(pk=program.mailbox.pk).update(quota_bytes=10_000)
+        return program
+
+    @pytest.fixture
+    def user(self, program):
         return program.address
+
+    @pytest.fixture
+    def fetch(self, program):
+        def fetch():
+            client = program.imap()
+            client.select("INBOX")
+            client.fetch("1:*", "(BODY[])")
+            client.logout()
+
+        return fetch
 
     def test_sessions_are_counted_and_ended(self, mail, make_program):
         program = make_program()

@@ -207,6 +207,34 @@ def test_pop_lets_go_what_was_fetched_and_gives_it_back(make_program):
     assert sorted(b"Subject: One" in text for text in subjects) == [False, True]
 
 
+def test_pop_message_that_came_back_stays_until_it_is_fetched_again(make_program):
+    program = make_program("pop")
+    program.deliver("One")
+    client = program.pop()
+    client.retr(1)
+    [identifier] = client.uidl()[1]
+    client.dele(1)
+    client.quit()
+    restore = recovery.restore(
+        actor=ACTOR,
+        mailbox=program.mailbox,
+        engine=program.live,
+        chosen=[("INBOX", 1)],
+        at=timezone.now(),
+    )
+
+    recovery.work_off(run=restore, engine=program.live, now=timezone.now)
+
+    at = timezone.now()
+    assert retention.note_retrieved(mailbox=program.mailbox, engine=program.live, at=at) == 0
+    client = program.pop()
+    [identifier_now] = client.uidl()[1]
+    assert identifier_now.split()[1] != identifier.split()[1]
+    client.retr(1)
+    client.quit()
+    assert retention.note_retrieved(mailbox=program.mailbox, engine=program.live, at=at) == 1
+
+
 def test_store_is_emptied_for_good_after_the_window(make_program):
     program = make_program()
     seed(program, "INBOX", 3)

@@ -20,7 +20,9 @@ def folders(mail, user):
 
 
 class EngineContract:
-    """A subclass gives `mail`, an engine, and `user`, an IMAP mailbox of 10,000 bytes on it."""
+    """What a subclass gives: `mail`, an engine; `user`, an IMAP mailbox of 10,000 bytes on it;
+    and `fetch`, which does to the inbox what a mail program does that fetches all of it.
+    """
 
     def test_making_folders_twice_does_no_harm(self, mail, user):
         for _ in range(2):
@@ -79,6 +81,17 @@ class EngineContract:
         [back] = mail.messages(user=user, folder="Work")
         assert (back.guid, back.bytes) == (before.guid, before.bytes)
         assert back.uid > before.uid
+
+    def test_message_comes_back_as_one_that_nobody_fetched(self, mail, user, fetch):
+        mail.store(user=user, folder="INBOX", message=letter())
+        fetch()
+        mail.remove(user=user, folder="INBOX", uids=[1])
+        [kept] = mail.messages(user=user, folder="INBOX", removed=True, retrieved=True)
+
+        mail.restore(user=user, folder="INBOX", uids=[kept.uid], as_unfetched=True)
+
+        assert mail.messages(user=user, folder="INBOX", retrieved=True) == []
+        assert [m.guid for m in mail.messages(user=user, folder="INBOX")] == [kept.guid]
 
     def test_removing_twice_does_no_harm(self, mail, user):
         mail.store(user=user, folder="INBOX", message=letter())

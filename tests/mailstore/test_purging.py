@@ -22,6 +22,7 @@ from mailstore import (
     working,
 )
 from mailstore.engine import EngineUnavailable, uids_of
+from mailstore.engine.memory import Folder
 from mailstore.models import FullSweep, Mailbox, PurgeBatch, PurgeRun, WorkState
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
@@ -137,6 +138,18 @@ def test_pop_lets_go_only_what_was_fetched(twin, pop):
         None,
         "No program has fetched this message yet, so it stays whatever its age.",
     )
+
+
+def test_what_was_fetched_from_an_inbox_says_nothing_of_one_made_anew(twin, pop):
+    put(twin, pop, "INBOX", 400, flags=["\\Seen"])
+    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
+    twin.accounts[pop.address].folders["INBOX"] = Folder()
+    put(twin, pop, "INBOX", 400, flags=["\\Seen"])
+
+    assert retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 2 * DAY) == 1
+    purge(twin, pop)
+
+    assert visible(twin, pop) == {"INBOX": [1]}
 
 
 def test_preview_names_the_day_each_message_goes(twin, mailbox):

@@ -8,7 +8,7 @@ import pytest
 
 from accounts.access import Forbidden
 from accounts.models import Event
-from mailstore import holding, purging, recovery, working
+from mailstore import holding, purging, recovery, retention, working
 from mailstore.engine import RemovedSearch
 from mailstore.models import Mailbox, Removal, RestoreRun, Usage, WorkState
 from tests.factories import make_mailbox
@@ -93,6 +93,24 @@ def test_chosen_messages_come_back_and_others_stay(twin, mailbox, alice):
 
     assert subjects(twin, mailbox, "INBOX") == ["Two"]
     assert len(twin.removed_mail(user=mailbox.address)) == 2
+
+
+def test_pop_program_is_to_fetch_again_what_comes_back(twin, cast, alice):
+    pop = make_mailbox(cast.domain, "popper", "pop")
+    twin.know(pop.address)
+    put(twin, pop, "INBOX", "One", flags=["\\Seen", "\\Flagged"])
+    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 40 * DAY)
+    purge = purging.plan_retention(mailbox=pop, engine=twin, at=NOW)
+    purging.work_off(run=purge, engine=twin, now=lambda: NOW)
+
+    run = recovery.restore(actor=alice, mailbox=pop, engine=twin, chosen=[("INBOX", 1)], at=NOW)
+    finish(run, twin)
+
+    [back] = twin.accounts[pop.address].folders["INBOX"].kept
+    assert back.flags == {"\\Flagged"}
+    assert retention.note_retrieved(mailbox=pop, engine=twin, at=NOW) == 0
+    at = NOW + 400 * DAY
+    assert purging.plan_retention(mailbox=pop, engine=twin, at=at) is None
 
 
 def test_listing_tells_how_it_went_and_until_when(twin, cast, mailbox, alice):
