@@ -19,6 +19,7 @@ from mailstore.engine import (
     EngineUnavailable,
     RemovedMessage,
     RemovedSearch,
+    folder_names,
     uids_of,
 )
 from mailstore.models import (
@@ -278,7 +279,7 @@ def _explainer(mailbox: Mailbox) -> Callable[[RemovedMessage], str]:
         done.setdefault(folder, []).append(done_at)
 
     def explain(message: RemovedMessage) -> str:
-        removal = removals.get((message.folder, message.uid))
+        removal = removals.get((folder_names.shown(message.folder), message.uid))
         if removal is not None:
             device = devices.get(removal.device, "the mailbox password")
             return f"by a mail program ({removal.service.upper()}, {device}, {removal.address})"

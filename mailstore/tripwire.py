@@ -17,7 +17,7 @@ from django.db import transaction
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, system
 from mailstore import credentials, policy, quotas, recovery
-from mailstore.engine import Engine, uids_of
+from mailstore.engine import Engine, folder_names, uids_of
 from mailstore.models import (
     Alarm,
     AppPassword,
@@ -228,8 +228,12 @@ def _whole_folder(mailbox: Mailbox, lasting: list[Removal], *, engine: Engine) -
     emptied = {folder for folder, messages in by_folder.items() if messages >= FEW}
     if not emptied:
         return ""
-    left = {f.folder: f.messages for f in engine.folder_usage(user=mailbox.address)}
-    return next((folder for folder in sorted(emptied) if not left.get(folder)), "")
+    left = {
+        folder_names.shown(found.folder)
+        for found in engine.folder_usage(user=mailbox.address)
+        if found.messages
+    }
+    return min(emptied - left, default="")
 
 
 def _reason(weight: Weight, limits: Thresholds) -> str:

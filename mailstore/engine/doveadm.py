@@ -23,6 +23,7 @@ from mailstore.engine.base import (
     StoredMessage,
     uid_set,
 )
+from mailstore.engine.folder_names import from_wire, to_wire
 
 # The hidden namespace that takes what is removed; the configuration defines it.
 REMOVED_PREFIX = ".EXPUNGED/"
@@ -112,7 +113,7 @@ class DoveadmEngine:
         )
         return [
             RemovedMessage(
-                folder=row["mailbox"].removeprefix(REMOVED_PREFIX),
+                folder=_origin(row["mailbox"]),
                 uid=int(row["uid"]),
                 guid=row["guid"],
                 bytes=int(row["size.virtual"]),
@@ -133,7 +134,7 @@ class DoveadmEngine:
         found = self._api.call("mailboxStatus", user=user, field=fields, mailboxMask=mask)
         return [
             FolderState(
-                folder=row["mailbox"].removeprefix(REMOVED_PREFIX) if removed else row["mailbox"],
+                folder=_origin(row["mailbox"]) if removed else row["mailbox"],
                 uidvalidity=int(row["uidvalidity"]),
                 messages=int(row["messages"]),
                 bytes=int(row["vsize"]),
@@ -153,7 +154,7 @@ class DoveadmEngine:
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
         """Messages by their numbers; a program that fetched one left it marked as seen."""
-        query = self._in(user, REMOVED_PREFIX + folder if removed else folder)
+        query = self._in(user, _kept(folder) if removed else folder)
         if not query:
             return []
         if uids is not None:
@@ -181,7 +182,7 @@ class DoveadmEngine:
         self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
     ) -> Present:
         """Ask for the folder and its messages in one request."""
-        name = REMOVED_PREFIX + folder if removed else folder
+        name = _kept(folder) if removed else folder
         place = self._in(user, name)
         if not place or not uids:
             return Present(uidvalidity=0, guids={})
@@ -207,11 +208,11 @@ class DoveadmEngine:
         place = self._in(user, folder)
         if not place or not uids:
             return
-        self._move([*place, "uid", uid_set(uids)], REMOVED_PREFIX + folder, user=user)
+        self._move([*place, "uid", uid_set(uids)], _kept(folder), user=user)
 
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Expunge from the store itself."""
-        self._expunge(user, REMOVED_PREFIX + folder, uids)
+        self._expunge(user, _kept(folder), uids)
 
     def restore(
         self, *, user: str, folder: str, uids: Sequence[int], as_unfetched: bool = False
@@ -220,7 +221,7 @@ class DoveadmEngine:
 
         The mark goes before the move, so whoever dies in between leaves nothing half done.
         """
-        place = self._in(user, REMOVED_PREFIX + folder)
+        place = self._in(user, _kept(folder))
         if not place or not uids:
             return
         query = [*place, "uid", uid_set(uids)]
@@ -233,7 +234,7 @@ class DoveadmEngine:
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
         """Read the store's flags, and add each set of them to all that have it."""
-        removed = self._in(user, REMOVED_PREFIX + folder)
+        removed = self._in(user, _kept(folder))
         place = self._in(user, folder)
         if not (removed and place and twins):
             return
@@ -322,8 +323,18 @@ def _readable(answer: bytes | str) -> str:
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
 
 
+def _kept(folder: str) -> str:
+    """The store's folder for one that a program sees."""
+    return REMOVED_PREFIX + to_wire(folder)
+
+
+def _origin(kept: str) -> str:
+    """The folder that one of the store is for."""
+    return from_wire(kept.removeprefix(REMOVED_PREFIX))
+
+
 def _removed_query(search: RemovedSearch) -> list[str]:
-    query = ["mailbox", REMOVED_PREFIX + search.folder if search.folder else _EVERY_REMOVED]
+    query = ["mailbox", _kept(search.folder) if search.folder else _EVERY_REMOVED]
     if search.sender:
         query += ["from", search.sender]
     if search.subject:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from mailstore.engine import folder_names
+
 _LONGEST_LINE = 16_384
 _MOST_AT_ONCE = 4_000_000
 
@@ -20,11 +22,10 @@ _LINE = re.compile(
     rb"(?:Info|Error|Warning): (?P<text>.*)\Z",
 )
 _REFUSAL = re.compile(rb".*(?:Quota exceeded|Mailbox is full|mailbox is full)")
-# The name of the folder stands twice, so nothing in it can be taken for something else.
 _REMOVED = re.compile(
-    rb"copy from (?P<folder>.+): box=\.EXPUNGED/(?P=folder), uid=(?P<uid>\d+), "
-    rb"size=(?P<bytes>\d+)\Z",
+    rb"copy from (?P<folders>.+), uid=(?P<uid>\d+), size=(?P<bytes>\d+)\Z",
 )
+_INTO_STORE = ": box=.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
 _RETRIEVED = re.compile(rb"Disconnected: .*top=\d+/\d+, retr=(?P<count>\d+)/\d+, del=\d+/\d+, ")
 
@@ -56,7 +57,10 @@ class QuotaRefusal(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Removed(Record):
-    """A program removed a message; in the recoverable store it has this uid."""
+    """A program removed a message; in the recoverable store it has this uid.
+
+    `folder` is the name as `folder_names.shown` gives it.
+    """
 
     folder: str
     uid: int
@@ -65,7 +69,7 @@ class Removed(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class FolderDeleted(Record):
-    """A program deleted a folder."""
+    """A program deleted a folder, which is named as for `Removed`."""
 
     folder: str
 
@@ -120,13 +124,11 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
         return QuotaRefusal(at=at, **who) if _REFUSAL.match(text) else None
     removed = _REMOVED.match(text)
     if removed:
-        return Removed(
-            at=at,
-            folder=_text(removed["folder"]),
-            uid=int(removed["uid"]),
-            bytes=int(removed["bytes"]),
-            **who,
-        )
+        folder = _removed_from(_text(removed["folders"]))
+        if not folder:
+            return None  # It was copied to a folder that a program sees.
+        uid, size = int(removed["uid"]), int(removed["bytes"])
+        return Removed(at=at, folder=folder, uid=uid, bytes=size, **who)
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
@@ -134,6 +136,20 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
     if retrieved and int(retrieved["count"]):
         return Retrieved(at=at, **who)
     return None
+
+
+def _removed_from(folders: str) -> str:
+    """The folder of a removal, or nothing.
+
+    It stands twice, as itself and as the store names it. So nothing in a folder's name can be
+    taken for something else.
+    """
+    parts = folders.split(_INTO_STORE)
+    for count in range(1, len(parts)):
+        folder, kept = _INTO_STORE.join(parts[:count]), _INTO_STORE.join(parts[count:])
+        if folder_names.is_shown_as(folder, kept):
+            return folder
+    return ""
 
 
 def _text(raw: bytes) -> str:

@@ -13,6 +13,9 @@ from accounts.access import Actor
 from accounts.models import below
 from mailstore.models.mailboxes import Mailbox
 
+# Dovecot's own limit for a folder's name with those of the folders above it.
+FOLDER_CHARACTERS = 4096
+
 
 class WorkState(models.TextChoices):
     """Where a piece of work in batches stands."""
@@ -122,7 +125,7 @@ class Batch(models.Model):
         DONE = "done", _("Done")
 
     position = models.PositiveIntegerField()
-    folder = models.CharField(_("folder"), max_length=255)
+    folder = models.CharField(_("folder"), max_length=FOLDER_CHARACTERS)
     uidvalidity = models.BigIntegerField(default=0)
     state = models.CharField(_("state"), max_length=8, choices=State, default=State.PLANNED)
     items = models.JSONField(default=list)

@@ -18,7 +18,8 @@ class Removal(models.Model):
     """Messages that one session moved from one folder into the recoverable store.
 
     `uids` are those they have in the store, in the short form of RFC 3501. `device` is the
-    app password's uuid without hyphens, or `-` for the mailbox password.
+    app password's uuid without hyphens, or `-` for the mailbox password. `folder` is named as
+    the log does it, by `folder_names.shown`.
     """
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="removals")

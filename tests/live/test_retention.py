@@ -25,8 +25,8 @@ from mailstore import (
     tripwire,
     working,
 )
-from mailstore.engine import uids_of
-from mailstore.models import Alarm, Mailbox, RestoreRun, WorkState
+from mailstore.engine import RemovedSearch, uids_of
+from mailstore.models import Alarm, Mailbox, Removal, RestoreRun, WorkState
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -271,6 +271,54 @@ def test_thief_trips_the_wire_and_the_owner_rolls_back(make_program):
         program.imap()
     back = program.live.messages(user=program.address, folder="INBOX")
     assert len(back) == len(digests)
+
+
+WIRE_NAMES = (
+    "Entw&APw-rfe",
+    "A&-B",
+    "&ZeVnLIpeZeVnLIpeZeVnLIpeZeVnLIpeZeVnLIpeZeVnLIpeZeVnLIpeZeVnLIpeZeVnLIpe-",
+    "y" * 60,
+    "u" * 200 + "/" + "v" * 150,
+    "INBOX: box=.EXPUNGED/INBOX, uid=1, size=9",
+    'a [b] (c) \\"d',
+    "a*?%",
+)
+
+
+@pytest.mark.parametrize("number", range(len(WIRE_NAMES)))
+def test_folder_of_any_name_is_noted_and_comes_back_as_itself(number, make_program):
+    wire_name = WIRE_NAMES[number]
+    # All tests share one log.
+    program = make_program("imap", f"folder-{number}")
+    client = program.imap()
+    quoted = '"' + wire_name.replace("\\", r"\\").replace('"', r"\"") + '"'
+    assert client.create(quoted)[0] == "OK"
+    for subject in ("One", "Two"):
+        client.append(quoted, "", None, f"Subject: {subject}\r\n\r\nx\r\n".encode())
+    client.select(quoted)
+    client.store("1", "+FLAGS", r"(\Deleted)")
+    client.expunge()
+    client.select("INBOX")
+    client.delete(quoted)
+
+    logbook.read(path=program.server.log)
+
+    removals = Removal.objects.filter(mailbox=program.mailbox)
+    assert sum(removal.messages for removal in removals) == 2
+    assert all(removal.took_folder for removal in removals)
+    everything = RemovedSearch()
+    found = recovery.listing(mailbox=program.mailbox, engine=program.live, search=everything)
+    assert ["IMAP, Program" in one.how for one in found] == [True, True]
+    run = recovery.roll_back(
+        actor=ACTOR,
+        mailbox=program.mailbox,
+        engine=program.live,
+        moment=timezone.now() - timedelta(minutes=1),
+        at=timezone.now(),
+    )
+    recovery.work_off(run=run, engine=program.live, now=timezone.now)
+    assert client.select(quoted) == ("OK", [b"2"])
+    assert program.live.removed_mail(user=program.address) == []
 
 
 def test_preview_and_purge_name_the_same_messages(make_program):

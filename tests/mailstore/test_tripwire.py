@@ -9,6 +9,7 @@ import pytest
 from accounts import notices
 from accounts.access import Forbidden, system
 from mailstore import credentials, logbook, recovery, retention, sweeping, tripwire
+from mailstore.engine.folder_names import shown, to_wire
 from mailstore.engine.maillog import read
 from mailstore.models import Alarm, Mailbox, Removal, Usage
 from tests.factories import make_mailbox
@@ -17,6 +18,19 @@ pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SYSTEM = system("tests")
+FOLDERS = [
+    "INBOX: box=.EXPUNGED/INBOX, uid=1, size=9",
+    "Entwürfe & Söhne",
+    "&ANw-ber",
+    "日本語" * 12,
+    "x" * 54,
+    "x" * 55,
+    "x" * 65,
+    f"{'u' * 200}/{'v' * 150}",
+    'a"b [c] (d) \\e',
+    "what?",
+    "ends with...",
+]
 
 
 @pytest.fixture
@@ -55,10 +69,14 @@ def remove(twin, log, mailbox, folder, count, **who):
     twin.remove(user=mailbox.address, folder=folder, uids=uids)
     with log.open("a") as out:
         for uid in range(first, first + len(uids)):
-            text = f"copy from {folder}: box=.EXPUNGED/{folder}, uid={uid}, size=100"
-            out.write(line(mailbox, text, **who))
+            out.write(line(mailbox, removal(folder, uid), **who))
     report(mailbox, account)
     logbook.read(path=log)
+
+
+def removal(folder, uid):
+    kept = shown(f".EXPUNGED/{to_wire(folder)}")
+    return f"copy from {shown(folder)}: box={kept}, uid={uid}, size=100"
 
 
 def report(mailbox, account):
@@ -109,13 +127,18 @@ def test_line_that_only_looks_like_it_means_nothing(text, log, mailbox):
     assert read(log, None)[0] == []
 
 
-def test_folder_may_be_named_like_a_log_line(twin, log, mailbox):
-    name = "INBOX: box=.EXPUNGED/INBOX, uid=1, size=9"
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folder_may_have_any_name(name, twin, log, mailbox):
     twin.create_mailbox(user=mailbox.address, folders=[name])
-    put(twin, mailbox, name, 1)
-    remove(twin, log, mailbox, name, 1)
+    put(twin, mailbox, "INBOX", 500)
+    put(twin, mailbox, name, 20)
+    remove(twin, log, mailbox, name, 20)
 
-    assert Removal.objects.get().folder == name
+    assert Removal.objects.get().folder == shown(name)
+    assert fired(twin, mailbox) == f"The whole folder {shown(name)} was removed."
+    alarm = Alarm.objects.get()
+    run = tripwire.roll_back(actor=SYSTEM, alarm=alarm, engine=twin, at=NOW)
+    assert {batch.folder for batch in run.batches.all()} == {name}
 
 
 def test_many_messages_fire(twin, log, mailbox):
