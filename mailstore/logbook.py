@@ -11,12 +11,12 @@ from mailstore import purging, quotas
 from mailstore.engine import maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
     FolderDeleted,
-    Position,
     QuotaRefusal,
     Record,
     Removed,
     Retrieved,
 )
+from mailstore.engine.rotation import Position
 from mailstore.models import LogPosition, Mailbox, Removal
 
 
@@ -30,11 +30,11 @@ def read(*, path: Path) -> int:
     place, _ = LogPosition.objects.select_for_update().get_or_create(
         path=str(path), defaults={"inode": 0, "offset": 0}
     )
-    known = Position(inode=place.inode, offset=place.offset)
+    known = Position(inode=place.inode, offset=place.offset, head=place.head)
     records, position = maillog.read(path, known)
     if position is not None:
-        place.inode, place.offset = position.inode, position.offset
-        place.save(update_fields=["inode", "offset"])
+        place.inode, place.offset, place.head = position.inode, position.offset, position.head
+        place.save(update_fields=["inode", "offset", "head"])
     mailboxes = _mailboxes(records)
     _note_refusals(records)
     _note_removals(records, mailboxes)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailstore.engine import folder_names
-
-_LONGEST_LINE = 16_384
-_MOST_AT_ONCE = 4_000_000
+from mailstore.engine import folder_names, rotation
+from mailstore.engine.rotation import LONGEST_LINE, Position
 
 # `2026-11-23T10:03:36 imap(user)<pid><session><address><device>: Info: …`. Senders and programs
 # choose parts of the rest of a line, so it is matched from its start and to its very end.
@@ -28,14 +25,6 @@ _REMOVED = re.compile(
 _INTO_STORE = ": box=.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
 _RETRIEVED = re.compile(rb"Disconnected: .*top=\d+/\d+, retr=(?P<count>\d+)/\d+, del=\d+/\d+, ")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """How far a log has been read: the file by its inode, and the byte after the last line."""
-
-    inode: int
-    offset: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,30 +71,15 @@ class Retrieved(Record):
 def read(path: Path, position: Position | None) -> tuple[list[Record], Position | None]:
     """What the log says since `position`, and the new position.
 
-    A new inode means that the log was rotated, and a shorter file that it was cut: both are
-    read from their beginning. A line that is not finished yet is left for the next reading.
+    A line that is not finished yet is left for the next reading.
     """
-    try:
-        with path.open("rb") as log:
-            inode = os.fstat(log.fileno()).st_ino
-            size = os.fstat(log.fileno()).st_size
-            begin = 0
-            if position and position.inode == inode and position.offset <= size:
-                begin = position.offset
-            log.seek(begin)
-            text = log.read(_MOST_AT_ONCE)
-    except FileNotFoundError:
-        return [], position
-    end = text.rfind(b"\n") + 1
-    if not end and len(text) >= _LONGEST_LINE:
-        end = len(text)
-    lines = text[:end].splitlines()
-    records = [record for record in map(_record, lines) if record is not None]
-    return records, Position(inode=inode, offset=begin + end)
+    text, reached = rotation.read(path, position)
+    records = [record for record in map(_record, text.splitlines()) if record is not None]
+    return records, reached
 
 
 def _record(line: bytes) -> Record | None:
-    match = _LINE.match(line[:_LONGEST_LINE])
+    match = _LINE.match(line[:LONGEST_LINE])
     if match is None:
         return None
     who = {

@@ -110,6 +110,8 @@ class LogPosition(models.Model):
     path = models.CharField(max_length=500, unique=True)
     inode = models.BigIntegerField()
     offset = models.BigIntegerField()
+    # A digest of the file's first line, by which it is found again when it was compressed.
+    head = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
         verbose_name = _("log position")

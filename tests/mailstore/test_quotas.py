@@ -6,7 +6,8 @@ import pytest
 
 from accounts.models import Event
 from mailstore import logbook, quotas
-from mailstore.engine.maillog import Position, read
+from mailstore.engine.maillog import read
+from mailstore.engine.rotation import Position
 from mailstore.models import LogPosition, Mailbox, QuotaWarning, Usage
 from tests.factories import AT, make_mailbox
 
