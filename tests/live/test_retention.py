@@ -33,6 +33,9 @@ pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 ACTOR = system("tests")
 # Dovecot dates by its own clock, so the clock of the rules goes ahead instead.
 LATER = timedelta(days=40)
+# Chance decides when a worker is killed. `KILLS=100 bin/test tests/live/test_retention.py -k kills`
+# tries a hundred chances.
+CHANCES = range(int(os.environ.get("KILLS", "1")))
 
 
 def seed(program, folder, count, size=300):
@@ -89,7 +92,10 @@ def kill_until_done(run, work_off, *, seed_of_chance, longest):
     pytest.fail("The work was never done.")
 
 
-def test_purge_survives_kills_and_removes_exactly_what_the_model_says(make_program, monkeypatch):
+@pytest.mark.parametrize("chance", CHANCES)
+def test_purge_survives_kills_and_removes_exactly_what_the_model_says(
+    chance, make_program, monkeypatch, counts
+):
     monkeypatch.setattr(working, "BATCH_MESSAGES", 10)
     program = make_program()
     victims = {folder: seed(program, folder, 80) for folder in ("Junk", "Trash")}
@@ -102,8 +108,8 @@ def test_purge_survives_kills_and_removes_exactly_what_the_model_says(make_progr
     kills = kill_until_done(
         run,
         lambda now: purging.work_off(run=run, engine=program.live, now=now),
-        seed_of_chance=7,
-        longest=0.4,
+        seed_of_chance=chance,
+        longest=0.15,
     )
 
     client = program.imap()
@@ -116,10 +122,13 @@ def test_purge_survives_kills_and_removes_exactly_what_the_model_says(make_progr
     for receipt in receipts.of(run):
         assert (receipt.messages, uids_of(receipt.uids)) == (80, list(range(1, 81)))
     assert run.messages == 160
-    print(f"purge: {kills} workers killed, {run.messages} of 160 messages removed, once each")
+    counts(purges=1, kills=kills, messages=run.messages)
 
 
-def test_roll_back_survives_kills_and_brings_each_message_back_once(make_program, monkeypatch):
+@pytest.mark.parametrize("chance", CHANCES)
+def test_roll_back_survives_kills_and_brings_each_message_back_once(
+    chance, make_program, monkeypatch, counts
+):
     monkeypatch.setattr(working, "BATCH_MESSAGES", 10)
     program = make_program()
     digests = seed(program, "INBOX", 90)
@@ -141,8 +150,8 @@ def test_roll_back_survives_kills_and_brings_each_message_back_once(make_program
     kills = kill_until_done(
         run,
         lambda now: recovery.work_off(run=run, engine=program.live, now=now),
-        seed_of_chance=11,
-        longest=0.3,
+        seed_of_chance=chance,
+        longest=0.15,
     )
 
     assert pulled(program.imap(), "INBOX") == sorted(digests)
@@ -151,7 +160,7 @@ def test_roll_back_survives_kills_and_brings_each_message_back_once(make_program
     client.select("INBOX")
     assert len(client.search(None, "FLAGGED SEEN")[1][0].split()) == 50
     assert client.search(None, "DELETED")[1] == [b""]
-    print(f"roll-back: {kills} workers killed, 90 messages back, once each")
+    counts(returns=1, kills=kills, messages=90)
 
 
 def test_twenty_deliveries_of_one_task_restore_once(make_program):
