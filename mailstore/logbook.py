@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import transaction
@@ -56,13 +57,16 @@ def _mailboxes(records: Sequence[Record]) -> dict[str, Mailbox]:
 
 
 def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
-    """Keep one row for what a session removed from a folder."""
-    by_session: dict[tuple[str, str, str], list[Removed]] = {}
+    """Keep one row for what a session removed from a folder in a minute.
+
+    The tripwire weighs minutes, and a session may last for days.
+    """
+    by_minute: dict[tuple[str, str, str, datetime], list[Removed]] = {}
     for record in records:
         if isinstance(record, Removed) and record.user in mailboxes:
-            key = (record.user, record.session, record.folder)
-            by_session.setdefault(key, []).append(record)
-    for (user, _session, _folder), removed in by_session.items():
+            key = (record.user, record.session, record.folder, _minute(record.at))
+            by_minute.setdefault(key, []).append(record)
+    for (user, _session, _folder, _at), removed in by_minute.items():
         mailbox = mailboxes[user]
         _extend(mailbox, removed)
         size = sum(record.bytes for record in removed)
@@ -71,9 +75,9 @@ def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> 
 
 def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
     first, last = removed[0], removed[-1]
-    row = Removal.objects.filter(
-        mailbox=mailbox, session=first.session, folder=first.folder
-    ).first()
+    same = Removal.objects.filter(mailbox=mailbox, session=first.session, folder=first.folder)
+    minute = _minute(first.at)
+    row = same.filter(began_at__gte=minute, began_at__lt=minute + timedelta(minutes=1)).first()
     uids = [record.uid for record in removed]
     size = sum(record.bytes for record in removed)
     if row is None:
@@ -97,6 +101,10 @@ def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
     row.ended_at = last.at
     row.is_weighed = False
     row.save(update_fields=["uids", "messages", "bytes", "ended_at", "is_weighed"])
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0)
 
 
 def _note_deleted_folders(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:

@@ -9,6 +9,7 @@ or every spring-clean would fire.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,7 +18,14 @@ from django.db import transaction
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, system
 from mailstore import credentials, policy, quotas, recovery
-from mailstore.engine import Engine, folder_names, uids_of
+from mailstore.engine import (
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    StoredMessage,
+    folder_names,
+    uids_of,
+)
 from mailstore.models import (
     Alarm,
     AppPassword,
@@ -117,8 +125,18 @@ def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     mailboxes = Mailbox.objects.filter(pk__in=ids).select_related(
         "organisation__parent", "retention_policy"
     )
-    fired = sum(weigh(mailbox=m, engine=engine, at=at) is not None for m in mailboxes)
+    fired, unknown = 0, set()
+    for mailbox in mailboxes.standing():
+        try:
+            fired += weigh(mailbox=mailbox, engine=engine, at=at) is not None
+        except EngineUnavailable:
+            raise
+        except EngineError:
+            logger.exception("The mail server could not say what is left in %s", mailbox.uuid)
+            unknown.add(mailbox.pk)
     for removal in fresh:
+        if removal.mailbox_id in unknown:
+            continue
         # What the log told meanwhile is weighed next time.
         Removal.objects.filter(pk=removal.pk, messages=removal.messages).filter(
             took_folder=removal.took_folder
@@ -131,9 +149,13 @@ def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
     if mailbox.tripwire_off_at is not None or mailbox.frozen_at is not None:
         return None
     limits = thresholds_of(mailbox)
-    weight = _weight(mailbox, limits, engine=engine)
-    reason = _reason(weight, limits)
-    return _fire(mailbox, weight, reason=reason, at=at) if reason else None
+    removals = _not_answered(mailbox, limits)
+    for window in _windows(removals, limits):
+        weight = _weight(mailbox, window, since=removals, engine=engine)
+        reason = _reason(weight, limits)
+        if reason:
+            return _fire(mailbox, weight, reason=reason, at=at)
+    return None
 
 
 def devices_of(mailbox: Mailbox) -> dict[str, str]:
@@ -175,49 +197,82 @@ def _policy_of(target: Mailbox | RetentionPolicy) -> RetentionPolicy:
     return target.retention_policy or RetentionPolicy.objects.get(slug=target.protocol)
 
 
-def _weight(mailbox: Mailbox, limits: Thresholds, *, engine: Engine) -> Weight:
-    removals = _recent(mailbox, limits)
-    by_imap = [removal for removal in removals if removal.service == "imap"]
+def _not_answered(mailbox: Mailbox, limits: Thresholds) -> list[Removal]:
+    """What was removed since the last answer and could be weighed with something new."""
+    removals = Removal.objects.filter(mailbox=mailbox).order_by("ended_at", "pk")
+    answered = Alarm.objects.filter(mailbox=mailbox).exclude(answered_at=None)
+    last_answer = answered.order_by("answered_at").last()
+    if last_answer is not None:
+        removals = removals.filter(ended_at__gt=last_answer.answered_at)
+    first_new = removals.filter(is_weighed=False).first() or removals.last()
+    if first_new is None:
+        return []
+    return list(
+        removals.filter(ended_at__gte=first_new.ended_at - timedelta(minutes=limits.minutes))
+    )
+
+
+def _windows(removals: Sequence[Removal], limits: Thresholds) -> Iterator[list[Removal]]:
+    """All that was removed within the time that counts, wherever that begins.
+
+    The last minutes alone would not do: a thief who stays silent until the log is read again,
+    or until a worker is back, would have removed nothing in them.
+    """
+    time = timedelta(minutes=limits.minutes)
+    for number, last in enumerate(removals):
+        window = [r for r in removals[: number + 1] if r.ended_at >= last.ended_at - time]
+        following = removals[number + 1] if number + 1 < len(removals) else None
+        # What the next window holds as well is weighed there.
+        if following is None or window[0].ended_at < following.ended_at - time:
+            yield window
+
+
+def _weight(
+    mailbox: Mailbox, window: list[Removal], *, since: Sequence[Removal], engine: Engine
+) -> Weight:
+    by_imap = [removal for removal in window if removal.service == "imap"]
     lasting = [r for r in by_imap if policy.special_use(r.folder) not in _PASSING]
-    unfetched = sum(_unfetched(mailbox, r, engine=engine) for r in removals if r not in by_imap)
-    with_passing = sum(r.messages for r in by_imap) + unfetched
+    by_pop = [removal for removal in window if removal.service != "imap"]
+    unfetched = _unfetched(mailbox, by_pop, engine=engine)
     report = Usage.objects.filter(username=mailbox.address).first()
+    later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
+    with_passing = _sum(by_imap) + unfetched
     return Weight(
-        removals=removals,
-        counted=sum(r.messages for r in lasting) + unfetched,
+        removals=window,
+        counted=_sum(lasting) + unfetched,
         with_passing=with_passing,
-        held_before=(report.messages if report else 0) + with_passing,
+        held_before=(report.messages if report else 0) + with_passing + _sum(later),
         whole_folder=_whole_folder(mailbox, lasting, engine=engine),
     )
 
 
-def _recent(mailbox: Mailbox, limits: Thresholds) -> list[Removal]:
-    """Removals within the time that counts, back from the last one, since the last answer."""
-    removals = Removal.objects.filter(mailbox=mailbox).order_by("ended_at")
-    answered = (
-        Alarm.objects.filter(mailbox=mailbox).exclude(answered_at=None).order_by("answered_at")
-    )
-    last_answer = answered.last()
-    if last_answer is not None:
-        removals = removals.filter(ended_at__gt=last_answer.answered_at)
-    last = removals.last()
-    if last is None:
-        return []
-    return list(removals.filter(ended_at__gte=last.ended_at - timedelta(minutes=limits.minutes)))
+def _sum(removals: Iterable[Removal]) -> int:
+    return sum(removal.messages for removal in removals)
 
 
-def _unfetched(mailbox: Mailbox, removal: Removal, *, engine: Engine) -> int:
-    """How many messages a POP program removed that no program ever fetched."""
-    if removal.messages < FEW:
+def _unfetched(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -> int:
+    """How many messages POP programs removed that no program ever fetched.
+
+    What came back from the store meanwhile is not removed any more.
+    """
+    if _sum(by_pop) < FEW:
         return 0
-    fetched = engine.messages(
-        user=mailbox.address,
-        folder=removal.folder,
-        removed=True,
-        retrieved=True,
-        uids=uids_of(removal.uids),
+    uids: dict[str, list[int]] = {}
+    for removal in by_pop:
+        uids.setdefault(removal.folder, []).extend(uids_of(removal.uids))
+    return sum(
+        len(_stored(mailbox, folder, of_folder, engine=engine))
+        - len(_stored(mailbox, folder, of_folder, engine=engine, retrieved=True))
+        for folder, of_folder in uids.items()
     )
-    return removal.messages - len(fetched)
+
+
+def _stored(
+    mailbox: Mailbox, folder: str, uids: Sequence[int], *, engine: Engine, retrieved: bool = False
+) -> list[StoredMessage]:
+    return engine.messages(
+        user=mailbox.address, folder=folder, removed=True, retrieved=retrieved, uids=uids
+    )
 
 
 def _whole_folder(mailbox: Mailbox, lasting: list[Removal], *, engine: Engine) -> str:

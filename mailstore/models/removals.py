@@ -15,7 +15,7 @@ from mailstore.models.mailboxes import Mailbox
 
 
 class Removal(models.Model):
-    """Messages that one session moved from one folder into the recoverable store.
+    """Messages that one session moved from one folder into the recoverable store in a minute.
 
     `uids` are those they have in the store, in the short form of RFC 3501. `device` is the
     app password's uuid without hyphens, or `-` for the mailbox password. `folder` is named as

@@ -9,6 +9,7 @@ import pytest
 from accounts import notices
 from accounts.access import Forbidden, system
 from mailstore import credentials, logbook, recovery, retention, sweeping, tripwire
+from mailstore.engine import EngineUnavailable
 from mailstore.engine.folder_names import shown, to_wire
 from mailstore.engine.maillog import read
 from mailstore.models import Alarm, Mailbox, Removal, Usage
@@ -183,6 +184,59 @@ def test_what_was_long_ago_does_not_count(twin, log, mailbox):
     assert fired(twin, mailbox) is None
 
 
+def test_thief_who_stays_silent_until_the_log_is_read_is_seen(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 1000)
+    remove(twin, log, mailbox, "INBOX", 300, at=NOW - timedelta(minutes=30))
+    remove(twin, log, mailbox, "INBOX", 1, session="s2")
+
+    assert fired(twin, mailbox) == "300 messages were removed within 10 minutes."
+    assert Alarm.objects.get().since == NOW - timedelta(minutes=30)
+
+
+def test_day_of_work_in_one_session_is_no_alarm(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 1000)
+    for hour in range(10):
+        remove(twin, log, mailbox, "INBOX", 30, at=NOW - timedelta(hours=10 - hour))
+        assert fired(twin, mailbox) is None
+
+    remove(twin, log, mailbox, "INBOX", 170, at=NOW - timedelta(hours=1) + timedelta(minutes=5))
+    assert fired(twin, mailbox) == "200 messages were removed within 10 minutes."
+
+
+def test_many_sessions_folders_and_devices_are_weighed_together(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 1000)
+    for number in range(10):
+        folder = f"Project {number}"
+        twin.create_mailbox(user=mailbox.address, folders=[folder])
+        put(twin, mailbox, folder, 30)
+        moment = NOW - timedelta(minutes=9) + timedelta(seconds=50 * number)
+        who = {"session": f"s{number}", "device": f"{number:032x}", "at": moment}
+        remove(twin, log, mailbox, folder, 19, **who)
+
+    assert fired(twin, mailbox) is None
+    remove(twin, log, mailbox, "INBOX", 10, session="s10")
+    assert fired(twin, mailbox) == "200 messages were removed within 10 minutes."
+
+
+def test_pop_sessions_that_each_remove_a_few_unfetched_are_weighed_together(twin, log, pop):
+    put(twin, pop, "INBOX", 400)
+    for number in range(11):
+        remove(twin, log, pop, "INBOX", 19, service="pop3", session=f"s{number}")
+
+    assert fired(twin, pop) == "209 messages were removed within 10 minutes."
+
+
+def test_what_came_back_is_not_taken_for_removed_unfetched(twin, log, pop):
+    put(twin, pop, "INBOX", 300, flags=["\\Seen"])
+    remove(twin, log, pop, "INBOX", 300, service="pop3")
+    assert fired(twin, pop) is None
+    kept = [message.uid for message in twin.accounts[pop.address].store["INBOX"].kept]
+    twin.restore(user=pop.address, folder="INBOX", uids=kept, as_unfetched=True)
+    remove(twin, log, pop, "INBOX", 1, service="pop3", session="s2")
+
+    assert fired(twin, pop) is None
+
+
 def test_emptying_the_trash_is_no_alarm_unless_it_is_most_of_the_mail(twin, log, mailbox):
     put(twin, mailbox, "INBOX", 1000)
     put(twin, mailbox, "Trash", 400)
@@ -270,6 +324,31 @@ def test_roll_back_that_does_not_fit_changes_nothing(twin, cast, log, mailbox):
     mailbox.refresh_from_db()
     assert mailbox.frozen_at is not None
     assert Alarm.objects.get().answer == ""
+
+
+def test_mailbox_that_cannot_be_asked_holds_up_no_other(twin, cast, log, mailbox):
+    other = known(make_mailbox(cast.domain, "other"), twin)
+    put(twin, mailbox, "INBOX", 30)
+    remove(twin, log, mailbox, "INBOX", 30)
+    put(twin, other, "INBOX", 300)
+    remove(twin, log, other, "INBOX", 300, session="s2")
+    account = twin.accounts.pop(mailbox.address)
+
+    assert fired(twin, other) == "300 messages were removed within 10 minutes."
+    assert fired(twin, mailbox) is None
+    twin.accounts[mailbox.address] = account
+    assert fired(twin, mailbox) == "100 % of the mailbox was removed within 10 minutes."
+
+
+def test_removals_wait_for_a_mail_server_that_is_down(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 30)
+    remove(twin, log, mailbox, "INBOX", 30)
+    twin.is_down = True
+    with pytest.raises(EngineUnavailable):
+        tripwire.watch(engine=twin, at=NOW)
+    twin.is_down = False
+
+    assert fired(twin, mailbox) == "100 % of the mailbox was removed within 10 minutes."
 
 
 def test_tripwire_that_is_off_stays_silent(twin, log, mailbox):
