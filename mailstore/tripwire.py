@@ -9,7 +9,8 @@ or every spring-clean would fire.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -33,7 +34,6 @@ from mailstore.models import (
     Removal,
     RestoreRun,
     RetentionPolicy,
-    Usage,
 )
 
 logger = logging.getLogger(__name__)
@@ -234,16 +234,25 @@ def _weight(
     lasting = [r for r in by_imap if policy.special_use(r.folder) not in _PASSING]
     by_pop = [removal for removal in window if removal.service != "imap"]
     unfetched = _unfetched(mailbox, by_pop, engine=engine)
-    report = Usage.objects.filter(username=mailbox.address).first()
     later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
     with_passing = _sum(by_imap) + unfetched
+    # The mail server's own report of use may be seconds old, and this is about seconds.
+    left = _left(mailbox, engine=engine) if with_passing >= FEW else {}
     return Weight(
         removals=window,
         counted=_sum(lasting) + unfetched,
         with_passing=with_passing,
-        held_before=(report.messages if report else 0) + with_passing + _sum(later),
-        whole_folder=_whole_folder(mailbox, lasting, engine=engine),
+        held_before=sum(left.values()) + with_passing + _sum(later),
+        whole_folder=_whole_folder(lasting, left),
     )
+
+
+def _left(mailbox: Mailbox, *, engine: Engine) -> Counter[str]:
+    """How many messages each folder still has, by its name as the log shows it."""
+    left: Counter[str] = Counter()
+    for found in engine.folder_usage(user=mailbox.address):
+        left[folder_names.shown(found.folder)] += found.messages
+    return left
 
 
 def _sum(removals: Iterable[Removal]) -> int:
@@ -275,20 +284,13 @@ def _stored(
     )
 
 
-def _whole_folder(mailbox: Mailbox, lasting: list[Removal], *, engine: Engine) -> str:
+def _whole_folder(lasting: Sequence[Removal], left: Mapping[str, int]) -> str:
     """A folder of which nothing is left, or nothing."""
-    by_folder: dict[str, int] = {}
+    by_folder: Counter[str] = Counter()
     for removal in lasting:
-        by_folder[removal.folder] = by_folder.get(removal.folder, 0) + removal.messages
-    emptied = {folder for folder, messages in by_folder.items() if messages >= FEW}
-    if not emptied:
-        return ""
-    left = {
-        folder_names.shown(found.folder)
-        for found in engine.folder_usage(user=mailbox.address)
-        if found.messages
-    }
-    return min(emptied - left, default="")
+        by_folder[removal.folder] += removal.messages
+    emptied = (folder for folder, messages in by_folder.items() if messages >= FEW)
+    return min((folder for folder in emptied if not left.get(folder)), default="")
 
 
 def _reason(weight: Weight, limits: Thresholds) -> str:

@@ -160,6 +160,14 @@ def test_a_large_share_fires(twin, log, mailbox):
     assert fired(twin, mailbox) == "50 % of the mailbox was removed within 10 minutes."
 
 
+def test_report_of_use_that_is_late_hides_no_share(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 60)
+    remove(twin, log, mailbox, "INBOX", 30)
+    Usage.objects.update(messages=60)
+
+    assert fired(twin, mailbox) == "50 % of the mailbox was removed within 10 minutes."
+
+
 def test_a_whole_folder_fires(twin, log, mailbox):
     twin.create_mailbox(user=mailbox.address, folders=["Work"])
     put(twin, mailbox, "INBOX", 500)
