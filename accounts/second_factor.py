@@ -7,6 +7,7 @@ from binascii import unhexlify
 
 import segno
 from django.db import transaction
+from django_otp import verify_token
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import User
@@ -40,3 +41,9 @@ def confirm(device: TOTPDevice, *, code: str) -> bool:
     if not device.verify_token(int(code)):
         return False
     return bool(TOTPDevice.objects.filter(pk=device.pk, confirmed=False).update(confirmed=True))
+
+
+def proves(user: User, *, code: str) -> bool:
+    """Whether the code is one of the user's enrolled device, now and for the first time."""
+    device = confirmed_device(user)
+    return device is not None and verify_token(user, device.persistent_id, code) is not None

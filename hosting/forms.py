@@ -10,7 +10,9 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
+from accounts import second_factor
 from accounts.access import Actor
+from accounts.forms import CodeForm
 from accounts.models import Organisation, User
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
@@ -224,6 +226,10 @@ class ProofForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.mailbox = mailbox
         self.user = user
+        # Who has a second factor proves it here as well, or a stolen password would do.
+        if second_factor.confirmed_device(user) is not None:
+            self.fields["code"] = CodeForm().fields["code"]
+            self.fields["code"].widget.attrs.pop("autofocus")
 
     def clean_address(self) -> str:
         """Only the address itself will do."""
@@ -231,6 +237,14 @@ class ProofForm(forms.Form):
         if typed.lower() != self.mailbox.address:
             raise ValidationError(_("This is not the address of this mailbox."), code="differs")
         return typed
+
+    def clean(self) -> None:
+        """A code works once, so it is used up only where the rest is right."""
+        super().clean()
+        code = self.cleaned_data.get("code")
+        if code and not self.errors and not second_factor.proves(self.user, code=code):
+            text = _("This code is not right. Codes change every 30 seconds and work once.")
+            self.add_error("code", ValidationError(text, code="wrong_code"))
 
     def clean_password(self) -> str:
         """Who sits here is who signed in."""

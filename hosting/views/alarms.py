@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor
-from hosting.views import actor_of
+from hosting.views import actor_of, may_manage
 from mailstore import recovery, tripwire
 from mailstore.engine import EngineError, engine
 from mailstore.models import Alarm
@@ -29,7 +29,8 @@ def _load(actor: Actor, uuid: UUID) -> Alarm:
 @require_safe
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What was removed, by which device and from where."""
-    alarm = _load(actor_of(request), uuid)
+    actor = actor_of(request)
+    alarm = _load(actor, uuid)
     mailbox = alarm.mailbox
     labels = tripwire.devices_of(mailbox)
     rows = [
@@ -44,7 +45,13 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         }
         for removal in tripwire.removals_behind(alarm)
     ]
-    context = {"alarm": alarm, "mailbox": mailbox, "rows": rows}
+    context = {
+        "alarm": alarm,
+        "mailbox": mailbox,
+        "size_text": byte_text(alarm.bytes),
+        "rows": rows,
+        "may_manage": may_manage(actor, mailbox),
+    }
     return render(request, "hosting/alarm.html", context)
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.access import Actor
 from hosting import billing, presenting
 from hosting.views import actor_of
-from mailstore.models import Domain, Mailbox
+from mailstore.models import Alarm, Domain, Mailbox
 from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.quotas import THRESHOLDS
 
@@ -123,8 +123,18 @@ def _cost_text(actor: Actor) -> str:
 def _attention(actor: Actor) -> list[dict[str, str]]:
     """What cannot wait, then what soon cannot."""
     standing = Mailbox.objects.visible_to(actor).standing()
+    alarms = Alarm.objects.visible_to(actor).open().select_related("mailbox").order_by("at")[:5]
     full = standing.filter(full_since__isnull=False).order_by("full_since")[:5]
     lines = [
+        {
+            "text": _("%(address)s is locked, because much mail was removed. Was it you?")
+            % {"address": alarm.mailbox.address},
+            "url": reverse("alarms:detail", args=[alarm.uuid]),
+            "level": "full",
+        }
+        for alarm in alarms
+    ]
+    lines += [
         {
             "text": _("%(address)s is full: new mail is put off until there is room.")
             % {"address": mailbox.address},

@@ -15,10 +15,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.models import User
 from hosting.forms import MomentForm, ProofForm, RemovedSearchForm
-from hosting.views import actor_of, load
+from hosting.views import actor_of, load, may_manage
 from mailstore import cooling, holding, recovery
 from mailstore.engine import EngineError, RemovedSearch, engine
 from mailstore.models import Mailbox, RestoreRun
@@ -32,11 +33,13 @@ _REFUSALS = (recovery.NothingToRestore, recovery.NotEnoughSpace, recovery.Restor
 @require_safe
 def removed(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What can be brought back, the last removed first."""
-    mailbox = load(actor_of(request), uuid)
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
     form = RemovedSearchForm(request.GET or None)
     form.is_valid()
     context = {
         "mailbox": mailbox,
+        "may_manage": may_manage(actor, mailbox),
         "form": form,
         "moment_form": MomentForm(),
         "run": _last_run(mailbox),
@@ -73,10 +76,12 @@ def _last_run(mailbox: Mailbox) -> RestoreRun | None:
 @login_required
 @require_safe
 def progress(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """How far the last restore is, as a fragment."""
+    """How far the last restore is, as a fragment; at its end the list is another one."""
     mailbox = load(actor_of(request), uuid)
-    context = {"mailbox": mailbox, "run": _last_run(mailbox)}
-    return render(request, "hosting/_restore.html", context)
+    run = _last_run(mailbox)
+    if request.htmx and run is not None and run.finished_at:  # type: ignore[attr-defined]
+        return HttpResponseClientRefresh()
+    return render(request, "hosting/_restore.html", {"mailbox": mailbox, "run": run})
 
 
 @login_required
@@ -112,7 +117,12 @@ def roll_back(request: HttpRequest, uuid: UUID) -> HttpResponse:
     mailbox = load(actor, uuid)
     form = MomentForm(request.POST)
     if not form.is_valid():
-        context = {"mailbox": mailbox, "form": RemovedSearchForm(), "moment_form": form}
+        context = {
+            "mailbox": mailbox,
+            "may_manage": may_manage(actor, mailbox),
+            "form": RemovedSearchForm(),
+            "moment_form": form,
+        }
         found = _found(mailbox, RemovedSearch())
         return render(request, "hosting/removed.html", {**context, **found}, status=422)
     moment = form.cleaned_data["moment"]

@@ -9,7 +9,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django_otp.oath import totp
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from accounts import second_factor
 from accounts.access import system
 from mailstore import holding, recovery
 from mailstore.models import Alarm, Mailbox, PendingChange, Removal, RestoreRun, RetentionRule
@@ -121,6 +124,83 @@ def test_destroying_asks_for_address_and_password_and_waits(alice, twin, mailbox
     assert "Called off." in text_of(answer)
     answer = alice.post(url("changes:call_off", change), follow=True)
     assert "made or called off already" in text_of(answer)
+
+
+def test_who_has_a_second_factor_needs_it_to_destroy(alice, cast, twin, mailbox):
+    remove(twin, mailbox, "One")
+    device = second_factor.device_to_enrol(cast.alice)
+    TOTPDevice.objects.filter(pk=device.pk).update(confirmed=True)
+    path = url("mailboxes:empty_store", mailbox)
+    proof = {"address": mailbox.address, "password": PASSWORD}
+    code = f"{totp(device.bin_key):06}"
+    wrong = f"{(int(code) + 1) % 1_000_000:06}"
+    assert "Six digits from your app" in text_of(alice.get(path))
+
+    for more in ({}, {"code": ""}, {"code": "abc"}, {"code": code, "password": "wrong"}):
+        assert alice.post(path, proof | more).status_code == 422
+    assert not PendingChange.objects.exists()
+    alice.post(path, proof | {"code": code})
+    assert PendingChange.objects.count() == 1
+
+    PendingChange.objects.all().delete()
+    for used in (code, wrong):
+        answer = alice.post(path, proof | {"code": used})
+        assert "This code is not right." in text_of(answer)
+    assert not PendingChange.objects.exists()
+
+
+def test_who_may_only_read_is_offered_nothing_and_refused(client, cast, mailbox, alarm):
+    client.force_login(cast.bob)
+    removed = text_of(client.get(url("mailboxes:removed", mailbox)))
+    asked = text_of(client.get(url("alarms:detail", alarm)))
+
+    assert "30 messages" in removed
+    assert "Bring back" not in removed
+    assert "Roll back" not in removed
+    assert "Somebody who may change this mailbox has to answer." in asked
+    assert "Roll it back" not in asked
+    for path, form in (
+        (url("mailboxes:restore", mailbox), {"message": "1/INBOX"}),
+        (url("mailboxes:roll_back", mailbox), {"moment": "2026-01-01T00:00"}),
+        (url("alarms:roll_back", alarm), {}),
+        (url("alarms:dismiss", alarm), {}),
+    ):
+        assert client.post(path, form).status_code == 403
+    proof = {"address": mailbox.address, "password": PASSWORD}
+    Mailbox.objects.update(frozen_at=None)
+    assert client.post(url("mailboxes:empty_store", mailbox), proof).status_code == 403
+    assert (RestoreRun.objects.count(), PendingChange.objects.count()) == (0, 0)
+    assert Alarm.objects.get().answer == ""
+
+
+def test_stranger_finds_nothing(client, cast, mailbox, alarm):
+    client.force_login(cast.charlie)
+
+    for path in (url("mailboxes:removed", mailbox), url("alarms:detail", alarm)):
+        assert client.get(path).status_code == 404
+    for name in ("mailboxes:restore", "mailboxes:roll_back", "mailboxes:empty_store"):
+        assert client.post(url(name, mailbox)).status_code == 404
+    for name in ("alarms:roll_back", "alarms:dismiss"):
+        assert client.post(url(name, alarm)).status_code == 404
+
+
+def test_list_is_loaded_anew_once_a_restore_is_over(alice, twin, mailbox):
+    remove(twin, mailbox, "One")
+    alice.post(url("mailboxes:restore", mailbox), {"message": "1/INBOX"})
+    polls = {"HX-Request": "true"}
+    assert "HX-Refresh" not in alice.get(url("mailboxes:restore_progress", mailbox), headers=polls)
+
+    recovery.run_open(engine=twin, now=timezone.now)
+
+    answer = alice.get(url("mailboxes:restore_progress", mailbox), headers=polls)
+    assert answer["HX-Refresh"] == "true"
+
+
+def test_overview_asks_about_a_locked_mailbox_first(alice, alarm):
+    page = alice.get(reverse("dashboard:overview"))
+
+    assert "hello@alder.test is locked, because much mail was removed." in text_of(page)
+    assert url("alarms:detail", alarm) in page.content.decode()
 
 
 def test_destroying_is_refused_under_a_hold(alice, cast, mailbox):
@@ -238,6 +318,7 @@ def test_alarm_shows_who_from_where_and_how_much(alice, alarm, mailbox):
 
     assert "100 % of the mailbox was removed" in text
     assert "The mailbox password IMAP 192.0.2.66 INBOX 30 3 kB" in text
+    assert "30 messages of 3 kB were removed since" in text
     assert "Was it you?" in text_of(alice.get(url("mailboxes:detail", mailbox)))
 
 
