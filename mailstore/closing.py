@@ -11,7 +11,7 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.access import Actor
-from mailstore import holding, provisioning, purging
+from mailstore import holding, provisioning, purging, working
 from mailstore.engine import Engine
 from mailstore.models import AppPassword, LastLogin, Mailbox, PurgeRun, Usage
 from mailstore.models.mailboxes import MailboxQuerySet
@@ -51,17 +51,35 @@ def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
 def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
     """Write down what a closed mailbox still holds, and remove all of it from the mail server.
 
-    Killed in between, the next call finds the receipt and only goes on erasing.
+    Killed in between, the next call finds the receipt and only goes on erasing. A hold that
+    is placed meanwhile waits for a batch, and keeps what is left then.
     """
     holding.refuse_if_held(mailbox)
     run = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.CLOSING).first()
     if run is None:
         run = purging.plan_closing(mailbox=mailbox, engine=engine, at=at)
-    engine.erase(user=mailbox.tombstone)
+    _empty(mailbox, engine=engine, in_store=False)
+    _empty(mailbox, engine=engine, in_store=True)
     with transaction.atomic():
+        holding.refuse_if_held(holding.lock(mailbox))
+        engine.erase(user=mailbox.tombstone)
         purging.conclude_closing(run=run, at=at)
         _forget_reports(mailbox)
         Mailbox.objects.filter(pk=mailbox.pk, state=Mailbox.State.CLOSED).update(erased_at=at)
+
+
+def _empty(mailbox: Mailbox, *, engine: Engine, in_store: bool) -> None:
+    """Clear all folders, or the recoverable store, into which the folders' mail goes first."""
+    user = mailbox.tombstone
+    remove = engine.remove_for_good if in_store else engine.remove
+    for state in engine.folder_states(user=user, removed=in_store):
+        found = engine.messages(user=user, folder=state.folder, removed=in_store)
+        uids = [message.uid for message in found]
+        for start in range(0, len(uids), working.BATCH_MESSAGES):
+            with transaction.atomic():
+                holding.refuse_if_held(holding.lock(mailbox))
+                part = uids[start : start + working.BATCH_MESSAGES]
+                remove(user=user, folder=state.folder, uids=part)
 
 
 def erase_closed(*, engine: Engine, at: datetime, limit: int = 100) -> int:

@@ -10,7 +10,7 @@ from django.db.models import Q
 from accounts import outbox
 from accounts.access import Actor, Forbidden
 from accounts.models import Organisation, User
-from mailstore.models import Domain, Hold, Mailbox, PurgeRun
+from mailstore.models import Domain, Hold, Mailbox, PurgeRun, WorkState
 from mailstore.models.mailboxes import MailboxQuerySet
 
 Scope = Organisation | Domain | Mailbox
@@ -108,20 +108,26 @@ def _only_staff(actor: Actor) -> None:
 
 
 def _wait_for_running(scope: Scope) -> None:
-    """Take, once, the lock of each mailbox below that a worker may be removing from."""
-    running = PurgeRun.objects.open()
-    for run in running.select_related("mailbox__organisation__parent"):
-        if _reaches(scope, run.mailbox):
-            with transaction.atomic():
-                lock(run.mailbox)
+    """Take, for a moment, the lock of each mailbox below that a worker may be removing from."""
+    # The erasure of a closed mailbox has a plan, but no lease.
+    at_work = PurgeRun.objects.filter(
+        Q(state=WorkState.RUNNING) | Q(state=WorkState.PLANNED, kind=PurgeRun.Kind.CLOSING)
+    )
+    with transaction.atomic():
+        below = Mailbox.objects.select_for_update().filter(_below(scope))
+        list(below.filter(pk__in=at_work.values("mailbox")).order_by("pk").values_list("pk"))
 
 
-def _reaches(scope: Scope, mailbox: Mailbox) -> bool:
+def _below(scope: Scope) -> Q:
     if isinstance(scope, Mailbox):
-        return scope.pk == mailbox.pk
+        return Q(pk=scope.pk)
     if isinstance(scope, Domain):
-        return scope.pk == mailbox.domain_id
-    return scope.pk in mailbox.organisation.lineage
+        return Q(domain=scope)
+    return Q(
+        organisation__in=Organisation.objects.filter(
+            Q(pk=scope.pk) | Q(parent=scope) | Q(parent__parent=scope)
+        ).values("pk")
+    )
 
 
 def _record(kind: str, *, hold: Hold, actor: Actor, at: datetime) -> None:

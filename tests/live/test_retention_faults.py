@@ -302,7 +302,8 @@ CLOSING = [
     Place(name="the address given up", owner=closing, function="give_up_address"),
     Place(name="the receipt written, not committed", owner=purging, function="_batches"),
     Place(name="the receipt written", owner=purging, function="plan_closing"),
-    Place(name="visible mail gone", owner=AdminAPI, function="call", command="expunge"),
+    Place(name="visible mail in the store", owner=DoveadmEngine, function="remove"),
+    Place(name="part of the store gone", owner=AdminAPI, function="call", command="expunge"),
     Place(
         name="the store gone too",
         owner=AdminAPI,

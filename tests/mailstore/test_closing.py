@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts.access import system
-from mailstore import closing, holding, provisioning, purging, receipts
+from mailstore import closing, holding, provisioning, purging, receipts, working
 from mailstore.models import Mailbox, PurgeRun
 from tests.factories import make_mailbox
 
@@ -76,6 +76,32 @@ def test_hold_stops_the_end(moment, closed, cast, twin):
     closing.close_for_good(actor=SYSTEM, at=NOW)
     assert closing.erase_closed(engine=twin, at=NOW) == 1
     assert Mailbox.objects.get().erased_at == NOW
+
+
+@pytest.mark.parametrize("step", ["after remove", "before remove_for_good"])
+def test_hold_that_is_placed_meanwhile_keeps_what_is_left(step, closed, cast, twin, monkeypatch):
+    monkeypatch.setattr(working, "BATCH_MESSAGES", 1)
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    placed = []
+
+    def hold_once(moment):
+        if moment == step and not placed:
+            placed.append(
+                holding.place(
+                    actor=SYSTEM, user=cast.sam, scope=closed, matter="m", reason="r", at=NOW
+                )
+            )
+
+    twin.on_change = hold_once
+    assert closing.erase_closed(engine=twin, at=NOW) == 0
+
+    # The batch that was under way is gone; the other message is kept.
+    left = twin.accounts[closed.tombstone].store["INBOX"].kept
+    assert len(left) == (2 if step == "after remove" else 1)
+    [hold] = placed
+    holding.release(actor=SYSTEM, user=cast.rita, hold=hold, reason="over", at=NOW)
+    assert closing.erase_closed(engine=twin, at=NOW) == 1
+    assert PurgeRun.objects.get().messages == 2
 
 
 def test_held_mailbox_cannot_be_closed(cast, twin):

@@ -296,6 +296,25 @@ def test_hold_reaches_down_the_tree(scope, twin, cast, mailbox):
     assert visible(twin, mailbox) == {"Junk": [1]}
 
 
+def test_placing_a_hold_costs_the_same_however_many_purges_run(
+    twin, cast, mailbox, django_assert_num_queries
+):
+    holding.place(**hold_on(cast, cast.other_customer))
+    for number in range(3):
+        other = make_mailbox(cast.domain, f"other-{number}")
+        PurgeRun.objects.create(
+            mailbox=other, kind="retention", state="running", planned_at=NOW, planned_by="x"
+        )
+        with django_assert_num_queries(7):
+            holding.place(**hold_on(cast, cast.customer))
+
+
+def hold_on(cast, scope):
+    actor = system("tests")
+    people = {"actor": actor, "user": cast.sam}
+    return {**people, "scope": scope, "matter": "Case 7", "reason": "A court asked.", "at": NOW}
+
+
 def test_frozen_mailbox_is_not_purged(twin, mailbox):
     put(twin, mailbox, "Junk", 31)
     run = purging.plan_retention(mailbox=mailbox, engine=twin, at=NOW)
