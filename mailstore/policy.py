@@ -9,7 +9,7 @@ for its special use, and that before one for all folders.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 
@@ -103,6 +103,13 @@ class Bounds:
             ceiling_by=ceiling_by,
         )
 
+    def are_less_safe_than(self, other: Bounds) -> bool:
+        """Whether mail below can go sooner within these than within the others."""
+        if self.floor_days < other.floor_days:
+            return True
+        mine, theirs = self.ceiling_days, other.ceiling_days
+        return mine is not None and (theirs is None or mine < theirs)
+
     def clamp(self, days: int | None) -> tuple[int | None, str]:
         """The days within the bounds, and who moved them or nobody. Safety goes first."""
         if days is not None and days < self.floor_days:
@@ -112,8 +119,12 @@ class Bounds:
         return days, ""
 
 
-def decide(*, folder: str, layers: Sequence[Layer]) -> Decision:
-    """The one rule that applies to a folder."""
+def decide(*, folder: str, layers: Sequence[Layer], only_fetched: bool = False) -> Decision:
+    """The one rule that applies to a folder.
+
+    With `only_fetched`, days count from the download whatever the rule says: what nobody has
+    fetched from a POP mailbox exists nowhere else.
+    """
     decision = Decision(
         folder=folder,
         days=None,
@@ -125,6 +136,8 @@ def decide(*, folder: str, layers: Sequence[Layer]) -> Decision:
         rule = _best(folder, layer.rules)
         if rule is None:
             continue
+        if only_fetched:
+            rule = replace(rule, counted_from=CountedFrom.DOWNLOAD)
         days, moved_by = bounds.clamp(rule.days)
         decision = Decision(
             folder=folder,
@@ -134,6 +147,12 @@ def decide(*, folder: str, layers: Sequence[Layer]) -> Decision:
         )
         bounds = bounds.narrowed(rule, by=layer.name)
     return decision
+
+
+def own_bounds(*, folder: str, layer: Layer) -> Bounds:
+    """What one layer asks of those below it for a folder."""
+    rule = _best(folder, layer.rules)
+    return Bounds() if rule is None else Bounds().narrowed(rule, by=layer.name)
 
 
 def check(rule: Rule, *, above: Sequence[Layer]) -> None:

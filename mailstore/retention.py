@@ -127,7 +127,7 @@ def outlook(
     `layers` are those of the mailbox unless others are to be tried out.
     """
     chosen = layers_of(mailbox) if layers is None else layers
-    marks = _retrieved_at(mailbox) if _counts_downloads(chosen) else {}
+    marks = _retrieved_at(mailbox) if not mailbox.is_imap or _counts_downloads(chosen) else {}
     return [
         _folder_outlook(
             mailbox,
@@ -135,7 +135,7 @@ def outlook(
             state=state,
             until=until,
             marks=marks,
-            decision=policy.decide(folder=state.folder, layers=chosen),
+            decision=_decide(mailbox, state.folder, chosen),
         )
         for state in engine.folder_states(user=mailbox.address)
     ]
@@ -150,7 +150,7 @@ def explain(
     *, mailbox: Mailbox, engine: Engine, folder: str, uid: int, at: datetime
 ) -> tuple[datetime | None, str]:
     """When one message goes, or None for never, and the reason in a sentence."""
-    decision = policy.decide(folder=folder, layers=layers_of(mailbox))
+    decision = _decide(mailbox, folder, layers_of(mailbox))
     if decision.age is None:
         return None, decision.sentence
     for found in outlook(mailbox=mailbox, engine=engine, until=at + _FAR * 2):
@@ -176,6 +176,11 @@ def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
             )
             Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=None)
     return len(new)
+
+
+def _decide(mailbox: Mailbox, folder: str, layers: Sequence[policy.Layer]) -> policy.Decision:
+    is_pop_inbox = not mailbox.is_imap and folder == "INBOX"
+    return policy.decide(folder=folder, layers=layers, only_fetched=is_pop_inbox)
 
 
 def _folder_outlook(

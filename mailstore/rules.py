@@ -77,20 +77,32 @@ def trial(*, target: Target, rule: policy.Rule | None, folder: str = "") -> rete
 
 
 def is_less_safe(*, target: Target, rule: policy.Rule | None, folder: str = "") -> bool:
-    """Whether mail would go sooner anywhere than it does now."""
+    """Whether mail would go sooner anywhere than it does now, on the target or below it."""
     gone = rule.folder if rule else folder
     layers, old = above(target), _layer_of_rules(target)
     new = trial(target=target, rule=rule, folder=folder).layer
-    probes = {*_PROBES, gone} - {policy.EVERY_FOLDER, *policy.SPECIAL_USES.values()}
-    plans: list[list[policy.Layer]] = [[plan] for plan in _plans_below(target)]
+    plans = [[plan] for plan in _plans_below(target)] or [[]]
+    named = (
+        each.folder for some in [*plans, layers, [old, new]] for one in some for each in one.rules
+    )
+    probes = {*_PROBES, gone, *named} - {policy.EVERY_FOLDER, *policy.SPECIAL_USES.values()}
     return any(
-        _is_sooner(
-            policy.decide(folder=probe, layers=[*plan, *layers, new]),
-            policy.decide(folder=probe, layers=[*plan, *layers, old]),
+        _loosens_bounds(probe, new=new, old=old)
+        or any(
+            _is_sooner(
+                policy.decide(folder=probe, layers=[*plan, *layers, new]),
+                policy.decide(folder=probe, layers=[*plan, *layers, old]),
+            )
+            for plan in plans
         )
         for probe in probes
-        for plan in plans or [[]]
     )
+
+
+def _loosens_bounds(folder: str, *, new: policy.Layer, old: policy.Layer) -> bool:
+    """Whether rules below, which the old bounds held back, take effect by the new ones."""
+    bounds = policy.own_bounds(folder=folder, layer=new)
+    return bounds.are_less_safe_than(policy.own_bounds(folder=folder, layer=old))
 
 
 @transaction.atomic

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts import notices
-from accounts.access import Forbidden
+from accounts.access import Forbidden, system
 from accounts.models import Event, Notice
 from mailstore import cooling, holding, policy, provisioning, rules, tripwire
 from mailstore.models import Mailbox, PendingChange, PurgeRun, RetentionPolicy
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WAIT = timedelta(hours=72)
+SYSTEM = system("tests")
 
 
 @pytest.fixture
@@ -118,6 +119,91 @@ def test_rule_removal_that_loosens_does_not(twin, mailbox, alice):
         is None
     )
     assert rules.own_rules(mailbox) == []
+
+
+def set_rules(target, *given):
+    for each in given:
+        rules.set_rule(actor=SYSTEM, target=target, rule=each, at=NOW)
+
+
+def rule(folder, days, **bounds):
+    return Rule(folder=folder, counted_from=CountedFrom.ARRIVAL, days=days, **bounds)
+
+
+LOOSER = [
+    pytest.param([rule("*", 90, floor_days=60)], rule("*", 90), id="no floor"),
+    pytest.param([rule("*", 90, floor_days=60)], rule("*", 90, floor_days=59), id="a lower floor"),
+    pytest.param([rule("*", None)], rule("*", None, ceiling_days=60), id="a ceiling"),
+    pytest.param(
+        [rule("*", None, ceiling_days=90)], rule("*", None, ceiling_days=60), id="a lower ceiling"
+    ),
+    pytest.param(
+        [rule("*", 90, floor_days=60)], rule("Clients", 90), id="a folder without the floor"
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "asked"), LOOSER)
+def test_bound_that_lets_rules_below_remove_sooner_waits(before, asked, twin, cast, alice):
+    set_rules(cast.customer, *before)
+
+    change = cooling.ask_rule(
+        actor=alice, target=cast.customer, rule=asked, engine=twin, wait=WAIT, at=NOW
+    )
+
+    assert change is not None
+    assert [row.as_rule for row in rules.own_rules(cast.customer)] == before
+
+
+def test_removing_a_rule_with_a_floor_waits(cast, alice):
+    set_rules(cast.customer, rule("*", 90, floor_days=60))
+
+    change = cooling.ask_rule_removal(
+        actor=alice, target=cast.customer, folder="*", wait=WAIT, at=NOW
+    )
+
+    assert change is not None
+
+
+def test_rule_for_all_that_reaches_a_folder_named_above_waits(twin, cast, alice):
+    set_rules(cast.reseller, rule("*", 30), rule("Clients", None))
+
+    change = cooling.ask_rule(
+        actor=alice, target=cast.customer, rule=rule("*", 30), engine=twin, wait=WAIT, at=NOW
+    )
+
+    assert change is not None
+
+
+def test_tighter_bounds_hold_at_once(twin, cast, alice):
+    set_rules(cast.customer, rule("*", None, floor_days=60, ceiling_days=90))
+    safer = rule("*", None, floor_days=70, ceiling_days=100)
+
+    change = cooling.ask_rule(
+        actor=alice, target=cast.customer, rule=safer, engine=twin, wait=WAIT, at=NOW
+    )
+
+    assert change is None
+
+
+def test_second_request_hastens_nothing(mailbox, alice):
+    def ask(days, at):
+        return cooling.ask_window(actor=alice, mailbox=mailbox, window_days=days, wait=WAIT, at=at)
+
+    later = NOW + timedelta(hours=50)
+    first, again, other = ask(7, NOW), ask(7, later), ask(3, later)
+
+    assert (again.pk, again.effective_at) == (first.pk, NOW + WAIT)
+    assert other.effective_at == later + WAIT
+
+
+def test_clock_that_is_set_back_makes_nothing_sooner(twin, mailbox, alice):
+    ahead = NOW + timedelta(days=30)
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=7, wait=WAIT, at=ahead)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    mailbox.refresh_from_db()
+    assert mailbox.window_days == 30
 
 
 def test_shorter_window_waits(twin, mailbox, alice):

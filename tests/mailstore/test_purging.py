@@ -140,6 +140,23 @@ def test_pop_lets_go_only_what_was_fetched(twin, pop):
     )
 
 
+@pytest.mark.parametrize("folder", ["*", "INBOX", "\\Inbox"])
+def test_no_rule_takes_unfetched_mail_from_a_pop_mailbox(folder, twin, cast, pop):
+    put(twin, pop, "INBOX", 400)
+    put(twin, pop, "INBOX", 400, flags=["\\Seen"])
+    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
+    by_age = Rule(folder=folder, counted_from=CountedFrom.ARRIVAL, days=30)
+    rules.set_rule(actor=system("tests"), target=cast.customer, rule=by_age, at=NOW)
+
+    purge(twin, pop)
+
+    assert visible(twin, pop) == {"INBOX": [1]}
+    [found] = retention.outlook(mailbox=pop, engine=twin, until=NOW)
+    assert found.decision.sentence == (
+        "Mail in INBOX goes 30 days after a program fetched it: Alder says so."
+    )
+
+
 def test_what_was_fetched_from_an_inbox_says_nothing_of_one_made_anew(twin, pop):
     put(twin, pop, "INBOX", 400, flags=["\\Seen"])
     retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 31 * DAY)

@@ -64,13 +64,15 @@ class Command(BaseCommand):
 
 def _rule(options: dict[str, Any]) -> Rule:
     days = options["days"]
-    if days != "never" and not days.lstrip("-").isdecimal():
-        message = f"Days are a whole number or 'never', not {days!r}."
-        raise CommandError(message)
+    try:
+        count = None if days == "never" else int(days)
+    except ValueError as error:
+        message = f"Days are a whole number or 'never', not {days[:40]!r}."
+        raise CommandError(message) from error
     return Rule(
         folder=options["folder"],
         counted_from=CountedFrom(options["counted_from"]),
-        days=None if days == "never" else int(days),
+        days=count,
         floor_days=options["floor"],
         ceiling_days=options["ceiling"],
     )
