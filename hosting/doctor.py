@@ -29,10 +29,13 @@ from hosting.ordering import order
 from mailstore import closing, credentials, domains, health, provisioning
 from mailstore.engine import Engine, EngineError, engine, process
 from mailstore.models import Domain, Mailbox, PurgeBatch, PurgeRun, Usage
+from mailstore.quotas import byte_text
 
 PROBE_DOMAIN = "doctor.test"
 _PATIENCE_SECONDS = 15
 _BEAT_SILENCE = timedelta(seconds=45)
+# Twice as long as it takes from one to the next.
+_LONGEST_SINCE_SWEEP = 2 * settings.FULL_SWEEP_EVERY
 _LEAST_FREE_BYTES = 500_000_000
 _VIEWS = ("dovecot_app_password", "dovecot_passdb", "dovecot_userdb")
 
@@ -170,8 +173,15 @@ def _purges() -> str:
     if found.late or found.lag_minutes > health.LATE.total_seconds() // 60:
         message = f"Purging is {found.lag_minutes} minutes behind, with {found.late} runs late."
         raise Ailment(message, remedy="Is the worker busy or gone? See the check of the worker.")
+    if found.last_sweep and found.last_sweep.started_at < timezone.now() - _LONGEST_SINCE_SWEEP:
+        message = f"The last full sweep began on {found.last_sweep.started_at:%Y-%m-%d}."
+        raise Ailment(message, remedy="It is due every week. See the checks of worker and beat.")
     sweep = f"{found.last_sweep.started_at:%Y-%m-%d}" if found.last_sweep else "not yet"
-    return f"{found.due} due, {found.running} running, last full sweep {sweep}"
+    return (
+        f"{found.due} due, {found.running} running, {found.paused} paused, "
+        f"lag {found.lag_minutes} min, last full sweep {sweep}, {found.frozen} frozen, "
+        f"{found.held} held, {byte_text(found.store_bytes)} recoverable"
+    )
 
 
 def _round_trip_pop() -> str:

@@ -80,5 +80,9 @@ def late(at: datetime) -> PurgeRunQuerySet:
 
 
 def failed() -> PurgeRunQuerySet:
-    """Runs whose last turn ended in a failure, and that go on with the next one."""
-    return PurgeRun.objects.open().exclude(failure="")
+    """Runs whose last turn ended in a failure, and that go on with the next one.
+
+    What a hold or an alarm stops waits, which is no failure.
+    """
+    unstopped = PurgeRun.objects.open().filter(mailbox__frozen_at__isnull=True)
+    return unstopped.exclude(failure="").exclude(mailbox__in=holding.held())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -12,7 +13,7 @@ from accounts.models import Membership, Organisation, User
 from hosting import demo, doctor, tasks
 from hosting.models import Pulse
 from mailstore import tasks as mail_tasks
-from mailstore.models import Domain, Mailbox
+from mailstore.models import Domain, FullSweep, Mailbox, PurgeRun
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -91,6 +92,31 @@ def test_doctor_speaks_json(db, twin, monkeypatch):
     report = json.loads(output.getvalue())
     assert report["well"] is False
     assert {check["name"] for check in report["checks"]} == set(doctor.CHECKS)
+
+
+def test_doctor_says_how_purging_is_doing(cast):
+    now = doctor.timezone.now()
+    frozen, failed = make_mailbox(cast.domain, "frozen"), make_mailbox(cast.domain, "failed")
+    Mailbox.objects.filter(pk=frozen.pk).update(
+        frozen_at=now, store_bytes=5000, retention_due_at=now
+    )
+    FullSweep.objects.create(started_at=now, finished_at=now)
+    assert doctor.CHECKS["purges"]() == (
+        f"0 due, 0 running, 0 paused, lag 0 min, last full sweep {now:%Y-%m-%d}, 1 frozen, "
+        "0 held, 5 kB recoverable"
+    )
+
+    FullSweep.objects.update(started_at=now - timedelta(days=15))
+    with pytest.raises(doctor.Ailment, match="The last full sweep began on"):
+        doctor.CHECKS["purges"]()
+    old = now - timedelta(hours=1)
+    Mailbox.objects.filter(pk=failed.pk).update(retention_due_at=old)
+    with pytest.raises(doctor.Ailment, match="Purging is 60 minutes behind"):
+        doctor.CHECKS["purges"]()
+    PurgeRun.objects.create(mailbox=failed, kind="store", planned_at=old, failure="It is full.")
+    with pytest.raises(doctor.Ailment, match="1 purges do not get on") as ailment:
+        doctor.CHECKS["purges"]()
+    assert ailment.value.remedy.startswith("It says: It is full.")
 
 
 def test_doctor_warns_of_a_full_disk(settings, monkeypatch):
