@@ -101,7 +101,7 @@ def plan_for_good(
     """A run that destroys removed mail because its owner asked; None if nothing fits."""
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     holding.refuse_if_stopped(mailbox)
-    found = engine.removed_mail(user=mailbox.address, search=search)
+    found = engine.removed_index(user=mailbox.address, search=search)
     wanted: dict[str, list[int]] = {}
     for message in found:
         wanted.setdefault(message.folder, []).append(message.uid)

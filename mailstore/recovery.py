@@ -17,6 +17,7 @@ from mailstore.engine import (
     Engine,
     EngineError,
     EngineUnavailable,
+    RemovedEntry,
     RemovedMessage,
     RemovedSearch,
     folder_names,
@@ -26,6 +27,7 @@ from mailstore.models import (
     AppPassword,
     Mailbox,
     PurgeBatch,
+    PurgeRun,
     Removal,
     RestoreBatch,
     RestoreRun,
@@ -60,20 +62,50 @@ class Recoverable:
     how: str
 
 
-def listing(*, mailbox: Mailbox, engine: Engine, search: RemovedSearch) -> list[Recoverable]:
-    """What can be brought back, the last removed first."""
-    found = engine.removed_mail(user=mailbox.address, search=search)
-    found.sort(key=lambda message: (message.removed_at, message.uid), reverse=True)
-    explain = _explainer(mailbox)
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One page of what can be brought back, the last removed first; `total` counts all pages."""
+
+    total: int
+    rows: list[Recoverable]
+
+
+def listing(
+    *, mailbox: Mailbox, engine: Engine, search: RemovedSearch, most: int = 200, skip: int = 0
+) -> Listing:
+    """What can be brought back: `most` messages after the first `skip`.
+
+    All that fits is only counted and sorted; what a person reads is asked for one page.
+    """
+    found = engine.removed_index(user=mailbox.address, search=search)
+    found.sort(key=_last_removed_first)
+    chosen = _by_folder((entry.folder, entry.uid) for entry in found[skip : skip + most])
+    page = engine.removed_chosen(user=mailbox.address, chosen=chosen)
+    page.sort(key=_last_removed_first)
+    explain = _explainer(mailbox, page)
     until = _lasts(mailbox)
-    return [
-        Recoverable(
-            message=message,
-            until=message.removed_at + until if until else None,
-            how=explain(message),
-        )
-        for message in found
-    ]
+    return Listing(
+        total=len(found),
+        rows=[
+            Recoverable(
+                message=message,
+                until=message.removed_at + until if until else None,
+                how=explain(message),
+            )
+            for message in page
+        ],
+    )
+
+
+def _last_removed_first(removed: RemovedEntry | RemovedMessage) -> tuple[float, int, str]:
+    return -removed.removed_at.timestamp(), -removed.uid, removed.folder
+
+
+def _by_folder(chosen: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
+    by_folder: dict[str, set[int]] = {}
+    for folder, uid in chosen:
+        by_folder.setdefault(folder, set()).add(uid)
+    return by_folder
 
 
 def restore(
@@ -85,9 +117,7 @@ def restore(
     at: datetime,
 ) -> RestoreRun:
     """Bring chosen messages back, each named by its folder and its uid in the store."""
-    wanted = set(chosen)
-    found = engine.removed_mail(user=mailbox.address, headers=False)
-    picked = [message for message in found if (message.folder, message.uid) in wanted]
+    picked = engine.removed_chosen(user=mailbox.address, chosen=_by_folder(chosen))
     return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=None, at=at)
 
 
@@ -262,33 +292,62 @@ def _lasts(mailbox: Mailbox) -> timedelta | None:
     return timedelta(days=mailbox.window_days)
 
 
-def _explainer(mailbox: Mailbox) -> Callable[[RemovedMessage], str]:
-    """Says how a message went, from what the log told and what the purges wrote down."""
-    removals = {
-        (removal.folder, uid): removal
-        for removal in Removal.objects.filter(mailbox=mailbox)
-        for uid in uids_of(removal.uids)
-    }
+def _explainer(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> Callable[[RemovedMessage], str]:
+    """Says how these messages went, from what the log told and what the purges wrote down."""
+    removals = _removals(mailbox, page)
     passwords = AppPassword.objects.filter(mailbox=mailbox)
     devices = {password.uuid.hex: password.label for password in passwords}
-    purged = PurgeBatch.objects.filter(
-        run__mailbox=mailbox, run__kind="retention", done_at__isnull=False
-    )
-    done: dict[str, list[datetime | None]] = {}
-    for folder, done_at in purged.values_list("folder", "done_at"):
-        done.setdefault(folder, []).append(done_at)
+    purged = _purged(mailbox, page)
 
     def explain(message: RemovedMessage) -> str:
         removal = removals.get((folder_names.shown(message.folder), message.uid))
         if removal is not None:
             device = devices.get(removal.device, "the mailbox password")
             return f"by a mail program ({removal.service.upper()}, {device}, {removal.address})"
-        moments = done.get(message.folder, [])
-        if any(moment and abs(moment - message.removed_at) <= _SAME_MOMENT for moment in moments):
+        moments = purged.get(message.folder, [])
+        if any(abs(moment - message.removed_at) <= _SAME_MOMENT for moment in moments):
             return "by the retention rules"
         return "by a mail program"
 
     return explain
+
+
+def _removals(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> dict[tuple[str, int], Removal]:
+    """What the log told of each message of the page."""
+    if not page:
+        return {}
+    wanted = {(folder_names.shown(message.folder), message.uid) for message in page}
+    moments = [message.removed_at for message in page]
+    near = Removal.objects.filter(
+        mailbox=mailbox,
+        folder__in={folder for folder, _uid in wanted},
+        ended_at__gte=min(moments) - _SAME_MOMENT,
+        began_at__lte=max(moments) + _SAME_MOMENT,
+    )
+    return {
+        (removal.folder, uid): removal
+        for removal in near
+        for uid in uids_of(removal.uids)
+        if (removal.folder, uid) in wanted
+    }
+
+
+def _purged(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> dict[str, list[datetime]]:
+    """When purges removed something from the folders of the page, about when it went."""
+    if not page:
+        return {}
+    moments = [message.removed_at for message in page]
+    batches = PurgeBatch.objects.filter(
+        run__mailbox=mailbox,
+        run__kind=PurgeRun.Kind.RETENTION,
+        folder__in={message.folder for message in page},
+        done_at__range=(min(moments) - _SAME_MOMENT, max(moments) + _SAME_MOMENT),
+    )
+    done: dict[str, list[datetime]] = {}
+    for folder, done_at in batches.values_list("folder", "done_at"):
+        if done_at is not None:
+            done.setdefault(folder, []).append(done_at)
+    return done
 
 
 def _record(kind: str, *, run: RestoreRun, actor: Actor, messages: int, at: datetime) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -26,6 +26,9 @@ from mailstore.models import Mailbox, RestoreRun
 from mailstore.quotas import byte_text
 
 MOST_SHOWN = 200
+# RFC 3501 has uids of 32 bits.
+_HIGHEST_UID = 2**32 - 1
+_MOST_DIGITS = 10
 _REFUSALS = (recovery.NothingToRestore, recovery.NotEnoughSpace, recovery.RestoreUnderWay)
 
 
@@ -43,14 +46,20 @@ def removed(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "form": form,
         "moment_form": MomentForm(),
         "run": _last_run(mailbox),
-        **_found(mailbox, form.search),
+        **_found(mailbox, form.search, request=request),
     }
     return render(request, "hosting/removed.html", context)
 
 
-def _found(mailbox: Mailbox, search: RemovedSearch) -> dict[str, Any]:
+def _found(
+    mailbox: Mailbox, search: RemovedSearch, *, request: HttpRequest | None = None
+) -> dict[str, Any]:
+    number = _page_number(request)
+    skip = (number - 1) * MOST_SHOWN
     try:
-        found = recovery.listing(mailbox=mailbox, engine=engine(), search=search)
+        found = recovery.listing(
+            mailbox=mailbox, engine=engine(), search=search, most=MOST_SHOWN, skip=skip
+        )
     except EngineError:
         return {"is_unavailable": True, "rows": []}
     rows = [
@@ -64,9 +73,27 @@ def _found(mailbox: Mailbox, search: RemovedSearch) -> dict[str, Any]:
             "until": one.until,
             "how": one.how,
         }
-        for one in found[:MOST_SHOWN]
+        for one in found.rows
     ]
-    return {"rows": rows, "found_count": len(found), "is_cut": len(found) > MOST_SHOWN}
+    has_more = found.total > skip + MOST_SHOWN
+    return {
+        "rows": rows,
+        "found_count": found.total,
+        "later_url": _page_url(request, number - 1) if number > 1 else "",
+        "earlier_url": _page_url(request, number + 1) if has_more else "",
+    }
+
+
+def _page_number(request: HttpRequest | None) -> int:
+    asked = request.GET.get("page", "") if request else ""
+    is_number = asked.isascii() and asked.isdecimal() and len(asked) <= _MOST_DIGITS
+    return max(1, int(asked)) if is_number else 1
+
+
+def _page_url(request: HttpRequest | None, number: int) -> str:
+    asked = request.GET.copy() if request else QueryDict(mutable=True)
+    asked["page"] = str(number)
+    return f"?{asked.urlencode()}"
 
 
 def _last_run(mailbox: Mailbox) -> RestoreRun | None:
@@ -106,7 +133,8 @@ def restore(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _chosen(value: str) -> tuple[str, int] | None:
     uid, _slash, folder = value.partition("/")
-    return (folder, int(uid)) if uid.isascii() and uid.isdecimal() else None
+    is_number = uid.isascii() and uid.isdecimal() and len(uid) <= _MOST_DIGITS
+    return (folder, int(uid)) if is_number and 0 < int(uid) <= _HIGHEST_UID else None
 
 
 @login_required

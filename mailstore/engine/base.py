@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -96,6 +96,15 @@ class RemovedMessage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemovedEntry:
+    """Where a message lies in the recoverable store, and since when; cheap to ask for many."""
+
+    folder: str
+    uid: int
+    removed_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class RemovedSearch:
     """What to look for in the recoverable store; what is empty does not narrow the search.
 
@@ -140,6 +149,14 @@ class Engine(Protocol):
 
         Without `headers`, senders and subjects are empty, which takes half the time.
         """
+
+    def removed_index(self, *, user: str, search: RemovedSearch = EVERYTHING) -> list[RemovedEntry]:
+        """Where everything lies that fits, in no particular order."""
+
+    def removed_chosen(
+        self, *, user: str, chosen: Mapping[str, Collection[int]]
+    ) -> list[RemovedMessage]:
+        """Messages of the store by folder and uid; those that are not there are left out."""
 
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
         """Every folder that a person can see, or every one of the recoverable store."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import smtplib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from mailstore.engine.base import (
     FolderState,
     FolderUsage,
     Present,
+    RemovedEntry,
     RemovedMessage,
     RemovedSearch,
     StoredMessage,
@@ -111,18 +112,37 @@ class DoveadmEngine:
         found = self._api.call(
             "fetch", NOTHING_FOUND, user=user, field=fields, query=_removed_query(search)
         )
+        return [_removed_message(row) for row in found]
+
+    def removed_index(self, *, user: str, search: RemovedSearch = EVERYTHING) -> list[RemovedEntry]:
+        """What the index alone knows, which costs a tenth of what headers do."""
+        fields = ["mailbox", "uid", "date.saved.unixtime"]
+        found = self._api.call(
+            "fetch", NOTHING_FOUND, user=user, field=fields, query=_removed_query(search)
+        )
         return [
-            RemovedMessage(
+            RemovedEntry(
                 folder=_origin(row["mailbox"]),
                 uid=int(row["uid"]),
-                guid=row["guid"],
-                bytes=int(row["size.virtual"]),
                 removed_at=_moment(row["date.saved.unixtime"]),
-                sender=row.get("hdr.from.utf8", ""),
-                subject=row.get("hdr.subject.utf8", ""),
             )
             for row in found
         ]
+
+    def removed_chosen(
+        self, *, user: str, chosen: Mapping[str, Collection[int]]
+    ) -> list[RemovedMessage]:
+        """One request for all folders that the store has; names come from a page."""
+        known = {state.folder for state in self.folder_states(user=user, removed=True)}
+        fields = [*_REMOVED_FIELDS, *_REMOVED_HEADERS]
+        queries = [
+            [*self._in(user, _kept(folder)), "uid", uid_set(uids)]
+            for folder, uids in chosen.items()
+            if folder in known and uids
+        ]
+        commands = [("fetch", {"user": user, "field": fields, "query": query}) for query in queries]
+        found = self._api.call_all(commands, tolerated=NOTHING_FOUND) if commands else []
+        return [_removed_message(row) for rows in found for row in rows]
 
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
         """Folders with the arrival of their oldest message.
@@ -331,6 +351,18 @@ def _kept(folder: str) -> str:
 def _origin(kept: str) -> str:
     """The folder that one of the store is for."""
     return from_wire(kept.removeprefix(REMOVED_PREFIX))
+
+
+def _removed_message(row: Mapping[str, str]) -> RemovedMessage:
+    return RemovedMessage(
+        folder=_origin(row["mailbox"]),
+        uid=int(row["uid"]),
+        guid=row["guid"],
+        bytes=int(row["size.virtual"]),
+        removed_at=_moment(row["date.saved.unixtime"]),
+        sender=row.get("hdr.from.utf8", ""),
+        subject=row.get("hdr.subject.utf8", ""),
+    )
 
 
 def _removed_query(search: RemovedSearch) -> list[str]:

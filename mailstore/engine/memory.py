@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import email.message
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
@@ -17,6 +17,7 @@ from mailstore.engine.base import (
     FolderState,
     FolderUsage,
     Present,
+    RemovedEntry,
     RemovedMessage,
     RemovedSearch,
     StoredMessage,
@@ -191,6 +192,20 @@ class MemoryEngine:
             for message in folder.kept
         ]
         return [message for message in found if _fits(message, search)]
+
+    def removed_index(self, *, user: str, search: RemovedSearch = EVERYTHING) -> list[RemovedEntry]:
+        """The same without what is written in the messages."""
+        return [
+            RemovedEntry(folder=one.folder, uid=one.uid, removed_at=one.removed_at)
+            for one in self.removed_mail(user=user, search=search)
+        ]
+
+    def removed_chosen(
+        self, *, user: str, chosen: Mapping[str, Collection[int]]
+    ) -> list[RemovedMessage]:
+        """Those of the store that were chosen."""
+        found = self.removed_mail(user=user)
+        return [one for one in found if one.uid in chosen.get(one.folder, ())]
 
     def present(
         self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False

@@ -14,6 +14,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts import second_factor
 from accounts.access import system
+from hosting import views
 from mailstore import holding, recovery
 from mailstore.models import Alarm, Mailbox, PendingChange, Removal, RestoreRun, RetentionRule
 from tests.factories import PASSWORD, make_mailbox
@@ -67,8 +68,41 @@ def test_removed_mail_is_found_and_brought_back(alice, twin, mailbox):
     assert "1 message came back" in text_of(alice.get(url("mailboxes:restore_progress", mailbox)))
 
 
+def test_removed_mail_is_shown_page_by_page(alice, twin, mailbox, monkeypatch):
+    monkeypatch.setattr(views.recovery, "MOST_SHOWN", 2)
+    remove(twin, mailbox, *(f"Letter {number}" for number in range(5)))
+    path = url("mailboxes:removed", mailbox)
+
+    def shown(**asked):
+        page = alice.get(path, asked)
+        return re.findall(r"Letter \d", text_of(page)), page
+
+    first, page = shown(subject="letter")
+    assert first == ["Letter 4", "Letter 3"]
+    assert "?subject=letter&amp;page=2" in page.content.decode()
+    assert "Removed later" not in text_of(page)
+    last, page = shown(page=3)
+    assert last == ["Letter 0"]
+    assert "Removed earlier" not in text_of(page)
+    for number in ("0", "-1", "x", "9" * 5000, "\u0662"):
+        assert shown(page=number)[0] == first
+
+
 @pytest.mark.parametrize(
-    "value", ["", "x/INBOX", "1", "9/INBOX", "1/../etc", "\u0661/INBOX", "-1/INBOX"]
+    "value",
+    [
+        "9" * 5000 + "/INBOX",
+        f"{2**32}/INBOX",
+        "0/INBOX",
+        "1/a//b",
+        "",
+        "x/INBOX",
+        "1",
+        "9/INBOX",
+        "1/../etc",
+        "\u0661/INBOX",
+        "-1/INBOX",
+    ],
 )
 def test_nonsense_restores_nothing(value, alice, twin, mailbox):
     remove(twin, mailbox, "One")

@@ -72,7 +72,8 @@ def look(page):
             for scheme in SCHEMES:
                 page.set_viewport_size({"width": width, "height": 900})
                 page.emulate_media(color_scheme=scheme)
-                page.screenshot(path=PICTURES / f"{name}-{width}-{scheme}.png", full_page=True)
+                picture = PICTURES / f"{name}-{width}-{scheme}.png"
+                page.screenshot(path=picture, full_page=True, animations="disabled")
                 found = Axe().run(page)
                 assert found.violations_count == 0, found.generate_report()
                 wide = page.evaluate("document.documentElement.scrollWidth")

@@ -14,6 +14,7 @@ from accounts.tasks import send_notices
 from mailstore import credentials, tasks
 from mailstore.models import Alarm, Mailbox
 from tests.factories import AT
+from tests.live.test_mail import eventually
 from tests.live.test_programs import Computer, Fetcher
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -47,6 +48,7 @@ def test_pop_customer_gets_back_a_downloaded_and_deleted_message(  # noqa: PLR09
     computer = Fetcher(tmp_path, program, keeps=False)
     assert len(computer.fetch()) == 3
     assert program.pop().stat() == (0, 0)
+    eventually(lambda: "del=3/3" in program.server.log.read_text())
     tasks.read_mail_log()
     tasks.note_retrievals()
     # The computer is lost, and with it the only copy.
@@ -130,6 +132,7 @@ def test_owner_rolls_back_what_a_thief_deleted(  # noqa: PLR0917
     ).secret
 
     thief = delete_everything(program, stolen)
+    eventually(lambda: f"Mailbox deleted: {FOLDERS[-1]}" in program.server.log.read_text())
     tasks.read_mail_log()
     tasks.end_due_sessions()
 

@@ -27,6 +27,7 @@ from mailstore import (
 )
 from mailstore.engine import RemovedSearch, uids_of
 from mailstore.models import Alarm, Mailbox, Removal, RestoreRun, WorkState
+from tests.live.test_mail import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -311,13 +312,16 @@ def test_folder_of_any_name_is_noted_and_comes_back_as_itself(number, make_progr
     client.select("INBOX")
     client.delete(quoted)
 
-    logbook.read(path=program.server.log)
-
     removals = Removal.objects.filter(mailbox=program.mailbox)
-    assert sum(removal.messages for removal in removals) == 2
-    assert all(removal.took_folder for removal in removals)
+
+    def is_noted():
+        logbook.read(path=program.server.log)
+        return removals.exists() and all(removal.took_folder for removal in removals.all())
+
+    eventually(is_noted)
+    assert sum(removal.messages for removal in removals.all()) == 2
     everything = RemovedSearch()
-    found = recovery.listing(mailbox=program.mailbox, engine=program.live, search=everything)
+    found = recovery.listing(mailbox=program.mailbox, engine=program.live, search=everything).rows
     assert ["IMAP, Program" in one.how for one in found] == [True, True]
     run = recovery.roll_back(
         actor=ACTOR,

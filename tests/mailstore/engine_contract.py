@@ -179,6 +179,31 @@ class EngineContract:
         assert found(since=start + timedelta(hours=1)) == []
         assert found(until=start) == []
 
+    def test_removed_mail_is_indexed_and_chosen(self, mail, user):
+        folders = ("INBOX", "Über & mehr", "a*", "ab")
+        mail.create_mailbox(user=user, folders=folders[1:])
+        for folder in folders:
+            for number in range(3):
+                mail.store(user=user, folder=folder, message=letter(f"{len(folder)} {number}"))
+            mail.remove(user=user, folder=folder, uids=[1, 2, 3])
+
+        index = mail.removed_index(user=user)
+        chosen = {"INBOX": {1, 9}, "a*": {2, 3}, "Über & mehr": {3}, "Nowhere": {1}, "ab": set()}
+        found = mail.removed_chosen(user=user, chosen=chosen)
+
+        everything = {(one.folder, one.uid): one.removed_at for one in mail.removed_mail(user=user)}
+        assert {(one.folder, one.uid): one.removed_at for one in index} == everything
+        assert len(index) == 12
+        assert {(one.folder, one.uid, one.subject) for one in found} == {
+            ("INBOX", 1, "5 0"),
+            ("a*", 2, "2 1"),
+            ("a*", 3, "2 2"),
+            ("Über & mehr", 3, "11 2"),
+        }
+        assert mail.removed_chosen(user=user, chosen={}) == []
+        for folder in ("", "../etc", "a//b", "*", "x" * 5000, ".EXPUNGED/INBOX"):
+            assert mail.removed_chosen(user=user, chosen={folder: {1}}) == []
+
     def test_it_answers_and_reloads(self, mail, user):
         mail.ping()
         mail.reload()

@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Forbidden
 from accounts.models import Event
@@ -136,7 +138,7 @@ def test_listing_tells_how_it_went_and_until_when(twin, cast, mailbox, alice):
     run = purging.plan_retention(mailbox=mailbox, engine=twin, at=NOW)
     purging.work_off(run=run, engine=twin, now=lambda: datetime.now(tz=UTC))
 
-    found = recovery.listing(mailbox=mailbox, engine=twin, search=RemovedSearch())
+    found = recovery.listing(mailbox=mailbox, engine=twin, search=RemovedSearch()).rows
 
     by_subject = {one.message.subject: one for one in found}
     assert by_subject["By program"].how == (
@@ -147,8 +149,44 @@ def test_listing_tells_how_it_went_and_until_when(twin, cast, mailbox, alice):
     holding.place(
         actor=cast.actor(cast.sam), user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
     )
-    held = recovery.listing(mailbox=mailbox, engine=twin, search=RemovedSearch(subject="rule"))
+    held = recovery.listing(mailbox=mailbox, engine=twin, search=RemovedSearch(subject="rule")).rows
     assert [one.until for one in held] == [None]
+
+
+def test_page_costs_the_same_however_much_was_removed(twin, mailbox):
+    put(twin, mailbox, "INBOX", *map(str, range(30)))
+    remove_all(twin, mailbox, "INBOX")
+    for number in range(30):
+        age = timedelta(hours=number)
+        stored = twin.accounts[mailbox.address].store["INBOX"].kept[number]
+        object.__setattr__(stored, "saved_at", NOW - age)
+        Removal.objects.create(
+            mailbox=mailbox,
+            folder="INBOX",
+            service="imap",
+            session=f"s{number}",
+            device="-",
+            address=f"192.0.2.{number}",
+            uids=str(number + 1),
+            messages=1,
+            bytes=1,
+            began_at=NOW - age,
+            ended_at=NOW - age,
+        )
+
+    with CaptureQueriesContext(connection) as asked:
+        found = recovery.listing(
+            mailbox=mailbox, engine=twin, search=RemovedSearch(), most=2, skip=10
+        )
+
+    assert found.total == 30
+    assert [one.how for one in found.rows] == [
+        "by a mail program (IMAP, the mailbox password, 192.0.2.10)",
+        "by a mail program (IMAP, the mailbox password, 192.0.2.11)",
+    ]
+    [sql] = [one["sql"] for one in asked if "mailstore_removal" in one["sql"]]
+    with connection.cursor() as cursor:
+        assert len(cursor.execute(sql).fetchall()) == 2
 
 
 def test_what_does_not_fit_is_refused_with_how_much_must_go(twin, mailbox, alice):
