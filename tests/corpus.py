@@ -70,3 +70,19 @@ HOSTILE_DOMAINS = [
     ".".join(["abcdefgh"] * 30) + ".test",
     "B\u00dcCHER.test",
 ]
+
+# No name of a folder: nothing, or characters that none can have.
+HOSTILE_FOLDERS = [
+    "",
+    "nul\0nul",
+    "line\nfeed",
+    "line\r\nfeed",
+    "tab\tbed",
+    "bell\a",
+    "\u202eevil",
+    "\ufeffWork",
+    "zero\u200bwidth",
+    "x" * 256,
+    "\\Junk2",
+    "\\",
+]
