@@ -1,0 +1,134 @@
+"""Every way in which a program can remove much mail rings the tripwire, on a real Dovecot."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from mailstore import logbook, tripwire
+from mailstore.models import Alarm, Mailbox, Removal
+from tests.live.test_mail import eventually
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+MANY = 30
+
+
+def fill(client, folder):
+    client.create(folder)
+    for number in range(MANY):
+        client.append(folder, "", None, f"Subject: {number}\r\n\r\nx\r\n".encode())
+
+
+def mark_all(client, folder):
+    client.select(folder)
+    client.store("1:*", "+FLAGS", r"(\Deleted)")
+
+
+def expunge(client):
+    mark_all(client, "Work")
+    client.expunge()
+
+
+def expunge_by_uid(client):
+    mark_all(client, "Work")
+    client.uid("EXPUNGE", "1:*")
+
+
+def close(client):
+    mark_all(client, "Work")
+    client.close()
+
+
+def delete_the_folder(client):
+    client.delete("Work")
+
+
+def rename_and_delete(client):
+    client.rename("Work", "Other")
+    client.delete("Other")
+
+
+def move_away_and_delete(client):
+    client.create("Other")
+    client.select("Work")
+    client.uid("MOVE", "1:*", "Other")
+    client.select("INBOX")
+    client.delete("Other")
+
+
+def overwrite(client):
+    client.select("Work")
+    for number in range(1, MANY + 1):
+        client.append("Work", "", None, b"Subject: nothing\r\n\r\n")
+        client.uid("STORE", str(number), "+FLAGS", r"(\Deleted)")
+        client.expunge()
+
+
+def hide_in_trash(client):
+    client.delete("Trash")
+    client.rename("Work", "Trash")
+    mark_all(client, "Trash")
+    client.expunge()
+
+
+def empty_by_trash(client):
+    client.select("Work")
+    client.uid("MOVE", "1:*", "Trash")
+    mark_all(client, "Trash")
+    client.expunge()
+
+
+BY_COUNT = [
+    expunge,
+    expunge_by_uid,
+    close,
+    delete_the_folder,
+    rename_and_delete,
+    move_away_and_delete,
+    overwrite,
+]
+# What goes through Trash counts towards the share of the mailbox alone.
+BY_SHARE = [hide_in_trash, empty_by_trash]
+
+
+@pytest.mark.parametrize("number", range(len(BY_COUNT) + len(BY_SHARE)))
+def test_every_way_to_remove_much_fires(number, make_program):
+    remove = [*BY_COUNT, *BY_SHARE][number]
+    program = make_program("imap", f"way-{number}")
+    Mailbox.objects.update(trip_messages=MANY)
+    client = program.imap()
+    fill(client, "Work")
+    if remove in BY_COUNT:
+        for folder in ("INBOX", "Archive"):
+            fill(client, folder)
+
+    remove(client)
+    client.logout()
+
+    def is_noted():
+        logbook.read(path=program.server.log)
+        return sum(Removal.objects.values_list("messages", flat=True)) == MANY
+
+    eventually(is_noted)
+    assert tripwire.watch(engine=program.live, at=timezone.now()) == 1
+    assert Alarm.objects.get().messages == MANY
+
+
+def test_pop_program_that_never_fetched_fires(make_program):
+    program = make_program("pop", "way-pop")
+    Mailbox.objects.update(trip_messages=MANY)
+    for number in range(MANY):
+        program.deliver(str(number))
+    client = program.pop()
+    for number in range(MANY):
+        client.top(number + 1, 0)
+        client.dele(number + 1)
+    client.quit()
+
+    def is_noted():
+        logbook.read(path=program.server.log)
+        return sum(Removal.objects.values_list("messages", flat=True)) == MANY
+
+    eventually(is_noted)
+    assert tripwire.watch(engine=program.live, at=timezone.now()) == 1
