@@ -168,8 +168,11 @@ def _purges() -> str:
     found = health.report(at=timezone.now())
     if found.failed:
         run = found.failed[0]
-        message = f"{len(found.failed)} purges do not get on, such as that of {run.mailbox}."
-        raise Ailment(message, remedy=f"It says: {run.failure} See Purge runs in the staff pages.")
+        count = len(found.failed)
+        message = f"{count} purges or restores do not get on, such as that of {run.mailbox}."
+        raise Ailment(
+            message, remedy=f"It says: {run.failure} See State of purging in the staff pages."
+        )
     if found.late or found.lag_minutes > health.LATE.total_seconds() // 60:
         message = f"Purging is {found.lag_minutes} minutes behind, with {found.late} runs late."
         raise Ailment(message, remedy="Is the worker busy or gone? See the check of the worker.")

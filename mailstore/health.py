@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from django.db.models import Q, Sum
+from django.db.models import Q, QuerySet, Sum
 
 from mailstore import holding
-from mailstore.models import OPEN_STATES, Alarm, FullSweep, Hold, Mailbox, PurgeRun, WorkState
+from mailstore.models import (
+    OPEN_STATES,
+    Alarm,
+    FullSweep,
+    Hold,
+    Mailbox,
+    PurgeRun,
+    RestoreRun,
+    WorkState,
+)
 from mailstore.models.mailboxes import MailboxQuerySet
-from mailstore.models.purging import PurgeRunQuerySet
+from mailstore.models.purging import PurgeRunQuerySet, RestoreRunQuerySet
+
+Run = TypeVar("Run", PurgeRun, RestoreRun)
 
 # The sweep looks every minute; a quarter of an hour is several lost turns.
 LATE = timedelta(minutes=15)
@@ -25,7 +37,7 @@ class Health:
     running: int
     paused: int
     late: int
-    failed: list[PurgeRun]
+    failed: list[PurgeRun | RestoreRun]
     lag_minutes: int
     last_sweep: FullSweep | None
     frozen: int
@@ -54,7 +66,7 @@ def report(*, at: datetime) -> Health:
         running=runs.exclude(state=WorkState.PAUSED).count(),
         paused=runs.filter(state=WorkState.PAUSED).count(),
         late=late(at).count(),
-        failed=list(failed().select_related("mailbox").order_by("pk")[:_MOST_FAILED]),
+        failed=[*_first(failed()), *_first(failed_restores())],
         lag_minutes=int((at - oldest).total_seconds() // 60),
         last_sweep=FullSweep.objects.exclude(finished_at=None).order_by("-started_at").first(),
         frozen=Mailbox.objects.filter(frozen_at__isnull=False).count(),
@@ -77,6 +89,15 @@ def late(at: datetime) -> PurgeRunQuerySet:
     return PurgeRun.objects.open().filter(
         planned_at__lte=at - LATE, failure="", state__in=(WorkState.PLANNED, WorkState.RUNNING)
     )
+
+
+def failed_restores() -> RestoreRunQuerySet:
+    """The same for what was to come back, which nothing but a failure holds up."""
+    return RestoreRun.objects.open().exclude(failure="")
+
+
+def _first(runs: QuerySet[Run]) -> list[Run]:
+    return list(runs.select_related("mailbox").order_by("pk")[:_MOST_FAILED])
 
 
 def failed() -> PurgeRunQuerySet:

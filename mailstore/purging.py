@@ -26,12 +26,14 @@ from mailstore.engine import (
     RemovedSearch,
     StoredMessage,
 )
-from mailstore.models import Mailbox, PurgeBatch, PurgeRun, WorkState
+from mailstore.models import Mailbox, PurgeBatch, PurgeRun, Removal, WorkState
 from mailstore.working import Item, LeaseLost
 
 # Who the events name for what a worker does.
 WORKER = system("purge")
 Clock = Callable[[], datetime]
+# The log is read a moment after the removal, and longer after an outage.
+_LOG_LAGS = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -315,8 +317,17 @@ def _finish(run: PurgeRun, *, engine: Engine, at: datetime) -> bool:
         note_due(mailbox, **due)
         if fills_store:
             note_stored(mailbox, size=run.bytes, at=run.planned_at)
+        else:
+            _forget_removals(mailbox, store_due_at=due["store_due_at"], at=at)
         _record("purge.finished", run=run, actor=WORKER, at=at)
     return True
+
+
+def _forget_removals(mailbox: Mailbox, *, store_due_at: datetime | None, at: datetime) -> None:
+    """Who removed what is told as long as it can be brought back; the receipts stay."""
+    oldest = store_due_at - timedelta(days=mailbox.window_days) if store_due_at else at
+    told = Removal.objects.filter(mailbox=mailbox, is_weighed=True)
+    told.filter(ended_at__lt=oldest - _LOG_LAGS).delete()
 
 
 def _plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from django.utils.translation import gettext, ngettext
 from mailstore import health, quotas
 from mailstore.admin.holds import scope_text
 from mailstore.admin.tables import Row, Table, first, url_of
-from mailstore.models import FullSweep, Hold, Mailbox, PurgeRun
+from mailstore.models import FullSweep, Hold, Mailbox, PurgeRun, RestoreRun
 
 _MOST_LISTED = 20
 
@@ -120,7 +121,7 @@ def _open() -> list[PurgeRun]:
     return list(runs.order_by("pk")[:_MOST_LISTED])
 
 
-def _runs(title: str, runs: list[PurgeRun], empty: str) -> Table:
+def _runs(title: str, runs: Sequence[PurgeRun | RestoreRun], empty: str) -> Table:
     return Table(
         title=title,
         columns=(
@@ -136,7 +137,7 @@ def _runs(title: str, runs: list[PurgeRun], empty: str) -> Table:
                 url=url_of(run),
                 cells=(
                     run.mailbox.address,
-                    run.get_kind_display(),
+                    _kind_text(run),
                     run.get_state_display(),
                     run.planned_at,
                     run.attempts,
@@ -147,6 +148,10 @@ def _runs(title: str, runs: list[PurgeRun], empty: str) -> Table:
         ],
         empty=empty,
     )
+
+
+def _kind_text(run: PurgeRun | RestoreRun) -> str:
+    return run.get_kind_display() if isinstance(run, PurgeRun) else gettext("Restore")
 
 
 def _due(at: datetime) -> Table:

@@ -301,7 +301,7 @@ def test_page_takes_as_many_queries_for_one_mailbox_as_for_many(staff, cast, now
     # Three for who asks, thirteen for the report, five for the tables.
     with CaptureQueriesContext(connection) as queries:
         staff.get(HEALTH)
-    assert len(queries) == 21
+    assert len(queries) == 22
 
 
 def test_state_of_purging_is_linked_where_staff_begin(staff, clerk, cast):

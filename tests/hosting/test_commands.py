@@ -13,7 +13,7 @@ from accounts.models import Membership, Organisation, User
 from hosting import demo, doctor, tasks
 from hosting.models import Pulse
 from mailstore import tasks as mail_tasks
-from mailstore.models import Domain, FullSweep, Mailbox, PurgeRun
+from mailstore.models import Domain, FullSweep, Mailbox, PurgeRun, RestoreRun
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -114,9 +114,15 @@ def test_doctor_says_how_purging_is_doing(cast):
     with pytest.raises(doctor.Ailment, match="Purging is 60 minutes behind"):
         doctor.CHECKS["purges"]()
     PurgeRun.objects.create(mailbox=failed, kind="store", planned_at=old, failure="It is full.")
-    with pytest.raises(doctor.Ailment, match="1 purges do not get on") as ailment:
+    with pytest.raises(doctor.Ailment, match="1 purges or restores do not get on") as ailment:
         doctor.CHECKS["purges"]()
     assert ailment.value.remedy.startswith("It says: It is full.")
+
+    PurgeRun.objects.update(failure="")
+    RestoreRun.objects.create(mailbox=failed, planned_at=now, planned_by="A", failure="Too full.")
+    with pytest.raises(doctor.Ailment) as ailment:
+        doctor.CHECKS["purges"]()
+    assert ailment.value.remedy.startswith("It says: Too full.")
 
 
 def test_doctor_warns_of_a_full_disk(settings, monkeypatch):

@@ -23,7 +23,7 @@ from mailstore import (
 )
 from mailstore.engine import EngineUnavailable, uids_of
 from mailstore.engine.memory import Folder
-from mailstore.models import FullSweep, Mailbox, PurgeBatch, PurgeRun, WorkState
+from mailstore.models import FullSweep, Mailbox, PurgeBatch, PurgeRun, Removal, WorkState
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
 
@@ -218,6 +218,39 @@ def test_store_is_emptied_after_the_window(twin, mailbox):
     assert stored(twin, mailbox) == {}
     mailbox.refresh_from_db()
     assert mailbox.store_due_at is None
+
+
+def told_of(mailbox, at, *, is_weighed=True):
+    return Removal.objects.create(
+        mailbox=mailbox,
+        folder="Junk",
+        service="imap",
+        session="s",
+        device="-",
+        address="192.0.2.1",
+        uids="1",
+        messages=1,
+        bytes=1,
+        began_at=at,
+        ended_at=at,
+        is_weighed=is_weighed,
+    )
+
+
+def test_who_removed_what_is_told_as_long_as_it_can_be_brought_back(twin, mailbox):
+    put(twin, mailbox, "Junk", 31)
+    purge(twin, mailbox)
+    box = twin.accounts[mailbox.address].store["Junk"]
+    moment = box.kept[0].saved_at
+    window = timedelta(days=mailbox.window_days)
+    told_of(mailbox, moment - 40 * DAY)
+    kept = [told_of(mailbox, moment - 40 * DAY, is_weighed=False), told_of(mailbox, moment)]
+    box.append(b"Subject: Later\r\n\r\n", at=moment + DAY)
+
+    late = purging.plan_store(mailbox=mailbox, engine=twin, at=moment + window)
+    purging.work_off(run=late, engine=twin, now=lambda: moment + window)
+
+    assert list(Removal.objects.order_by("pk")) == kept
 
 
 @pytest.mark.parametrize("fault", range(12))
