@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from accounts.access import system
-from mailstore import holding, policy, provisioning, purging, rules
+from mailstore import holding, policy, previewing, provisioning, purging, rules
 from mailstore.cooling import changes, switches
 from mailstore.cooling.changes import NotWaiting
 from mailstore.engine import Engine, EngineError, RemovedSearch
@@ -50,7 +50,7 @@ def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
     return True
 
 
-def _make_rule(change: PendingChange, _engine: Engine, at: datetime) -> None:
+def _make_rule(change: PendingChange, engine: Engine, at: datetime) -> None:
     target = change.mailbox or change.domain or change.policy or change.organisation
     what = change.what
     if "days" not in what:
@@ -63,6 +63,8 @@ def _make_rule(change: PendingChange, _engine: Engine, at: datetime) -> None:
         floor_days=what["floor_days"],
         ceiling_days=what["ceiling_days"],
     )
+    # What the mailboxes hold is another than when this was asked.
+    previewing.check_rule(target=target, rule=rule, engine=engine, at=at)
     rules.set_rule(actor=_HOUSE, target=target, rule=rule, at=at)
 
 

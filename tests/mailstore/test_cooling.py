@@ -69,6 +69,22 @@ def test_tighter_rule_waits_is_announced_and_then_holds(twin, mailbox, alice, ma
     assert list(kinds.order_by("seq")) == ["change.asked", "change.made"]
 
 
+def test_rule_that_would_take_everything_by_now_is_not_made(twin, mailbox, alice):
+    twin.create_mailbox(user=mailbox.address, folders=["Junk"])
+    box = twin.accounts[mailbox.address].folders["Junk"]
+    box.append(b"Subject: Young\r\n\r\n", at=NOW - timedelta(days=8))
+    change = ask_rule(alice, mailbox, twin, 10)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+
+    change.refresh_from_db()
+    assert (change.state, change.failure.partition(" of ")[0]) == (
+        PendingChange.State.FAILED,
+        "This would remove all 1 messages",
+    )
+    assert rules.own_rules(mailbox) == []
+
+
 def test_change_is_called_off(twin, cast, mailbox, alice):
     change = ask_rule(alice, mailbox, twin, 10)
     with pytest.raises(Forbidden):
