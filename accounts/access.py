@@ -7,7 +7,7 @@ and a task are held to the same rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from django.core.exceptions import PermissionDenied
@@ -27,6 +27,7 @@ class Capability(StrEnum):
     MANAGE_MAIL = "manage_mail"
     MANAGE_PEOPLE = "manage_people"
     SEE_BILLS = "see_bills"
+    MANAGE_BILLS = "manage_bills"
 
 
 ROLE_CAPABILITIES: Mapping[str, frozenset[Capability]] = {
@@ -71,6 +72,11 @@ class Actor:
             for organisation_id in lineage
             if organisation_id in self.roles
         )
+
+    def narrowed(self, capability: Capability) -> Actor:
+        """The same actor with only those roles that allow this, for queries by `visible_to`."""
+        roles = {pk: r for pk, r in self.roles.items() if capability in ROLE_CAPABILITIES[r]}
+        return replace(self, roles=roles)
 
     def must(self, capability: Capability, *, lineage: tuple[int, ...]) -> None:
         """Raise `Forbidden` unless the actor can."""

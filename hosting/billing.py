@@ -8,10 +8,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q
 
-from accounts.models import Organisation
-from hosting import metering, money, pricing
+from accounts.models import Organisation, OrganisationQuerySet
+from hosting import metering, pricing
 from hosting.charges import Charge, Measured, charge
 from hosting.metering import DAY_SECONDS, Span
 from hosting.models import BillingProfile, Contract, Price, PriceList
@@ -83,19 +83,14 @@ def _pooling(organisations: Sequence[Organisation]) -> frozenset[int]:
     return frozenset(pooling.values_list("organisation_id", flat=True))
 
 
-def buyers() -> QuerySet[Organisation]:
+def buyers() -> OrganisationQuerySet:
     """Everybody who gets bills: customers and resellers, by key."""
     kinds = (Organisation.Kind.CUSTOMER, Organisation.Kind.RESELLER)
     return Organisation.objects.filter(kind__in=kinds).select_related("parent").order_by("pk")
 
 
-def monthly_text(buyer: Buyer, *, at: datetime) -> str:
-    """What all mailboxes of a buyer cost a month, whatever they keep."""
-    return money.text(monthly_cost(buyer, at=at), currency=buyer.currency)
-
-
 def monthly_cost(buyer: Buyer, *, at: datetime) -> Decimal:
-    """The same, not rounded."""
+    """What all mailboxes of a buyer cost a month whatever they keep, not rounded."""
     owners = owners_of([buyer.organisation])
     running = Contract.objects.filter(ends_at=None, mailbox__organisation__in=list(owners))
     counts = dict(running.order_by().values_list("plan").annotate(Count("pk")))
@@ -106,39 +101,65 @@ def monthly_cost(buyer: Buyer, *, at: datetime) -> Decimal:
     )
 
 
-def charges(buyer: Buyer, *, period: Period, until: datetime | None = None) -> list[Charge]:
+def charges(
+    buyer: Buyer, *, period: Period, until: datetime | None = None, only: int | None = None
+) -> list[Charge]:
     """The lines of a month: all of it, or of what has gone by at `until`, which is now.
 
-    Of a month that is not over, the whole is a forecast: nothing changes from now on.
+    Of a month that is not over, the whole is a forecast: nothing changes from now on. `only`
+    is the key of the one mailbox to look at.
     """
-    return charges_of([buyer], period=period, until=until)[buyer.organisation.pk]
+    return charges_of([buyer], period=period, until=until, only=only)[buyer.organisation.pk]
 
 
 def charges_of(
-    alike: Sequence[Buyer], *, period: Period, until: datetime | None = None
+    alike: Sequence[Buyer],
+    *,
+    period: Period,
+    until: datetime | None = None,
+    only: int | None = None,
 ) -> dict[int, list[Charge]]:
     """The same for several buyers, by the key of the organisation.
 
-    They are all customers or all resellers, and buy from one list.
+    They are all customers or all resellers.
     """
-    end = period.end if until is None else min(period.end, metering.seconds(until))
+    end = end_of(period, until=until)
     owners = owners_of([each.organisation for each in alike])
-    prices = pricing.succession(alike[0].price_list, until=period.ends_at)
-    stretches = [
-        stretch
-        for held in _held(owners, start=period.start, end=end)
-        for stretch in _stretches(held, prices.get(held.plan_id, ()), start=period.start, end=end)
-    ]
+    parts = list(stretches(alike, period=period, end=end, owners=owners, only=only))
     found: dict[int, list[Measured]] = {each.organisation.pk: [] for each in alike}
-    used = metering.byte_seconds(_spans(stretches, now=end))
-    for stretch, byte_seconds in zip(stretches, used, strict=True):
-        found[owners[stretch.held.organisation_id]].append(_measured(stretch, byte_seconds))
+    used = metering.byte_seconds(spans(parts, now=end))
+    for part, byte_seconds in zip(parts, used, strict=True):
+        found[owners[part.held.organisation_id]].append(_measured(part, byte_seconds))
     return {
         each.organisation.pk: charge(
             found[each.organisation.pk], period=period, pools=each.pools_storage
         )
         for each in alike
     }
+
+
+def end_of(period: Period, *, until: datetime | None) -> int:
+    """The second at which counting stops."""
+    return period.end if until is None else min(period.end, metering.seconds(until))
+
+
+def stretches(
+    alike: Sequence[Buyer],
+    *,
+    period: Period,
+    end: int,
+    owners: Mapping[int, int],
+    only: int | None = None,
+) -> Iterator[Stretch]:
+    """The parts of all contracts of a month until `end`, each at one price.
+
+    `owners` is what `owners_of` says of the buyers.
+    """
+    lists = {each.organisation.pk: each.price_list.pk for each in alike}
+    prices = pricing.successions(lists.values(), until=period.ends_at)
+    for held in _held(owners, start=period.start, end=end, only=only):
+        succession = prices.get((lists[owners[held.organisation_id]], held.plan_id), ())
+        yield from _stretches(held, succession, start=period.start, end=end)
 
 
 def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
@@ -151,13 +172,15 @@ def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
     return owners
 
 
-def _held(owners: Mapping[int, int], *, start: int, end: int) -> Iterator[Held]:
+def _held(owners: Mapping[int, int], *, start: int, end: int, only: int | None) -> Iterator[Held]:
     """The contracts of these organisations' mailboxes that touch the time."""
     contracts = Contract.objects.filter(
         Q(ends_at__isnull=True) | Q(ends_at__gt=metering.moment(start)),
         mailbox__organisation__in=list(owners),
         starts_at__lt=metering.moment(end),
     )
+    if only is not None:
+        contracts = contracts.filter(mailbox=only)
     rows = contracts.values_list(
         "mailbox__organisation_id",
         "mailbox_id",
@@ -179,13 +202,15 @@ def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> 
     first = max(start, held.start)
     last = end if held.end is None else min(end, held.end)
     begins = [metering.seconds(price.starts_at) for price in prices]
-    for price, begin, until in zip(prices, begins, [*begins[1:], last], strict=True):
+    # What has no price is not charged.
+    ends = [*begins[1:], last] if begins else []
+    for price, begin, until in zip(prices, begins, ends, strict=True):
         stretch = Stretch(held, price, max(first, begin), min(last, until))
         if stretch.start < stretch.end:
             yield stretch
 
 
-def _spans(stretches: Sequence[Stretch], *, now: int) -> Iterator[Span]:
+def spans(stretches: Sequence[Stretch], *, now: int) -> Iterator[Span]:
     """The same as the meter reads them; what runs on has its mark at `now`."""
     is_midnight = now % DAY_SECONDS == 0
     open_names = {s.held.address for s in stretches if s.end == now != s.held.end}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
 from accounts import second_factor
 from accounts.access import Actor
 from accounts.forms import CodeForm
 from accounts.models import Organisation, User
+from hosting import money
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
 from mailstore.addresses import ADDRESS_OCTETS
@@ -326,3 +329,35 @@ class WindowForm(forms.Form):
     """For how many days removed mail can be brought back."""
 
     window_days = forms.IntegerField(label=_("Days"), min_value=1, max_value=365)
+
+
+class CapForm(forms.Form):
+    """How much may be spent a month; empty for any amount."""
+
+    amount = forms.DecimalField(
+        label=_("Spend cap"),
+        required=False,
+        max_digits=12,
+        min_value=Decimal(0),
+        help_text=_("A month, before VAT. Leave empty for none."),
+    )
+
+    def __init__(
+        self, *args: Any, currency: str, present_minor: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.currency = currency
+        field = self.fields["amount"]
+        field.label = _("Spend cap in %(currency)s") % {"currency": currency}
+        field.decimal_places = money.EXPONENTS[currency]  # type: ignore[attr-defined]
+        field.validators.append(DecimalValidator(12, money.EXPONENTS[currency]))
+        if present_minor is not None:
+            field.initial = money.from_minor(present_minor, currency=currency)
+
+    @property
+    def cap_minor(self) -> int | None:
+        """The cap in the currency's smallest unit."""
+        amount: Decimal | None = self.cleaned_data["amount"]
+        if amount is None:
+            return None
+        return money.to_minor(Fraction(amount), currency=self.currency)

@@ -85,7 +85,7 @@ class Room:
 
     def _cap_text(self) -> str:
         currency = self.buyer.currency if self.buyer else "EUR"
-        return money.minor_text(self.limits.spend_cap_minor or 0, currency=currency)
+        return money.minor_text(self.limits.cap_minor or 0, currency=currency)
 
     def _price(self, plan: Plan | None) -> Decimal:
         price = self.prices.get(plan.pk) if plan else None
@@ -139,7 +139,7 @@ def use_of(organisation: Organisation) -> Use:
 
 def _room(limits: Limits, *, at: datetime) -> Room:
     owner = limits.organisation
-    buyer = billing.buyer(owner) if limits.spend_cap_minor is not None else None
+    buyer = billing.buyer(owner) if limits.cap_minor is not None else None
     return Room(
         limits=limits,
         mailboxes=_left(limits.mailboxes, lambda: _counting(owner).count()),
@@ -157,7 +157,7 @@ def _left(most: int | None, count: Callable[[], int]) -> int | None:
 
 def _spend_left(limits: Limits, buyer: Buyer, *, at: datetime) -> Decimal:
     """The cap less the fixed prices of all mailboxes and what storage has cost this month."""
-    cap_minor = limits.spend_cap_minor or 0
+    cap_minor = limits.cap_minor or 0
     month = Period.of(at).first_day
     known = Spending.objects.filter(organisation=limits.organisation, period=month).first()
     left_minor = cap_minor - (known.storage_minor if known else 0)

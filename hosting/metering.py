@@ -61,6 +61,11 @@ def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
     return {report.username: _mark(report, at) for report in _reports(usernames)}
 
 
+def sizes(usernames: Iterable[str]) -> dict[str, int]:
+    """The bytes that the mail server reported last of each address."""
+    return {report.username: report.bytes for report in _reports(usernames)}
+
+
 def byte_seconds(spans: Iterable[Span]) -> list[int]:
     """The use of each span, in their order.
 
@@ -92,17 +97,24 @@ def whole_days(usernames: Iterable[str], first: int, end: int) -> dict[str, int]
 
 def by_day(username: str, first: int, end: int) -> dict[int, int]:
     """The use of one address on each day that brought any."""
-    days: dict[int, int] = {}
-    rows = UsageDay.objects.filter(username=username, day__lt=end, day__gt=first - 5000)
-    for row in rows.order_by("day"):
-        for day in range(max(row.day, first), min(row.day + row.days, end)):
-            days[day] = row.byte_seconds
-    for report in _reports([username]):
+    return by_days([username], first, end)[username]
+
+
+def by_days(usernames: Iterable[str], first: int, end: int) -> dict[str, dict[int, int]]:
+    """The same for several addresses, in two queries for each ten thousand."""
+    names = list(usernames)
+    found: dict[str, dict[int, int]] = {name: {} for name in names}
+    for piece in _pieces(names):
+        rows = UsageDay.objects.filter(username__in=piece, day__lt=end, day__gt=first - F("days"))
+        for row in rows.order_by("day"):
+            for day in range(max(row.day, first), min(row.day + row.days, end)):
+                found[row.username][day] = row.byte_seconds
+    for report in _reports(names):
         for day in range(max(report.since // DAY_SECONDS, first), end):
             open_day = _open_days(report, day, day + 1)
             if open_day:
-                days[day] = open_day
-    return days
+                found[report.username][day] = open_day
+    return found
 
 
 def _mark(report: Usage, at: int) -> int:

@@ -92,13 +92,17 @@ def prices_at(
     return {price.plan_id: price for price in ordered}
 
 
-def succession(price_list: PriceList, *, until: datetime) -> dict[int, Sequence[Price]]:
-    """All prices of a list that begin before `until`, oldest first, by the plan's key."""
-    found: dict[int, list[Price]] = {}
-    prices = Price.objects.filter(price_list=price_list, starts_on__lt=until.astimezone(UTC).date())
-    for price in prices.select_related("plan", "price_list").order_by("starts_on"):
-        found.setdefault(price.plan_id, []).append(price)
-    return {plan: tuple(prices) for plan, prices in found.items()}
+def successions(
+    price_lists: Iterable[int], *, until: datetime
+) -> dict[tuple[int, int], Sequence[Price]]:
+    """All prices that begin before `until`, oldest first, by the keys of list and plan."""
+    found: dict[tuple[int, int], list[Price]] = {}
+    begun = Price.objects.filter(
+        price_list__in=set(price_lists), starts_on__lt=until.astimezone(UTC).date()
+    )
+    for price in begun.select_related("plan", "price_list").order_by("starts_on"):
+        found.setdefault((price.price_list_id, price.plan_id), []).append(price)
+    return {key: tuple(prices) for key, prices in found.items()}
 
 
 def succeed(

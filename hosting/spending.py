@@ -19,7 +19,7 @@ _WATCH = system("spending")
 
 def watch(*, at: datetime) -> int:
     """Count what everybody with a cap has spent this month; returns how many were told of it."""
-    capped = Limits.objects.exclude(spend_cap_minor=None).select_related("organisation__parent")
+    capped = Limits.objects.capped().select_related("organisation__parent")
     return sum(_watched(limits, at=at) for limits in capped.order_by("pk").iterator())
 
 
@@ -50,7 +50,7 @@ def _counted(buyer: Buyer, *, at: datetime) -> Spending:
 @transaction.atomic
 def _tell(limits: Limits, spending: Spending, *, buyer: Buyer, at: datetime) -> bool:
     """Tell of the highest threshold that was reached, once a month each."""
-    cap = limits.spend_cap_minor or 0
+    cap = limits.cap_minor or 0
     reached = max((t for t in THRESHOLDS if spending.net_minor * 100 >= cap * t), default=0)
     # Whoever writes the threshold down tells of it, so that two workers do not both.
     untold = Spending.objects.filter(pk=spending.pk, told_percent__lt=reached)

@@ -3,9 +3,12 @@
 from django.contrib import admin
 from django.urls import include, path, register_converter
 
+from hosting.periods import Period
 from hosting.views import (
     alarms,
+    billing,
     changes,
+    costs,
     dashboard,
     domains,
     mailboxes,
@@ -31,7 +34,22 @@ class ScopeConverter:
         return value
 
 
+class MonthConverter:
+    """A month, as `2026-10`."""
+
+    regex = "[0-9]{4}-[0-9]{2}"
+
+    def to_python(self, value: str) -> Period:
+        """The month; `ValueError` for one that no calendar has."""
+        return Period.parse(value)
+
+    def to_url(self, value: Period) -> str:
+        """The other way round."""
+        return str(value)
+
+
 register_converter(ScopeConverter, "scope")
+register_converter(MonthConverter, "month")
 
 public_patterns = (
     [
@@ -113,6 +131,16 @@ change_patterns = (
     ],
     "changes",
 )
+billing_patterns = [
+    path("", billing.home, name="home"),
+    path("<uuid:uuid>/", billing.detail, name="detail"),
+    path("<uuid:uuid>/cap", billing.set_own_cap, name="set_own_cap"),
+    path("<uuid:uuid>/cap-above", billing.set_cap_above, name="set_cap_above"),
+    path("<uuid:uuid>/customers", billing.customers, name="customers"),
+    path("<uuid:uuid>/usage/<month:month>.csv", billing.usage, name="usage"),
+    path("mailboxes/<uuid:uuid>/", costs.detail, name="mailbox"),
+    path("mailboxes/<uuid:uuid>/usage/<month:month>.csv", costs.usage, name="mailbox_usage"),
+]
 
 urlpatterns = [
     path("", include(public_patterns)),
@@ -123,5 +151,6 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
+    path("billing/", include((billing_patterns, "billing"))),
     path("staff/", admin.site.urls),
 ]

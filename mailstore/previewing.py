@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -59,6 +59,8 @@ class Preview:
     mailboxes: int
     looked_at: int
     folders: Sequence[FolderPreview]
+    # How much goes from each mailbox, by its key.
+    bytes_of: Mapping[int, int]
 
     @property
     def going(self) -> int:
@@ -87,6 +89,7 @@ def preview(
     trial = None if rule is None else rules.trial(target=target, rule=rule)
     chosen = under.select_related("organisation__parent", "domain").order_by("pk")[:most]
     folders: dict[str, FolderPreview] = {}
+    bytes_of: dict[int, int] = {}
     looked_at = 0
     for mailbox in chosen.iterator():
         looked_at += 1
@@ -94,10 +97,12 @@ def preview(
         for found in retention.outlook(mailbox=mailbox, engine=engine, until=until, layers=layers):
             name = found.folder
             folders.setdefault(name, FolderPreview(folder=name)).take(found)
+            bytes_of[mailbox.pk] = bytes_of.get(mailbox.pk, 0) + found.bytes
     return Preview(
         mailboxes=looked_at if most is None or looked_at < most else under.count(),
         looked_at=looked_at,
         folders=_in_order(folders.values()),
+        bytes_of=bytes_of,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from hosting.periods import Period
 from mailstore import credentials
 from mailstore.models import Alarm, PendingChange
 from tests.factories import AT, PASSWORD, make_mailbox
@@ -27,6 +28,12 @@ class Who(Enum):
     SEES = auto()
     # As above, and whose role allows managing mail.
     MANAGES = auto()
+    # Whoever may see the thing, and whose role shows bills.
+    SEES_BILLS = auto()
+    # As above, and who owns the organisation that pays.
+    OWNS = auto()
+    # As above, of an organisation that stands above it.
+    STANDS_ABOVE = auto()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Access:
 READ = Access(Who.SEES)
 CHANGE = Access(Who.MANAGES, reads=False, changes=True)
 ASK_AND_CHANGE = Access(Who.MANAGES, changes=True)
+BILL = Access(Who.SEES_BILLS)
 ACCESS = {
     "public:choice": Access(Who.ANYONE),
     "public:estimate": Access(Who.ANYONE),
@@ -74,6 +82,8 @@ ACCESS = {
     "mailboxes:retention": READ,
     "mailboxes:set_rule": CHANGE,
     "mailboxes:remove_rule": CHANGE,
+    "billing:set_own_cap": {"amount": "20"},
+    "billing:set_cap_above": {"amount": "30"},
     "mailboxes:set_window": CHANGE,
     "mailboxes:set_tripwire": CHANGE,
     "rules:scopes": Access(Who.SIGNED_IN),
@@ -85,11 +95,24 @@ ACCESS = {
     "alarms:roll_back": CHANGE,
     "changes:list": Access(Who.SIGNED_IN),
     "changes:call_off": CHANGE,
+    "billing:home": Access(Who.SIGNED_IN),
+    "billing:detail": BILL,
+    "billing:set_own_cap": Access(Who.OWNS, reads=False, changes=True),
+    "billing:set_cap_above": Access(Who.STANDS_ABOVE, reads=False, changes=True),
+    "billing:customers": BILL,
+    "billing:usage": BILL,
+    "billing:mailbox": BILL,
+    "billing:mailbox_usage": BILL,
 }
 # Django's admin makes these itself; one middleware stands before all of them.
 STAFF = "admin:"
 
-OF_OBJECTS = [name for name, access in ACCESS.items() if access.who in {Who.SEES, Who.MANAGES}]
+OF_OBJECTS = [
+    name for name, access in ACCESS.items() if access.who not in {Who.ANYONE, Who.SIGNED_IN}
+]
+OF_MONEY = [
+    name for name in OF_OBJECTS if ACCESS[name].who in {Who.SEES_BILLS, Who.OWNS, Who.STANDS_ABOVE}
+]
 CHANGING = [name for name, access in ACCESS.items() if access.changes]
 # What a form of these needs to get as far as the question who asks.
 FORMS = {
@@ -99,6 +122,8 @@ FORMS = {
     "mailboxes:empty_store": {"address": "hello@alder.test", "password": PASSWORD},
     "mailboxes:roll_back": {"moment": "2026-11-01T10:00"},
     "mailboxes:set_rule": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
+    "billing:set_own_cap": {"amount": "20"},
+    "billing:set_cap_above": {"amount": "30"},
     "mailboxes:set_window": {"window_days": "40"},
     "rules:set": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
 }
@@ -128,17 +153,28 @@ def address(cast, twin):
         asked_at=AT,
         effective_at=AT,
     )
-    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change, "rules": cast.domain}
+    objects = {
+        "mailboxes": mailbox,
+        "alarms": alarm,
+        "changes": change,
+        "rules": cast.domain,
+        "billing": cast.customer,
+        "billing:customers": cast.reseller,
+        "billing:mailbox": mailbox,
+        "billing:mailbox_usage": mailbox,
+    }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:
             return reverse(name)
         namespace = name.partition(":")[0]
-        arguments = [uuid or objects[namespace].uuid]
+        arguments: list[object] = [uuid or objects.get(name, objects[namespace]).uuid]
         if namespace == "rules":
             arguments.insert(0, "domain")
         if name == "mailboxes:revoke_app_password":
             arguments.append(issued.app_password.uuid)
+        if name.endswith("usage") and namespace == "billing":
+            arguments.append(Period.of(AT))
         return reverse(name, args=arguments)
 
     return make
@@ -195,7 +231,7 @@ def test_what_is_a_strangers_answers_like_what_is_absent(name, method, cast, add
     assert content_of(foreign) == content_of(absent)
 
 
-@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads])
+@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads and n not in OF_MONEY])
 @pytest.mark.parametrize("person", ["alice", "bob", "rita", "sam"])
 def test_whoever_may_see_it_sees_it(name, person, cast, address):
     response = client_of(getattr(cast, person)).get(address(name))
@@ -208,6 +244,29 @@ def test_read_only_changes_nothing(name, cast, address):
     response = client_of(cast.bob).post(address(name), FORMS.get(name, {}))
 
     assert response.status_code == 403
+
+
+@pytest.mark.parametrize("name", OF_MONEY)
+@pytest.mark.parametrize("person", ["alice", "bob", "charlie", "rita", "sam"])
+def test_money_is_shown_and_capped_by_role(name, person, cast, address):
+    """Alice owns the customer and Rita the reseller above it; Bob's role shows no bills."""
+    lets_in = {
+        Who.SEES_BILLS: {"alice", "rita", "sam"},
+        Who.OWNS: {"alice", "sam"},
+        Who.STANDS_ABOVE: {"rita", "sam"},
+    }[ACCESS[name].who]
+    hidden = {"charlie"}
+    if name == "billing:customers":
+        lets_in, hidden = {"rita", "sam"}, {"alice", "bob", "charlie"}
+
+    response = ask(client_of(getattr(cast, person)), address(name), name=name)
+
+    if person in hidden:
+        assert response.status_code == 404
+    elif person in lets_in:
+        assert response.status_code == (200 if ACCESS[name].reads else 302)
+    else:
+        assert response.status_code == 403
 
 
 @pytest.mark.parametrize("name", CHANGING)

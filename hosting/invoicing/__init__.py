@@ -1,6 +1,6 @@
 """Bills: closed once a month, final, verifiable, and taken back by a credit note only."""
 
-from hosting.invoicing.closing import ClosedEarly, Progress, close_month
+from hosting.invoicing.closing import ClosedEarly, Progress, close_month, profiles, seller_profile
 from hosting.invoicing.crediting import CreditRefused, credit
 from hosting.invoicing.verifying import Difference, verify
 
@@ -11,5 +11,7 @@ __all__ = [
     "Progress",
     "close_month",
     "credit",
+    "profiles",
+    "seller_profile",
     "verify",
 ]

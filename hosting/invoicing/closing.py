@@ -95,25 +95,25 @@ def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) ->
     lines = billing.charges_of(alike, period=period)
     late = corrections.late(alike, period=period)
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
-    seller_profile = _seller_profile(seller)
-    if seller_profile is None:
+    from_profile = seller_profile(seller)
+    if from_profile is None:
         name = seller or "The house"
         if alike:
             problems.append(f"{name} has no billing profile, so {len(alike)} bills are missing.")
         return
-    profiles = _profiles(alike, fallback=seller_profile)
+    known = profiles(alike, fallback=from_profile)
     for buyer in alike:
         key = buyer.organisation.pk
         try:
-            tax = vat.between(seller=seller_profile, customer=profiles[key], on=period.first_day)
+            tax = vat.between(seller=from_profile, customer=known[key], on=period.first_day)
         except vat.NoRate as reason:
             problems.append(f"{buyer.organisation} gets no bill: {reason}")
             continue
         yield Bill(
             buyer=buyer,
             seller=seller,
-            seller_profile=seller_profile,
-            profile=profiles[key],
+            seller_profile=from_profile,
+            profile=known[key],
             period=period,
             lines=lines[key],
             corrections=late.get(key, ()),
@@ -121,13 +121,14 @@ def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) ->
         )
 
 
-def _seller_profile(seller: Organisation | None) -> BillingProfile | None:
+def seller_profile(seller: Organisation | None) -> BillingProfile | None:
+    """What bills say of a seller, None standing for the house; None if it has said nothing."""
     if seller is not None:
         return BillingProfile.objects.filter(organisation=seller).first()
     return BillingProfile.objects.filter(organisation__kind=Organisation.Kind.PROVIDER).first()
 
 
-def _profiles(alike: Sequence[Buyer], *, fallback: BillingProfile) -> dict[int, BillingProfile]:
+def profiles(alike: Sequence[Buyer], *, fallback: BillingProfile) -> dict[int, BillingProfile]:
     """What is known of each; who has said nothing is taken for a neighbour of the seller."""
     known = BillingProfile.objects.filter(organisation__in=[b.organisation for b in alike])
     by_key = {profile.organisation_id: profile for profile in known}

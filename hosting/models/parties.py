@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -91,6 +91,14 @@ class VatRate(models.Model):
         return f"{self.country} {self.percent} %"
 
 
+class LimitsQuerySet(models.QuerySet["Limits"]):
+    """Which limits say what."""
+
+    def capped(self) -> Self:
+        """Those that bound what is spent."""
+        return self.exclude(spend_cap_minor=None, own_cap_minor=None)
+
+
 class Limits(models.Model):
     """How far an organisation and all below it may go; null stands for no limit."""
 
@@ -104,8 +112,12 @@ class Limits(models.Model):
     domains = models.PositiveIntegerField(_("domains"), null=True, blank=True)
     # By use, never by the sum of what was allowed.
     stored_bytes = models.BigIntegerField(_("stored bytes"), null=True, blank=True)
-    # In the smallest unit of the currency it buys in, before tax.
+    # In the smallest unit of the currency it buys in, before tax: what somebody above it has
+    # set, and what it allows itself. The lower one holds.
     spend_cap_minor = models.BigIntegerField(_("spend a month"), null=True, blank=True)
+    own_cap_minor = models.BigIntegerField(_("spend a month, set by itself"), null=True, blank=True)
+
+    objects = LimitsQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("limits")
@@ -113,7 +125,8 @@ class Limits(models.Model):
         constraints = (
             models.CheckConstraint(
                 condition=(Q(stored_bytes__isnull=True) | Q(stored_bytes__gte=0))
-                & (Q(spend_cap_minor__isnull=True) | Q(spend_cap_minor__gte=0)),
+                & (Q(spend_cap_minor__isnull=True) | Q(spend_cap_minor__gte=0))
+                & (Q(own_cap_minor__isnull=True) | Q(own_cap_minor__gt=0)),
                 name="hosting_limits_not_negative",
                 violation_error_message=_("A limit cannot be negative."),
             ),
@@ -121,3 +134,9 @@ class Limits(models.Model):
 
     def __str__(self) -> str:
         return str(self.organisation)
+
+    @property
+    def cap_minor(self) -> int | None:
+        """What may be spent a month; None for any amount."""
+        caps = (self.spend_cap_minor, self.own_cap_minor)
+        return min((cap for cap in caps if cap is not None), default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
@@ -11,18 +12,33 @@ from django.shortcuts import get_object_or_404
 
 from accounts import membership
 from accounts.access import Actor, Capability
-from accounts.models import User
+from accounts.models import Organisation, User
 from mailstore.models import Alarm, Mailbox, PendingChange
 
 
-def house(_request: HttpRequest) -> dict[str, Any]:
+def house(request: HttpRequest) -> dict[str, Any]:
     """Context for every template."""
-    return {"house_name": settings.HOUSE_NAME, "sign_up_open": settings.SIGN_UP_OPEN}
+    return {
+        "house_name": settings.HOUSE_NAME,
+        "sign_up_open": settings.SIGN_UP_OPEN,
+        "sees_bills": partial(_sees_bills, request),
+    }
 
 
 def actor_of(request: HttpRequest) -> Actor:
-    """The signed-in person as an actor."""
-    return membership.actor_for(cast("User", request.user))
+    """The signed-in person as an actor, looked up once for each request."""
+    known = getattr(request, "actor", None)
+    if isinstance(known, Actor):
+        return known
+    actor = membership.actor_for(cast("User", request.user))
+    request.actor = actor  # type: ignore[attr-defined]
+    return actor
+
+
+def _sees_bills(request: HttpRequest) -> bool:
+    """Whether the pages lead to what things cost; the pages themselves look more closely."""
+    actor = actor_of(request)
+    return actor.is_staff or bool(actor.narrowed(Capability.SEE_BILLS).roles)
 
 
 def load(actor: Actor, uuid: UUID) -> Mailbox:
@@ -34,6 +50,11 @@ def load(actor: Actor, uuid: UUID) -> Mailbox:
 def may_manage(actor: Actor, mailbox: Mailbox) -> bool:
     """Whether the pages offer what the verbs would not refuse."""
     return actor.can(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+
+
+def sees_bills(actor: Actor, organisation: Organisation) -> bool:
+    """Whether the actor may know what an organisation pays; load `parent` with it."""
+    return actor.can(Capability.SEE_BILLS, lineage=organisation.lineage)
 
 
 def open_alarm(mailbox: Mailbox) -> Alarm | None:

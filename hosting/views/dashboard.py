@@ -15,8 +15,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from accounts.access import Actor
-from hosting import billing, presenting
+from accounts.access import Actor, Capability
+from hosting import billing, forecasting, money, presenting, pricing
 from hosting.views import actor_of
 from mailstore.models import Alarm, Domain, Mailbox
 from mailstore.models.mailboxes import MailboxQuerySet
@@ -109,15 +109,25 @@ def _totals(actor: Actor) -> dict[str, object]:
         for value, label in Mailbox.Protocol.choices
         if value in counts
     ]
-    return {"count": sum(counts.values()), "protocols": protocols, "cost_text": _cost_text(actor)}
+    return {"count": sum(counts.values()), "protocols": protocols, **_costs(actor)}
 
 
-def _cost_text(actor: Actor) -> str:
-    """What the mailboxes cost a month whatever they keep, for whoever pays one bill."""
-    payers = billing.buyers().filter(pk__in=actor.organisation_ids)[:2]
+def _costs(actor: Actor) -> dict[str, str]:
+    """This month so far and its forecast, for whoever sees one bill."""
+    seeing = actor.narrowed(Capability.SEE_BILLS)
+    payers = billing.buyers().filter(pk__in=seeing.organisation_ids)[:2]
     if len(payers) != 1:
-        return ""
-    return billing.monthly_text(billing.buyer(payers[0]), at=timezone.now())
+        return {}
+    try:
+        buyer = billing.buyer(payers[0])
+    except pricing.NoPrice:
+        return {}
+    found = forecasting.forecast(buyer, at=timezone.now())
+    return {
+        "so_far_text": money.minor_text(found.so_far_minor, currency=buyer.currency),
+        "forecast_text": money.minor_text(found.whole_minor, currency=buyer.currency),
+        "costs_url": reverse("billing:detail", args=[payers[0].uuid]),
+    }
 
 
 def _attention(actor: Actor) -> list[dict[str, str]]:

@@ -15,9 +15,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.access import Actor
 from hosting.forms import RuleForm, WindowForm
-from hosting.views import actor_of, load
-from hosting.views.rules import HORIZON, is_trial, tell, trial
+from hosting.views import actor_of, load, sees_bills
+from hosting.views.rules import HORIZON, is_trial, saved_text, tell, trial
 from mailstore import cooling, policy, retention, rules, tripwire
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox, PendingChange, PurgeRun
@@ -30,20 +31,24 @@ _MOST_DATES = 5
 @require_safe
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One sentence per folder, and what goes when."""
-    mailbox = load(actor_of(request), uuid)
-    return render(request, "hosting/retention.html", _context(mailbox))
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    form = RuleForm(initial={"folder": request.GET.get("folder", "")[:255]})
+    return render(request, "hosting/retention.html", _context(actor, mailbox, rule_form=form))
 
 
-def _context(mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
+def _context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
+    now = timezone.now()
     try:
-        outlooks = retention.outlook(
-            mailbox=mailbox, engine=engine(), until=timezone.now() + HORIZON
-        )
+        outlooks = retention.outlook(mailbox=mailbox, engine=engine(), until=now + HORIZON)
     except EngineError:
         outlooks = []
+    going = {mailbox.pk: sum(found.bytes for found in outlooks)}
+    sees = sees_bills(actor, mailbox.organisation)
     return {
         "mailbox": mailbox,
         "folders": [_folder(found) for found in outlooks],
+        "saved_text": saved_text(going, at=now) if sees else "",
         "is_unavailable": not outlooks,
         "own_rules": rules.own_rules(mailbox),
         "limits": tripwire.thresholds_of(mailbox),
@@ -84,7 +89,7 @@ def set_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = RuleForm(request.POST)
     tried: dict[str, Any] = {}
     if form.is_valid() and is_trial(request):
-        tried = trial(mailbox, form)
+        tried = trial(mailbox, form, sees_bills=sees_bills(actor, mailbox.organisation))
     elif form.is_valid():
         try:
             change = cooling.ask_rule(
@@ -101,7 +106,7 @@ def set_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
             form.add_error(None, _("The mail server cannot be reached. Try again in a minute."))
         else:
             return _done(request, mailbox, change)
-    context = _context(mailbox, rule_form=form) | tried
+    context = _context(actor, mailbox, rule_form=form) | tried
     return render(request, "hosting/retention.html", context, status=422 if form.errors else 200)
 
 
@@ -132,7 +137,7 @@ def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
     mailbox = load(actor, uuid)
     form = WindowForm(request.POST)
     if not form.is_valid():
-        context = _context(mailbox, window_form=form)
+        context = _context(actor, mailbox, window_form=form)
         return render(request, "hosting/retention.html", context, status=422)
     return _asked(
         request,

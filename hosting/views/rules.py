@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
+from hosting import forecasting, itemising
 from hosting.forms import RuleForm
-from hosting.views import actor_of
+from hosting.views import actor_of, sees_bills
 from mailstore import cooling, policy, previewing, rules
 from mailstore.engine import EngineError, engine
 from mailstore.models import Domain, PendingChange
@@ -64,7 +66,7 @@ def set_rule(request: HttpRequest, kind: str, uuid: UUID) -> HttpResponse:
     form = RuleForm(request.POST)
     tried: dict[str, Any] = {}
     if form.is_valid() and is_trial(request):
-        tried = trial(scope, form)
+        tried = trial(scope, form, sees_bills=sees_bills(actor, _owner(scope)))
     elif form.is_valid():
         try:
             change = cooling.ask_rule(
@@ -117,9 +119,13 @@ def is_trial(request: HttpRequest) -> bool:
     return "try" in request.POST
 
 
-def trial(target: rules.Target, form: RuleForm) -> dict[str, Any]:
-    """Context for what the rule in a valid form would remove, beside what goes without it."""
-    until = timezone.now() + HORIZON
+def trial(target: rules.Target, form: RuleForm, *, sees_bills: bool) -> dict[str, Any]:
+    """Context for what the rule in a valid form would remove, beside what goes without it.
+
+    What that saves is for those only who see bills.
+    """
+    now = timezone.now()
+    until = now + HORIZON
     try:
         rules.check_bounds(target=target, rule=form.rule)
         found = [
@@ -134,7 +140,17 @@ def trial(target: rules.Target, form: RuleForm) -> dict[str, Any]:
     except EngineError:
         form.add_error(None, _("The mail server cannot be reached. Try again in a minute."))
         return {}
-    return {"trial": _trial_rows(*found), "horizon_days": HORIZON.days}
+    return {
+        "trial": _trial_rows(*found),
+        "saved_text": saved_text(found[1].bytes_of, at=now) if sees_bills else "",
+        "horizon_days": HORIZON.days,
+    }
+
+
+def saved_text(bytes_of: Mapping[int, int], *, at: datetime) -> str:
+    """What a month costs less at today's prices without so much of each mailbox."""
+    going = {mailbox: size for mailbox, size in bytes_of.items() if size}
+    return itemising.savings_text(forecasting.monthly_savings(going, at=at))
 
 
 def _trial_rows(now: previewing.Preview, then: previewing.Preview) -> dict[str, Any]:
@@ -173,8 +189,12 @@ def _load(actor: Actor, kind: str, uuid: UUID) -> Scope:
     return get_object_or_404(organisations, uuid=uuid)
 
 
+def _owner(scope: Scope) -> Organisation:
+    return scope.organisation if isinstance(scope, Domain) else scope
+
+
 def _context(actor: Actor, scope: Scope, *, kind: str, form: RuleForm) -> dict[str, Any]:
-    organisation = scope.organisation if isinstance(scope, Domain) else scope
+    organisation = _owner(scope)
     place = {"domain": scope} if isinstance(scope, Domain) else {"organisation": scope}
     waiting = PendingChange.objects.waiting()
     if not isinstance(scope, Domain):

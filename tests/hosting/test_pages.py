@@ -194,7 +194,8 @@ def test_overview_lists_use_and_state(alice, cast, mailbox):
 
     assert "hello@alder.test" in text
     assert "5 GB of 10 GB" in text
-    assert "Mailboxes 1 IMAP 1 A month, before storage 2.50 EUR" in text
+    assert "Mailboxes 1 IMAP 1 This month so far" in text
+    assert "Forecast of the month" in text
     assert "secret" not in text
 
 
@@ -221,7 +222,7 @@ def test_overview_asks_a_fixed_number_of_queries(alice, cast, django_assert_num_
     for number in range(count):
         make_mailbox(cast.domain, f"box{number}")
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(17):
         alice.get("/overview/")
 
 
