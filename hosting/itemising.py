@@ -44,6 +44,13 @@ class Entry:
     items: Sequence[Item]
     so_far_text: str
     whole_text: str
+    # To the mailbox's own page, where there is one.
+    url: str = ""
+
+    @property
+    def only(self) -> Item | None:
+        """The one item, where there are not several to add up."""
+        return self.items[0] if len(self.items) == 1 else None
 
 
 def entries(lines: Iterable[Line]) -> list[Entry]:

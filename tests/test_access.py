@@ -82,8 +82,6 @@ ACCESS = {
     "mailboxes:retention": READ,
     "mailboxes:set_rule": CHANGE,
     "mailboxes:remove_rule": CHANGE,
-    "billing:set_own_cap": {"amount": "20"},
-    "billing:set_cap_above": {"amount": "30"},
     "mailboxes:set_window": CHANGE,
     "mailboxes:set_tripwire": CHANGE,
     "rules:scopes": Access(Who.SIGNED_IN),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -210,22 +211,14 @@ def _entries_after(
     return itemising.entries(own), itemising.entries(shared), last
 
 
-def _with_links(entries: Sequence[itemising.Entry]) -> list[dict[str, Any]]:
+def _with_links(entries: Sequence[itemising.Entry]) -> list[itemising.Entry]:
     """Entries that lead to their mailboxes, as long as those are there."""
     keys = [each.mailbox_id for each in entries if each.mailbox_id is not None]
     uuids = dict(Mailbox.objects.standing().filter(pk__in=keys).values_list("pk", "uuid"))
     return [
-        {
-            "address": each.address,
-            "items": each.items,
-            "so_far_text": each.so_far_text,
-            "whole_text": each.whole_text,
-            "url": (
-                reverse("billing:mailbox", args=[uuids[each.mailbox_id]])
-                if each.mailbox_id in uuids
-                else ""
-            ),
-        }
+        replace(each, url=reverse("billing:mailbox", args=[uuids[each.mailbox_id]]))
+        if each.mailbox_id in uuids
+        else each
         for each in entries
     ]
 

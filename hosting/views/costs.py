@@ -57,7 +57,11 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "chart": _chart(mailbox, days, today=today),
         "days_until_full": _days_until_full(mailbox, days, today=today),
         "quota_text": byte_text(mailbox.quota_bytes),
-        "months": [found.period, found.period.previous],
+        "months": [
+            month
+            for month in (found.period, found.period.previous)
+            if month.ends_at > mailbox.created_at
+        ],
     }
     return render(request, "hosting/mailbox_costs.html", context)
 
