@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 
 
 @dataclass(frozen=True, order=True)
@@ -71,17 +72,17 @@ class Period:
         """The first moment that is not in it any more."""
         return self.next.starts_at
 
-    @property
+    @cached_property
     def start(self) -> int:
         """Its first second, of Unix time."""
         return int(self.starts_at.timestamp())
 
-    @property
+    @cached_property
     def end(self) -> int:
         """The first second that is not in it any more."""
         return int(self.ends_at.timestamp())
 
-    @property
+    @cached_property
     def seconds(self) -> int:
         """How long it is."""
         return self.end - self.start
