@@ -134,6 +134,7 @@ change_patterns = (
 billing_patterns = [
     path("", billing.home, name="home"),
     path("<uuid:uuid>/", billing.detail, name="detail"),
+    path("<uuid:uuid>/summary", billing.summary, name="summary"),
     path("<uuid:uuid>/cap", billing.set_own_cap, name="set_own_cap"),
     path("<uuid:uuid>/cap-above", billing.set_cap_above, name="set_cap_above"),
     path("<uuid:uuid>/customers", billing.customers, name="customers"),

@@ -95,6 +95,7 @@ ACCESS = {
     "changes:call_off": CHANGE,
     "billing:home": Access(Who.SIGNED_IN),
     "billing:detail": BILL,
+    "billing:summary": BILL,
     "billing:set_own_cap": Access(Who.OWNS, reads=False, changes=True),
     "billing:set_cap_above": Access(Who.STANDS_ABOVE, reads=False, changes=True),
     "billing:customers": BILL,

@@ -137,6 +137,25 @@ def customers(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "hosting/billing_customers.html", context)
 
 
+@login_required
+@require_safe
+def summary(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Both sums of the month, as a fragment of the overview."""
+    organisation = load_buyer(actor_of(request), uuid)
+    return render(request, "hosting/_costs.html", {"costs": summary_of(organisation)})
+
+
+def summary_of(organisation: Organisation) -> dict[str, str]:
+    """This month so far and its forecast; nothing where there are no prices."""
+    try:
+        buyer = billing.buyer(organisation)
+    except pricing.NoPrice:
+        return {}
+    found = forecasting.forecast(buyer, at=timezone.now())
+    url = reverse("billing:detail", args=[organisation.uuid])
+    return {**itemising.totals(found, None), "url": url}
+
+
 def load_buyer(actor: Actor, uuid: UUID) -> Organisation:
     """Who pays, if the actor may see its bills; a stranger's answers like an absent one."""
     organisation = get_object_or_404(billing.buyers().visible_to(actor), uuid=uuid)

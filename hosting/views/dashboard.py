@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
@@ -9,15 +10,16 @@ from django.db.models import Count, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import Actor, Capability
-from hosting import billing, forecasting, money, presenting, pricing
+from accounts.models import Organisation
+from hosting import billing, presenting
 from hosting.views import actor_of
+from hosting.views import billing as bills
 from mailstore.models import Alarm, Domain, Mailbox
 from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.quotas import THRESHOLDS
@@ -112,22 +114,19 @@ def _totals(actor: Actor) -> dict[str, object]:
     return {"count": sum(counts.values()), "protocols": protocols, **_costs(actor)}
 
 
-def _costs(actor: Actor) -> dict[str, str]:
-    """This month so far and its forecast, for whoever sees one bill."""
+def _costs(actor: Actor) -> dict[str, Any]:
+    """This month so far and its forecast, for whoever sees one bill.
+
+    A reseller may have thousands of mailboxes, so its figures follow the page.
+    """
     seeing = actor.narrowed(Capability.SEE_BILLS)
     payers = billing.buyers().filter(pk__in=seeing.organisation_ids)[:2]
     if len(payers) != 1:
         return {}
-    try:
-        buyer = billing.buyer(payers[0])
-    except pricing.NoPrice:
-        return {}
-    found = forecasting.forecast(buyer, at=timezone.now())
-    return {
-        "so_far_text": money.minor_text(found.so_far_minor, currency=buyer.currency),
-        "forecast_text": money.minor_text(found.whole_minor, currency=buyer.currency),
-        "costs_url": reverse("billing:detail", args=[payers[0].uuid]),
-    }
+    (payer,) = payers
+    if payer.kind == Organisation.Kind.RESELLER:
+        return {"summary_url": reverse("billing:summary", args=[payer.uuid]), "payer": payer}
+    return {"costs": bills.summary_of(payer)}
 
 
 def _attention(actor: Actor) -> list[dict[str, str]]:

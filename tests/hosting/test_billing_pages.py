@@ -172,6 +172,26 @@ def test_organisation_without_prices_has_no_bill(alice, cast, prices):
     assert alice.get("/overview/").status_code == 200
 
 
+def test_overview_shows_a_customer_both_sums(alice, cast, prices):
+    kept(cast.domain, "a", 25)
+
+    text = text_of(alice.get("/overview/"))
+
+    assert re.search(r"This month so far \d\.\d\d EUR Forecast of the month 4\.90 EUR", text)
+
+
+def test_sums_of_a_reseller_follow_its_overview(rita, cast, prices):
+    kept(cast.domain, "a", 25)
+    summary = reverse("billing:summary", args=[cast.reseller.uuid])
+
+    overview = rita.get("/overview/")
+    fragment = text_of(rita.get(summary))
+
+    assert f'hx-get="{summary}"' in overview.content.decode()
+    assert "EUR" not in text_of(overview)
+    assert re.fullmatch(r"This month so far [\d.]+ EUR Forecast of the month [\d.]+ EUR", fragment)
+
+
 # Who sees which bill --------------------------------------------------------------------
 
 
@@ -360,11 +380,11 @@ def test_cap_of_zero_is_used_up(rita, cast, prices):
 
 def test_forecast_that_goes_beyond_the_cap_is_said(alice, cast, prices):
     kept(cast.domain, "a", 25)
-    so_far = forecasting.forecast(
+    whole = forecasting.forecast(
         billing.buyer(Organisation.objects.select_related("parent").get(pk=cast.customer.pk)),
         at=timezone.now(),
-    ).so_far_minor
-    Limits.objects.create(organisation=cast.customer, own_cap_minor=so_far + 2)
+    ).whole_minor
+    Limits.objects.create(organisation=cast.customer, own_cap_minor=whole)
 
     assert "reached before the month ends" in text_of(page(alice, cast.customer))
 
