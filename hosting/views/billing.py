@@ -42,7 +42,8 @@ def home(request: HttpRequest) -> HttpResponse:
     own = list(billing.buyers().filter(pk__in=seeing.organisation_ids)[:2])
     if len(own) == 1:
         return redirect("billing:detail", uuid=own[0].uuid)
-    search = request.GET.get("q", "").strip()[:120]
+    # PostgreSQL takes no text with a null character.
+    search = request.GET.get("q", "").replace("\0", "").strip()[:120]
     after = request.GET.get("after", "")
     found = billing.buyers().visible_to(seeing).filter(name__icontains=search)
     if after.isdecimal() and len(after) < 19:  # noqa: PLR2004  # no key is longer

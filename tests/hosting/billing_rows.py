@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
+
+from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from accounts.access import system
 from hosting import ordering, pricing
@@ -91,3 +95,14 @@ def switch(mailbox, slug, at):
 
 def mailboxes():
     return Mailbox.objects.order_by("address")
+
+
+@contextmanager
+def counted_queries():
+    """Counts queries in all databases, whether the mail server's reports have one of their own."""
+    with ExitStack() as open_ones:
+        captured = [
+            open_ones.enter_context(CaptureQueriesContext(connections[alias]))
+            for alias in connections
+        ]
+        yield lambda: sum(map(len, captured))

@@ -12,7 +12,7 @@ from hosting.models import Limits, Plan, Spending
 from tests.factories import make_member
 from tests.hosting.billing_rows import ACTOR, make_list, moment, sold
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 NOW = moment(16)
 

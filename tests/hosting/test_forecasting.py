@@ -27,7 +27,7 @@ from tests.hosting.billing_rows import (
     used,
 )
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 # Ten of the 31 days have gone by.
 NOW = moment(11)

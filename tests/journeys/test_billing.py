@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
@@ -13,7 +14,7 @@ from playwright.sync_api import expect
 from hosting import metering
 from hosting.models import BillingProfile, Contract
 from hosting.periods import Period
-from mailstore.models import Mailbox, Usage
+from mailstore.models import Mailbox, Usage, UsageDay
 from tests.factories import make_mailbox
 from tests.hosting.billing_rows import make_list, make_profile
 
@@ -98,6 +99,47 @@ def test_customer_sees_the_forecast_fall_after_emptying_junk(
     rest = period.end - int(timezone.now().timestamp())
     saved = before - amount(forecast)
     assert abs(saved - 300 * rest // period.seconds) <= 2
+
+
+def grows(mailbox, megabytes_a_day):
+    """As if it had grown so every day for 40 days."""
+    today = int(timezone.now().timestamp()) // metering.DAY_SECONDS
+    Mailbox.objects.filter(pk=mailbox.pk).update(
+        created_at=timezone.now() - timedelta(days=40), quota_bytes=100 * megabytes_a_day * MEGABYTE
+    )
+    size = 41 * megabytes_a_day * MEGABYTE
+    Usage.objects.update_or_create(username=mailbox.address, defaults={"bytes": size})
+    Usage.objects.filter(username=mailbox.address).update(
+        since=today * metering.DAY_SECONDS, day_byte_seconds=0
+    )
+    UsageDay.objects.filter(username=mailbox.address).delete()
+    UsageDay.objects.bulk_create(
+        UsageDay(
+            username=mailbox.address,
+            day=today - 40 + number,
+            byte_seconds=number * megabytes_a_day * MEGABYTE * metering.DAY_SECONDS,
+        )
+        for number in range(1, 40)
+    )
+
+
+def test_owner_sees_a_mailbox_grow(page, cast, make_program, sign_in, look):
+    program = make_program()
+    fill(program, "INBOX", 1)
+    grows(program.mailbox, 3)
+    BillingProfile.objects.filter(organisation=cast.customer).update(pools_storage=True)
+    sign_in(cast.alice)
+
+    page.goto(reverse("billing:mailbox", args=[program.mailbox.uuid]))
+
+    expect(page.get_by_text(re.compile(r"is reached in about \d+ days"))).to_be_visible()
+    page.get_by_text("Day by day, in numbers").click()
+    expect(page.get_by_role("cell", name="117 MB").first).to_be_visible()
+    page.get_by_text("Day by day, in numbers").click()
+    look("mailbox-costs-grown")
+    page.get_by_role("link", name="The whole bill").click()
+    expect(page.get_by_text("Space that all mailboxes share")).to_be_visible()
+    look("billing-shared")
 
 
 def test_owner_caps_spending_and_reseller_sees_the_margin(page, cast, sign_in, look):
