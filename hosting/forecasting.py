@@ -56,16 +56,23 @@ class Forecast:
     buyer: Buyer
     period: Period
     lines: Sequence[Line]
+    # What earlier months were charged too much or too little; the next bill puts it right.
+    corrections: Sequence[Charge] = ()
 
     @property
     def so_far_minor(self) -> int:
         """What the month has cost by now."""
-        return sum(line.so_far_minor for line in self.lines)
+        return self.corrected_minor + sum(line.so_far_minor for line in self.lines)
 
     @property
     def whole_minor(self) -> int:
         """What the bill will say if nothing changes."""
-        return sum(line.whole_minor for line in self.lines)
+        return self.corrected_minor + sum(line.whole_minor for line in self.lines)
+
+    @property
+    def corrected_minor(self) -> int:
+        """What is put right, all in all."""
+        return sum(line.net_minor for line in self.corrections)
 
     def of_mailbox(self, mailbox_id: int) -> list[Line]:
         """The lines of one mailbox."""
@@ -85,7 +92,8 @@ class Forecast:
             )
             for mailbox_id, whole, rest in self._rests()
         ]
-        return _sum(measured, period=self.period, pools=self.buyer.pools_storage)
+        lines_minor = _sum(measured, period=self.period, pools=self.buyer.pools_storage)
+        return self.corrected_minor + lines_minor
 
     def _rests(self) -> Iterator[tuple[int, Charge, int]]:
         """The mailboxes' lines, with the seconds of each that are still to come."""
@@ -95,12 +103,21 @@ class Forecast:
 
 
 def forecast(buyer: Buyer, *, at: datetime, only: int | None = None) -> Forecast:
-    """The month of `at`. `only` narrows it to one mailbox, unless its space is shared."""
+    """The month of `at`. `only` narrows it to one mailbox, unless its space is shared.
+
+    What earlier months put right belongs to the whole bill, so it is left out then.
+    """
     period = Period.of(at)
     narrowed = None if buyer.pools_storage else only
     so_far = billing.charges(buyer, period=period, until=at, only=narrowed)
     whole = billing.charges(buyer, period=period, only=narrowed)
-    return Forecast(buyer=buyer, period=period, lines=_paired(so_far, whole))
+    late = invoicing.late([buyer], period=period) if only is None else {}
+    return Forecast(
+        buyer=buyer,
+        period=period,
+        lines=_paired(so_far, whole),
+        corrections=late.get(buyer.organisation.pk, ()),
+    )
 
 
 def _paired(so_far: Iterable[Charge], whole: Iterable[Charge]) -> list[Line]:

@@ -121,6 +121,18 @@ def _short(amount: Fraction) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def corrections(found: Forecast) -> list[dict[str, Any]]:
+    """What earlier months put right, one line each."""
+    return [
+        {
+            "address": line.address,
+            "month": line.period.first_day,
+            "net_text": money.minor_text(line.net_minor, currency=line.price.currency),
+        }
+        for line in found.corrections
+    ]
+
+
 def totals(found: Forecast, tax: Tax | None) -> dict[str, Any]:
     """The sums of a month as the bill would say them; no tax where too little is known."""
     currency = found.buyer.currency

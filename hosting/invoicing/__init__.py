@@ -1,6 +1,7 @@
 """Bills: closed once a month, final, verifiable, and taken back by a credit note only."""
 
 from hosting.invoicing.closing import ClosedEarly, Progress, close_month, profiles, seller_profile
+from hosting.invoicing.corrections import late
 from hosting.invoicing.crediting import CreditRefused, credit
 from hosting.invoicing.verifying import Difference, verify
 
@@ -11,6 +12,7 @@ __all__ = [
     "Progress",
     "close_month",
     "credit",
+    "late",
     "profiles",
     "seller_profile",
     "verify",

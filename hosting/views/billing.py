@@ -207,6 +207,7 @@ def _page(
         "totals": itemising.totals(found, tax),
         "entries": _with_links(own),
         "shared": shared,
+        "corrections": itemising.corrections(found),
         "next_after": last,
         "is_first_page": not after,
         "months": _months(organisation, at=at),

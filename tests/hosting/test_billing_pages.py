@@ -12,12 +12,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Membership, Organisation
-from hosting import billing, forecasting, spending
+from hosting import billing, forecasting, invoicing, spending
 from hosting.models import Contract, Limits, Price, PriceList, Spending
 from hosting.periods import Period
 from mailstore.models import Mailbox, Usage, UsageDay
 from tests.factories import make_domain, make_mailbox, make_member
-from tests.hosting.billing_rows import GIGABYTE, counted_queries, make_list, make_profile
+from tests.hosting.billing_rows import ACTOR, GIGABYTE, counted_queries, make_list, make_profile
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -96,6 +96,24 @@ def test_bill_of_nobody_yet_says_so(alice, cast):
     assert "which rate applies is not known yet" in text
 
 
+def test_what_is_put_right_is_shown(alice, cast, prices):
+    month = Period.of(timezone.now())
+    for organisation in (cast.reseller, cast.customer):
+        make_profile(organisation)
+    mailbox = make_mailbox(cast.domain, "old")
+    earlier = month.previous
+    Contract.objects.filter(mailbox=mailbox).update(starts_at=earlier.starts_at, start_mark=0)
+    invoicing.close_month(actor=ACTOR, period=earlier, at=month.starts_at)
+    Contract.objects.filter(mailbox=mailbox).update(
+        ends_at=earlier.starts_at + timedelta(hours=1), ended_at=timezone.now()
+    )
+
+    text = text_of(page(alice, cast.customer))
+
+    assert "Put right from earlier months old@alder.test" in text
+    assert "-2.50 EUR" in text
+
+
 def test_shared_space_stands_once_over_all_mailboxes(alice, cast, prices):
     make_profile(cast.customer, pools_storage=True)
     kept(cast.domain, "a", 25)
@@ -141,7 +159,7 @@ def test_bill_asks_a_fixed_number_of_queries(alice, cast, prices, count):
     with counted_queries() as count_queries:
         page(alice, cast.customer)
 
-    assert count_queries() == 21
+    assert count_queries() == 22
 
 
 @pytest.mark.usefixtures("prices")

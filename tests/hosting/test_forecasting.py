@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hosting import billing, charting, forecasting, pricing
+from hosting import billing, charting, forecasting, invoicing, pricing
 from hosting.charges import Charge, Kind, charge
 from hosting.forecasting import Forecast, Kept, Line, Measured, Standing
 from hosting.metering import DAY_SECONDS
-from hosting.models import BillingProfile, Plan, Price, PriceList
+from hosting.models import BillingProfile, Contract, Invoice, Plan, Price, PriceList
 from hosting.periods import Period
 from mailstore.models import Usage
 from tests.hosting.billing_rows import (
@@ -71,6 +71,26 @@ def test_line_stays_that_is_there_so_far_only(cast, buyer):
     (storage,) = (line for line in found.lines if line.either.kind == Kind.STORAGE)
     assert (storage.so_far_minor, storage.whole_minor) == (22, 0)
     assert storage.whole is None
+
+
+def test_what_earlier_months_put_right_is_on_the_next_bill(cast, buyer):
+    """Its end in September was written down in October, after September was billed."""
+    for organisation in (cast.reseller, cast.customer):
+        make_profile(organisation)
+    mailbox = sold(cast.domain, "a")
+    sold(cast.domain, "b")
+    september = OCTOBER.previous
+    invoicing.close_month(actor=ACTOR, period=september, at=moment(1, 2))
+    Contract.objects.filter(mailbox=mailbox).update(ends_at=moment(16, month=9), ended_at=moment(2))
+
+    found = forecasting.forecast(buyer, at=NOW)
+
+    assert [line.net_minor for line in found.corrections] == [-125]
+    assert found.whole_minor == found.whole_minor_with({}) == 250 - 125
+    assert found.so_far_minor == 81 - 125
+    invoicing.close_month(actor=ACTOR, period=OCTOBER, at=OCTOBER.ends_at)
+    bill = Invoice.objects.get(customer=cast.customer, period=OCTOBER.first_day)
+    assert bill.net_minor == found.whole_minor
 
 
 def test_saving_of_the_month_is_for_the_rest_of_it(cast, buyer):
