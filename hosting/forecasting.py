@@ -266,7 +266,10 @@ def alternatives(mailbox: Mailbox, found: Forecast, *, at: datetime) -> list[Alt
     period = found.period.previous
     before = billing.charges(found.buyer, period=period, only=mailbox.pk)
     size = metering.sizes([mailbox.address]).get(mailbox.address, 0)
-    offers = ordering.offers(found.buyer.price_list, at=at)
+    prices = ordering.offers(found.buyer.price_list, at=at)
+    if now:
+        # What it is on may not be on sale any more.
+        prices[mailbox.protocol] = now[-1].price
     return [
         Alternative(
             price=price,
@@ -277,7 +280,7 @@ def alternatives(mailbox: Mailbox, found: Forecast, *, at: datetime) -> list[Alt
             ),
             too_much_bytes=max(0, size - price.plan.ceiling_bytes),
         )
-        for protocol, price in offers.items()
+        for protocol, price in prices.items()
     ]
 
 

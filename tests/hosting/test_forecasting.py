@@ -209,6 +209,30 @@ def test_alternatives_of_a_young_mailbox_know_no_last_month(cast, buyer):
     assert as_pop.this_month_minor == 84
 
 
+def test_alternatives_price_a_mailbox_as_it_is_even_if_that_is_not_sold_any_more(cast, buyer):
+    mailbox = sold(cast.domain, "a")
+    keeps(mailbox, 9)
+    Plan.objects.filter(slug="imap").update(is_on_sale=False)
+    found = forecasting.forecast(buyer, at=NOW)
+
+    shown = forecasting.alternatives(mailbox, found, at=NOW)
+
+    assert [(each.price.plan.slug, each.is_now) for each in shown] == [
+        ("pop", False),
+        ("imap", True),
+    ]
+    assert shown[1].this_month_minor == found.whole_minor
+
+
+def test_alternatives_of_a_mailbox_that_is_not_charged_are_what_is_on_sale(cast, buyer):
+    mailbox = sold(cast.domain, "a", until=moment(1, month=9))
+    found = forecasting.forecast(buyer, at=NOW)
+
+    shown = forecasting.alternatives(mailbox, found, at=NOW)
+
+    assert [each.this_month_minor for each in shown] == [0, 0]
+
+
 def test_price_that_follows_today_holds_for_what_is_saved(cast, buyer):
     mailbox = sold(cast.domain, "a")
     keeps(mailbox, 10)
