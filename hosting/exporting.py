@@ -6,7 +6,7 @@ the columns and the sum to a customer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -15,7 +15,7 @@ from accounts.models import Organisation
 from accounts.staff import csv_line
 from hosting import billing, forecasting, metering, money
 from hosting.billing import Buyer, Stretch
-from hosting.metering import DAY_SECONDS, Span
+from hosting.metering import Piece
 from hosting.models import Invoice
 from hosting.periods import Period
 from mailstore.models import Mailbox
@@ -90,10 +90,11 @@ def lines(chosen: Month, *, at: datetime, only: int | None = None) -> Iterator[s
     while piece := list(islice(parts, _AT_ONCE)):
         keys = [part.held.mailbox_id for part in piece]
         uuids = dict(Mailbox.objects.filter(pk__in=keys).values_list("pk", "uuid"))
-        for part, days in _metered(piece, now=end):
+        spans = list(billing.spans(piece, now=end))
+        for part, days in zip(piece, metering.pieces_of(spans), strict=True):
             whose = names[part.held.organisation_id], part.held.address, uuids[part.held.mailbox_id]
             terms = chosen.period, chosen.period.seconds, *whose, *_terms(chosen, part)
-            yield from (csv_line([*terms, *day]) for day in days)
+            yield from (csv_line([*terms, *_cells(day)]) for day in days)
 
 
 def _terms(chosen: Month, part: Stretch) -> tuple[object, ...]:
@@ -114,29 +115,8 @@ def _terms(chosen: Month, part: Stretch) -> tuple[object, ...]:
     )
 
 
-def _metered(
-    parts: Sequence[Stretch], *, now: int
-) -> Iterator[tuple[Stretch, Iterator[tuple[object, ...]]]]:
-    """Each part of a contract with its days."""
-    first = min(part.start for part in parts) // DAY_SECONDS
-    last = max(part.end for part in parts) // DAY_SECONDS
-    names = {part.held.address for part in parts}
-    by_days = metering.by_days(names, first, last + 1)
-    for part, span in zip(parts, billing.spans(parts, now=now), strict=True):
-        yield part, _days(span, by_days[part.held.address])
-
-
-def _days(span: Span, days: dict[int, int]) -> Iterator[tuple[object, ...]]:
-    """Every day of a span with its own seconds: what adds up to the use of the whole."""
-    first, last = span.days
-    for day in range(first, last + 1):
-        start = max(span.start, day * DAY_SECONDS)
-        end = min(span.end, (day + 1) * DAY_SECONDS)
-        if start == end:
-            continue
-        used = span.end_mark if day == last else days.get(day, 0)
-        before = span.start_mark if day == first else 0
-        yield _text(start), _text(end), end - start, used - before
+def _cells(day: Piece) -> tuple[object, ...]:
+    return _text(day.start), _text(day.end), day.end - day.start, day.byte_seconds
 
 
 def _text(unix_seconds: int) -> str:

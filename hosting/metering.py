@@ -7,9 +7,10 @@ then, its mark, so that two contracts that follow each other share no second and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from django.db.models import F, Sum
 from django.db.models.functions import Greatest, Least
@@ -104,17 +105,46 @@ def by_days(usernames: Iterable[str], first: int, end: int) -> dict[str, dict[in
     """The same for several addresses, in two queries for each ten thousand."""
     names = list(usernames)
     found: dict[str, dict[int, int]] = {name: {} for name in names}
-    for piece in _pieces(names):
-        rows = UsageDay.objects.filter(username__in=piece, day__lt=end, day__gt=first - F("days"))
-        for row in rows.order_by("day"):
-            for day in range(max(row.day, first), min(row.day + row.days, end)):
-                found[row.username][day] = row.byte_seconds
     for report in _reports(names):
         for day in range(max(report.since // DAY_SECONDS, first), end):
             open_day = _open_days(report, day, day + 1)
             if open_day:
                 found[report.username][day] = open_day
+    # Read after it, a day that was closed meanwhile takes the place of the open one.
+    for piece in _pieces(names):
+        rows = UsageDay.objects.filter(username__in=piece, day__lt=end, day__gt=first - F("days"))
+        for row in rows:
+            for day in range(max(row.day, first), min(row.day + row.days, end)):
+                found[row.username][day] = row.byte_seconds
     return found
+
+
+class Piece(NamedTuple):
+    """A part of a span within one day, and its use. Seconds of Unix time."""
+
+    start: int
+    end: int
+    byte_seconds: int
+
+
+def pieces_of(spans: Sequence[Span]) -> Iterator[list[Piece]]:
+    """Each span day by day: its pieces add up to what `byte_seconds` says of it."""
+    first = min(span.start for span in spans) // DAY_SECONDS
+    last = max(span.end for span in spans) // DAY_SECONDS
+    days = by_days({span.username for span in spans}, first, last + 1)
+    for span in spans:
+        yield list(_pieces_of(span, days[span.username]))
+
+
+def _pieces_of(span: Span, days: Mapping[int, int]) -> Iterator[Piece]:
+    first, last = span.days
+    for day in range(first, last + 1):
+        start = max(span.start, day * DAY_SECONDS)
+        end = min(span.end, (day + 1) * DAY_SECONDS)
+        until = span.end_mark if day == last else days.get(day, 0)
+        before = span.start_mark if day == first else 0
+        if start < end:
+            yield Piece(start, end, until - before)
 
 
 def _mark(report: Usage, at: int) -> int:

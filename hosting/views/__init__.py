@@ -38,7 +38,7 @@ def actor_of(request: HttpRequest) -> Actor:
 def _sees_bills(request: HttpRequest) -> bool:
     """Whether the pages lead to what things cost; the pages themselves look more closely."""
     actor = actor_of(request)
-    return actor.is_staff or bool(actor.narrowed(Capability.SEE_BILLS).roles)
+    return actor.is_staff or bool(actor.only_with(Capability.SEE_BILLS).roles)
 
 
 def load(actor: Actor, uuid: UUID) -> Mailbox:

@@ -38,7 +38,7 @@ _MOST_MONTHS = 13
 def home(request: HttpRequest) -> HttpResponse:
     """To the one bill that concerns a person, or the choice where there are more."""
     actor = actor_of(request)
-    seeing = actor.narrowed(Capability.SEE_BILLS)
+    seeing = actor.only_with(Capability.SEE_BILLS)
     own = list(billing.buyers().filter(pk__in=seeing.organisation_ids)[:2])
     if len(own) == 1:
         return redirect("billing:detail", uuid=own[0].uuid)

@@ -119,7 +119,7 @@ def _costs(actor: Actor) -> dict[str, Any]:
 
     A reseller may have thousands of mailboxes, so its figures follow the page.
     """
-    seeing = actor.narrowed(Capability.SEE_BILLS)
+    seeing = actor.only_with(Capability.SEE_BILLS)
     payers = billing.buyers().filter(pk__in=seeing.organisation_ids)[:2]
     if len(payers) != 1:
         return {}
