@@ -9,6 +9,7 @@ from hosting.views import (
     dashboard,
     domains,
     mailboxes,
+    payments,
     public,
     recovery,
     retention,
@@ -113,6 +114,16 @@ change_patterns = (
     ],
     "changes",
 )
+payment_patterns = [
+    path("invoices/<uuid:uuid>/pay", payments.pay, name="pay"),
+    path("invoices/<uuid:uuid>/payment", payments.payment, name="payment"),
+]
+provider_patterns = (
+    [
+        path("stripe/webhook", payments.webhook, name="stripe_webhook"),
+    ],
+    "payments",
+)
 
 urlpatterns = [
     path("", include(public_patterns)),
@@ -123,5 +134,7 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
+    path("billing/", include((payment_patterns, "billing"))),
+    path("payments/", include(provider_patterns)),
     path("staff/", admin.site.urls),
 ]

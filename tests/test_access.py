@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from mailstore import credentials
 from mailstore.models import Alarm, PendingChange
 from tests.factories import AT, PASSWORD, make_mailbox
+from tests.hosting.ledger_rows import make_bill
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -27,6 +28,8 @@ class Who(Enum):
     SEES = auto()
     # As above, and whose role allows managing mail.
     MANAGES = auto()
+    # Whoever may see the bill that the address names; for all others it is absent.
+    PAYS = auto()
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,14 @@ class Access:
     who: Who
     reads: bool = True
     changes: bool = False
+    # It comes from a program that proves itself by a signature and has no cookie.
+    is_signed: bool = False
 
 
 READ = Access(Who.SEES)
 CHANGE = Access(Who.MANAGES, reads=False, changes=True)
 ASK_AND_CHANGE = Access(Who.MANAGES, changes=True)
+BILL = Access(Who.PAYS)
 ACCESS = {
     "public:choice": Access(Who.ANYONE),
     "public:estimate": Access(Who.ANYONE),
@@ -85,11 +91,18 @@ ACCESS = {
     "alarms:roll_back": CHANGE,
     "changes:list": Access(Who.SIGNED_IN),
     "changes:call_off": CHANGE,
+    "billing:pay": Access(Who.PAYS, reads=False, changes=True),
+    "billing:payment": BILL,
+    "payments:stripe_webhook": Access(Who.ANYONE, reads=False, is_signed=True),
 }
 # Django's admin makes these itself; one middleware stands before all of them.
 STAFF = "admin:"
 
-OF_OBJECTS = [name for name, access in ACCESS.items() if access.who in {Who.SEES, Who.MANAGES}]
+OF_OBJECTS = [
+    name for name, access in ACCESS.items() if access.who in {Who.SEES, Who.MANAGES, Who.PAYS}
+]
+OF_BILLS = [name for name, access in ACCESS.items() if access.who is Who.PAYS]
+READING = [name for name, access in ACCESS.items() if not (access.changes or access.is_signed)]
 CHANGING = [name for name, access in ACCESS.items() if access.changes]
 # What a form of these needs to get as far as the question who asks.
 FORMS = {
@@ -128,7 +141,13 @@ def address(cast, twin):
         asked_at=AT,
         effective_at=AT,
     )
-    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change, "rules": cast.domain}
+    objects = {
+        "mailboxes": mailbox,
+        "alarms": alarm,
+        "changes": change,
+        "rules": cast.domain,
+        "billing": make_bill(cast.reseller, 749),
+    }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:
@@ -195,12 +214,23 @@ def test_what_is_a_strangers_answers_like_what_is_absent(name, method, cast, add
     assert content_of(foreign) == content_of(absent)
 
 
-@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads])
+@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads and n not in OF_BILLS])
 @pytest.mark.parametrize("person", ["alice", "bob", "rita", "sam"])
 def test_whoever_may_see_it_sees_it(name, person, cast, address):
     response = client_of(getattr(cast, person)).get(address(name))
 
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", OF_BILLS)
+@pytest.mark.parametrize(
+    ("person", "status"), [("rita", 200), ("sam", 200), ("alice", 404), ("bob", 404)]
+)
+def test_whoever_pays_or_sells_sees_the_bill(name, person, status, cast, address):
+    response = ask(client_of(getattr(cast, person)), address(name), name=name)
+
+    # What takes forms only leads on.
+    assert response.status_code == (302 if status == 200 and not ACCESS[name].reads else status)
 
 
 @pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].who is Who.MANAGES])
@@ -223,7 +253,9 @@ def test_nothing_changes_by_reading(name, cast, address):
     assert client_of(cast.alice).get(address(name)).status_code == 405
 
 
-@pytest.mark.parametrize("name", [n for n in ACCESS if not ACCESS[n].changes])
+@pytest.mark.parametrize(
+    "name", [n for n in ACCESS if not (ACCESS[n].changes or ACCESS[n].is_signed)]
+)
 def test_what_only_reads_takes_no_form(name, cast, address):
     assert client_of(cast.alice).post(address(name)).status_code == 405
 

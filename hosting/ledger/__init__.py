@@ -16,7 +16,7 @@ from hosting.ledger.posting import (
     take_back,
 )
 from hosting.ledger.reading import Balance, balance_minor, balances, open_minor
-from hosting.ledger.settling import credit, pay_back, write_off
+from hosting.ledger.settling import credit, pay_back, take_in_again, write_off
 
 __all__ = [
     "AlreadyRecorded",
@@ -36,5 +36,6 @@ __all__ = [
     "settle",
     "settle_all",
     "take_back",
+    "take_in_again",
     "write_off",
 ]

@@ -144,6 +144,22 @@ def pay_back(
     return entry
 
 
+@transaction.atomic
+def take_in_again(*, actor: Actor, entry: LedgerEntry, reason: str, at: datetime) -> LedgerEntry:
+    """Record that money which was paid back never reached the payer; raises `LedgerRefused`."""
+    if entry.kind != LedgerEntry.Kind.REFUNDED or entry.payment is None:
+        message = "Only what was paid back can be taken in again."
+        raise LedgerRefused(message)
+    payment = lock_payment(entry.payment)
+    must_keep_books(actor, payment.seller)
+    if LedgerEntry.objects.filter(reverses=entry).exists():
+        message = "This was taken in again already."
+        raise LedgerRefused(message)
+    taken_back = mirror(entry, actor=actor, reason=reason, at=at)
+    tell("payment.refund_failed", payment, amount_minor=entry.amount_minor, actor=actor, at=at)
+    return taken_back
+
+
 def _free_up(
     payment: Payment, amount_minor: int, *, actor: Actor, reason: str, at: datetime
 ) -> None:

@@ -6,6 +6,7 @@ from hosting.models.parties import BillingProfile, Limits, VatRate
 from hosting.models.payments import LedgerEntry, OpenItem, Payment
 from hosting.models.plans import Contract, Plan
 from hosting.models.prices import Price, PriceList
+from hosting.models.provider import ProviderEvent, Refund
 from hosting.models.pulses import Pulse
 from hosting.models.spending import Spending
 
@@ -24,7 +25,9 @@ __all__ = [
     "Plan",
     "Price",
     "PriceList",
+    "ProviderEvent",
     "Pulse",
+    "Refund",
     "Spending",
     "VatRate",
 ]

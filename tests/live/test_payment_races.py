@@ -7,14 +7,17 @@ from contextlib import suppress
 
 import pytest
 from django.db.models import Sum
+from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Event
-from hosting import invoicing, ledger
-from hosting.models import Invoice, LedgerEntry, OpenItem, Payment
+from hosting import invoicing, ledger, paying
+from hosting.models import Invoice, LedgerEntry, OpenItem, Payment, ProviderEvent, Refund
+from hosting.paying import facts, refunding
 from tests.factories import make_cast
 from tests.hosting.billing_rows import ACTOR, CLOSED_AT
 from tests.hosting.ledger_rows import make_bill, paid
-from tests.live.faults import in_a_process
+from tests.live.faults import Place, in_a_process, kill_at
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -123,3 +126,101 @@ def test_the_same_payment_told_of_at_once_is_taken_once(counts):
     assert ended == [0] * AT_ONCE
     assert Payment.objects.count() == LedgerEntry.objects.count() == 1
     counts(told_at_once=AT_ONCE)
+
+
+# The payment provider -------------------------------------------------------------------
+
+
+@pytest.fixture
+def provider(settings):
+    settings.PAYMENT_PROVIDER = "hosting.paying.memory.MemoryProvider"
+    paying._made.cache_clear()
+    yield paying.provider()
+    paying._made.cache_clear()
+
+
+def deliver(message, signature):
+    response = Client().post(
+        "/payments/stripe/webhook",
+        message,
+        content_type="application/json",
+        headers={"stripe-signature": signature},
+    )
+    assert response.status_code == 200
+    facts.apply_waiting(at=timezone.now())
+
+
+def told_of(provider, bill, **about):
+    values = {"event_id": "evt_1", "kind": "paid", "name": "test", "at": 1_793_600_000}
+    values |= {"payment_id": "pi_1", "amount_minor": 1000, "currency": "EUR"}
+    return provider.tell(**values, invoice_uuid=str(bill.uuid), **about)
+
+
+def test_the_same_message_delivered_at_once_is_done_once(provider, counts):
+    bill = make_bill(make_cast().other_customer, 1000)
+    message = told_of(provider, bill)
+
+    ended = all_at_once(*[lambda: deliver(*message)] * AT_ONCE)
+
+    assert ended == [0] * AT_ONCE
+    assert ProviderEvent.objects.get().state == "applied"
+    assert list(LedgerEntry.objects.order_by("pk").values_list("kind", flat=True)) == [
+        "received",
+        "matched",
+    ]
+    assert ledger.open_minor(bill) == 0
+    counts(deliveries_at_once=AT_ONCE)
+
+
+PLACES = (
+    Place(name="before the message is stored", owner=facts, function="store", is_before=True),
+    Place(name="after the message was stored", owner=facts, function="store"),
+    Place(name="before the money is booked", owner=ledger, function="receive", is_before=True),
+    Place(name="after the money was booked", owner=ledger, function="receive"),
+    Place(name="after the bill was settled", owner=ledger, function="match"),
+    Place(name="before the message is done", owner=facts, function="_end", is_before=True),
+    Place(name="after the message was done", owner=facts, function="_end"),
+)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_delivery_that_is_killed_anywhere_is_done_once(place, provider, counts):
+    bill = make_bill(make_cast().other_customer, 1000)
+    message = told_of(provider, bill)
+
+    kill_at(place, lambda: deliver(*message))
+    # The provider had no answer and sends it again, and so does the sweep.
+    deliver(*message)
+
+    assert ledger.open_minor(bill) == 0
+    assert LedgerEntry.objects.count() == 2
+    assert_the_amounts_are_the_sums_of_the_entries()
+    counts(kills=1)
+
+
+def test_refunds_sent_by_many_workers_are_asked_for_once_each(provider, tmp_path, counts):
+    cast = make_cast()
+    payment = paid(1000, customer=cast.other_customer, source="stripe", external_id="pi_1")
+    for _ in range(5):
+        refunding.ask(actor=ACTOR, payment=payment, amount_minor=100, reason="x", at=CLOSED_AT)
+    provider.paid["pi_1"] = 1000
+    asked = tmp_path / "asked"
+
+    def send():
+        real = provider.refund
+
+        def noted(wish):
+            with asked.open("a") as file:
+                file.write(f"{wish.key}\n")
+            return f"{real(wish)}-{wish.key}"
+
+        provider.refund = noted
+        refunding.send_due(now=timezone.now)
+
+    ended = all_at_once(*[send] * 10)
+
+    assert ended == [0] * 10
+    keys = asked.read_text().split()
+    assert sorted(keys) == sorted(str(refund.uuid) for refund in Refund.objects.all())
+    assert set(Refund.objects.values_list("state", flat=True)) == {"sent"}
+    counts(senders=10, refunds=5)
