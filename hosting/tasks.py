@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from accounts.access import system
 from hosting import invoicing, ledger, ordering, spending
+from hosting.banking import runs as bank_runs
 from hosting.importing import runs
 from hosting.models import Pulse
 from hosting.paying import facts, refunding
@@ -62,6 +63,18 @@ def run_import(*, import_id: int) -> bool:
 def resume_imports() -> int:
     """Take up lists that nobody has begun, or whose worker died."""
     return runs.resume(now=timezone.now)
+
+
+@shared_task(name="hosting.run_bank_import")
+def run_bank_import(*, import_id: int) -> bool:
+    """Take one confirmed bank statement into the ledger."""
+    return bank_runs.run(import_id=import_id, now=timezone.now)
+
+
+@shared_task(name="hosting.resume_bank_imports")
+def resume_bank_imports() -> int:
+    """Take up statements that nobody has begun, or whose worker died."""
+    return bank_runs.resume(now=timezone.now)
 
 
 @shared_task(name="hosting.settle_bills")

@@ -12,6 +12,8 @@ from hosting.ledger.posting import (
     AlreadyRecorded,
     LedgerRefused,
     enter,
+    lock_customer,
+    lock_seller,
     receive,
     take_back,
 )
@@ -28,6 +30,8 @@ __all__ = [
     "balances",
     "credit",
     "enter",
+    "lock_customer",
+    "lock_seller",
     "match",
     "open_minor",
     "pay_back",

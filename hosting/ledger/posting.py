@@ -35,6 +35,11 @@ def lock_customer(customer: Organisation) -> None:
     locked.get(pk=customer.pk)
 
 
+def lock_seller(seller: Organisation | None) -> None:
+    """Let one at a time take in a statement of a seller; lock this before any customer."""
+    lock_customer(seller or house())
+
+
 def lock_payment(payment: Payment) -> Payment:
     """The payment as it is now, locked, with its parties."""
     if payment.customer_id is not None:
@@ -218,7 +223,7 @@ def tell(kind: str, payment: Payment, *, amount_minor: int, actor: Actor, at: da
         kind=kind,
         at=at,
         actor=actor,
-        organisation=organisation or _house(),
+        organisation=organisation or house(),
         subject=("payment", str(payment.uuid), str(payment)),
         data={"amount_minor": amount_minor, "currency": payment.currency},
     )
@@ -236,5 +241,6 @@ def tell_of_bill(kind: str, invoice: Invoice, *, actor: Actor, at: datetime, **d
     )
 
 
-def _house() -> Organisation:
+def house() -> Organisation:
+    """The provider, which stands for a seller of None."""
     return Organisation.objects.get(kind=Organisation.Kind.PROVIDER)

@@ -1,6 +1,6 @@
 """The tables of what is sold."""
 
-from hosting.models.imports import MailboxImport
+from hosting.models.imports import BankImport, MailboxImport, UploadedList
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
 from hosting.models.parties import BillingProfile, Limits, VatRate
 from hosting.models.payments import LedgerEntry, OpenItem, Payment
@@ -11,6 +11,7 @@ from hosting.models.pulses import Pulse
 from hosting.models.spending import Spending
 
 __all__ = [
+    "BankImport",
     "BillingProfile",
     "Contract",
     "Immutable",
@@ -29,5 +30,6 @@ __all__ = [
     "Pulse",
     "Refund",
     "Spending",
+    "UploadedList",
     "VatRate",
 ]

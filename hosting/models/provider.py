@@ -46,7 +46,10 @@ class ProviderEvent(models.Model):
 
 
 class Refund(models.Model):
-    """Money on its way back to a payer through the provider; the ledger has counted it already."""
+    """Money that goes back to a payer by the provider, or that the bank told of.
+
+    The ledger has counted it already.
+    """
 
     class State(models.TextChoices):
         ASKED = "asked", _("To be asked for")
@@ -60,7 +63,7 @@ class Refund(models.Model):
     entry = models.OneToOneField(LedgerEntry, on_delete=models.PROTECT, related_name="refund")
     amount_minor = models.BigIntegerField(_("amount"))
     state = models.CharField(_("state"), max_length=6, choices=State, default=State.ASKED)
-    # What the provider calls it; a dispute stands here as well.
+    # What the provider or the bank calls it; a dispute stands here as well.
     provider_id = models.CharField(_("id at the provider"), max_length=255, blank=True)
     problem = models.CharField(_("problem"), max_length=300, blank=True)
     tries = models.PositiveIntegerField(_("tries"), default=0)

@@ -15,9 +15,9 @@ from tests.hosting.billing_rows import ACTOR, CLOSED_AT
 def make_bill(customer, total_minor, *, seller=None, currency="EUR", days=14, at=CLOSED_AT, **more):
     """A bill that stands open; the months go back from one to the next."""
     count = Invoice.objects.count()
-    fields = {"period": date(2020 + count // 12, count % 12 + 1, 1), **more}
+    month = date(2020 + count // 12, count % 12 + 1, 1)
+    fields = {"number": f"T-{count + 1:06}", "period": month, **more}
     invoice = Invoice.objects.create(
-        number=f"T-{count + 1:06}",
         customer=customer,
         seller=seller,
         price_list=PriceList.objects.get(seller=None, audience="retail"),
