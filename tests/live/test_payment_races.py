@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
+import time
 from contextlib import suppress
+from datetime import timedelta
 
 import pytest
 from django.db.models import Sum
@@ -11,13 +15,23 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Event
-from hosting import invoicing, ledger, paying
-from hosting.models import Invoice, LedgerEntry, OpenItem, Payment, ProviderEvent, Refund
+from hosting import invoicing, ledger, paying, piecework
+from hosting.banking import runs
+from hosting.banking.statements import Form
+from hosting.models import (
+    Invoice,
+    InvoiceCounter,
+    LedgerEntry,
+    OpenItem,
+    Payment,
+    ProviderEvent,
+    Refund,
+)
 from hosting.paying import facts, refunding
 from tests.factories import make_cast
 from tests.hosting.billing_rows import ACTOR, CLOSED_AT
 from tests.hosting.ledger_rows import make_bill, paid
-from tests.live.faults import Place, in_a_process, kill_at
+from tests.live.faults import Place, in_a_process, kill_at, killed
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -224,3 +238,93 @@ def test_refunds_sent_by_many_workers_are_asked_for_once_each(provider, tmp_path
     assert sorted(keys) == sorted(str(refund.uuid) for refund in Refund.objects.all())
     assert set(Refund.objects.values_list("state", flat=True)) == {"sent"}
     counts(senders=10, refunds=5)
+
+
+# Bank statements ------------------------------------------------------------------------
+
+LINES = 140
+
+
+def statement(order=1):
+    """A payment of 0.10 for each of forty bills, again and again; some lines name none."""
+    numbers = range(LINES)[::order]
+    rows = [
+        f"2026-11-02,0.10,EUR,X,{f'T-{number % 40 + 1}' if number % 7 else 'thanks'},{number}\n"
+        for number in numbers
+    ]
+    return ("date,amount,currency,payer,reference,bank_id\n" + "".join(rows)).encode()
+
+
+@pytest.fixture
+def books(monkeypatch):
+    """Forty bills of two customers, and statements that are done in many small pieces."""
+    monkeypatch.setattr(piecework, "BATCH", 5)
+    cast = make_cast()
+    InvoiceCounter.objects.update(prefix="T-")
+    for number in range(40):
+        make_bill((cast.other_customer, cast.provider)[number % 2], 1000)
+    return cast
+
+
+def uploaded(cast, order=1):
+    listed = runs.take_in(
+        user=cast.sam,
+        file_name="october.csv",
+        content=statement(order),
+        seller=None,
+        account="AT1",
+        currency="EUR",
+        form=Form(),
+        at=timezone.now(),
+    )
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+    return listed
+
+
+def assert_each_line_was_recorded_once():
+    named = sum(1 for number in range(LINES) if number % 7)
+    assert Payment.objects.count() == LINES
+    assert LedgerEntry.objects.filter(kind="matched").count() == named
+    assert sum(OpenItem.objects.values_list("open_minor", flat=True)) == 40_000 - 10 * named
+    assert_the_amounts_are_the_sums_of_the_entries()
+
+
+def test_the_same_statement_many_times_at_once_is_recorded_once(books, counts):
+    lists = [uploaded(books, order) for order in (1, -1, 1, -1)]
+
+    ended = all_at_once(
+        *(
+            lambda listed=listed: runs.run(import_id=listed.pk, now=timezone.now)
+            for listed in lists * 2
+        )
+    )
+
+    assert ended == [0] * 8
+    for listed in lists:
+        listed.refresh_from_db()
+        assert (listed.state, listed.done_count) == ("finished", LINES)
+        assert listed.taken_count + listed.known_count == LINES
+    assert_each_line_was_recorded_once()
+    counts(runs_at_once=8)
+
+
+def test_statement_that_is_killed_anywhere_is_recorded_once(books, counts):
+    chance, kills = random.Random(7), 0
+    listed = uploaded(books)
+    for turn in range(100):
+        ahead = timedelta(minutes=3) * turn
+        pid = in_a_process(
+            lambda ahead=ahead: runs.run(import_id=listed.pk, now=lambda: timezone.now() + ahead)
+        )
+        time.sleep(chance.uniform(0.2, 2))
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        kills += killed(pid)
+        listed.refresh_from_db()
+        assert Payment.objects.count() == listed.taken_count == listed.done_count
+        if listed.state == "finished":
+            break
+
+    assert kills > 1
+    assert_each_line_was_recorded_once()
+    counts(kills=kills)
