@@ -157,14 +157,16 @@ _Object = Mapping[str, Any]
 
 
 def _paid(session: _Object) -> dict[str, Any]:
-    if session["payment_status"] != "paid":
-        # A bank debit is under way; another message follows when it has come.
+    invoice = (session.get("metadata") or {}).get("invoice")
+    # Without a bill it is another business of the same account. Not paid means that a bank
+    # debit is under way; another message follows when it has come.
+    if not invoice or session["payment_status"] != "paid":
         return _other(session)
     return {
         "kind": FactKind.PAID,
         "object_id": str(session["payment_intent"]),
         "payment_id": str(session["payment_intent"]),
-        "invoice_uuid": str((session.get("metadata") or {}).get("invoice", "")),
+        "invoice_uuid": str(invoice),
         "amount_minor": _whole(session["amount_total"]),
         "currency": str(session["currency"]).upper(),
     }
