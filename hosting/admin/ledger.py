@@ -64,11 +64,11 @@ class DueFilter(admin.SimpleListFilter):
 class OpenItemAdmin(ActingAdmin):
     """What is to be paid, and what settled it."""
 
-    list_display = ("invoice", "customer", "seller", "due_on", "billed_text", "open_text")
+    list_display = ("invoice", "customer", "seller", "due_on", "billed", "open")
     list_select_related = ("invoice__customer__parent", "invoice__seller__parent")
     list_filter = (DueFilter,)
     search_fields = ("invoice__number", "invoice__customer__name")
-    fields = ("invoice", "customer", "seller", "due_on", "billed_text", "open_text")
+    fields = ("invoice", "customer", "seller", "due_on", "billed", "open")
     csv_columns = (
         "invoice__number",
         "invoice__customer__name",
@@ -89,8 +89,12 @@ class OpenItemAdmin(ActingAdmin):
         return item.invoice.seller
 
     @admin.display(description=_("billed"))
-    def billed_text(self, item: OpenItem) -> str:
+    def billed(self, item: OpenItem) -> str:
         return money.minor_text(item.billed_minor, currency=item.invoice.currency)
+
+    @admin.display(description=_("open"))
+    def open(self, item: OpenItem) -> str:
+        return item.open_text
 
     def is_offered(self, action: str, row: OpenItem) -> bool:
         return not row.is_settled
@@ -127,7 +131,7 @@ class OpenItemAdmin(ActingAdmin):
 class LedgerEntryAdmin(ActingAdmin):
     """Every posting, and what took it back."""
 
-    list_display = ("at", "kind", "amount_text", "payment", "invoice", "reason", "actor_name")
+    list_display = ("at", "kind", "amount", "payment", "invoice", "reason", "actor_name")
     list_select_related = ("payment__customer", "payment__seller", "invoice__customer")
     list_filter = ("kind", ("reverses", admin.EmptyFieldListFilter))
     search_fields = ("invoice__number", "payment__reference", "reason")
@@ -143,6 +147,10 @@ class LedgerEntryAdmin(ActingAdmin):
         "actor_name",
     )
     actions = ("release",)
+
+    @admin.display(description=_("amount"))
+    def amount(self, entry: LedgerEntry) -> str:
+        return entry.amount_text
 
     def is_offered(self, action: str, row: LedgerEntry) -> bool:
         is_match = row.kind == LedgerEntry.Kind.MATCHED and row.reverses_id is None
@@ -196,11 +204,15 @@ class ProviderEventAdmin(ActingAdmin):
 class RefundAdmin(ReadOnlyAdmin):
     """Money on its way back."""
 
-    list_display = ("asked_at", "amount_text", "payment", "state", "problem", "provider_id")
+    list_display = ("asked_at", "amount", "payment", "state", "problem", "provider_id")
     list_select_related = ("payment",)
     list_filter = ("state",)
     search_fields = ("provider_id", "payment__reference")
     fields = (*list_display, "tries", "retry_at", "uuid")
+
+    @admin.display(description=_("amount"))
+    def amount(self, refund: Refund) -> str:
+        return refund.amount_text
 
 
 def minor_of(form: forms.Form, currency: str) -> int | None:

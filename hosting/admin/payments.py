@@ -120,22 +120,22 @@ class PaymentAdmin(ActingAdmin):
 
     list_display = (
         "received_on",
-        "amount_text",
-        "free_text",
+        "amount",
+        "free",
         "customer",
         "seller",
         "source",
         "payer",
         "reference",
     )
-    list_display_links = ("received_on", "amount_text")
+    list_display_links = ("received_on", "amount")
     list_select_related = ("customer__parent", "seller__parent")
     list_filter = (FreeFilter, "source", "currency")
     search_fields = ("payer", "reference", "external_id", "customer__name")
     fields = (
         "received_on",
-        "amount_text",
-        "free_text",
+        "amount",
+        "free",
         "customer",
         "seller",
         "source",
@@ -159,6 +159,14 @@ class PaymentAdmin(ActingAdmin):
         "reference",
     )
     actions = ("match", "assign", "pay_back", "take_back")
+
+    @admin.display(description=_("amount"))
+    def amount(self, payment: Payment) -> str:
+        return payment.amount_text
+
+    @admin.display(description=_("free"))
+    def free(self, payment: Payment) -> str:
+        return payment.free_text
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("hosting.add_payment")
