@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
@@ -13,10 +14,11 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 # Below these, nobody passes without a second factor, whichever view answers.
 SECOND_FACTOR_PREFIXES = ("/staff/",)
 
-# Nothing from other hosts, nothing inline. Pictures made on the page (QR codes) are data.
-CONTENT_SECURITY_POLICY = (
+# Nothing from other hosts, nothing inline. Pictures made on the page (QR codes) are data. A form
+# leads to the panel, and from there to the pages of the payment provider if there is one.
+_CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'"
+    "form-action {form_action}; frame-ancestors 'none'"
 )
 
 
@@ -28,7 +30,9 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        response.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+        targets = f"'self' {settings.PAYMENT_ORIGIN}".strip()
+        policy = _CONTENT_SECURITY_POLICY.format(form_action=targets)
+        response.setdefault("Content-Security-Policy", policy)
         return response
 
 

@@ -1,5 +1,7 @@
 """The app that sells and shows."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 from hosting.celery import make_folders
@@ -14,3 +16,4 @@ class HostingConfig(AppConfig):
     def ready(self) -> None:
         """Whoever loads the house may send work to it."""
         make_folders()
+        import_module("hosting.checks")

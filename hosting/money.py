@@ -14,6 +14,10 @@ EXPONENTS = {"EUR": 2, "USD": 2, "GBP": 2, "CHF": 2, "JPY": 0, "BHD": 3}
 CURRENCIES = tuple((code, code) for code in EXPONENTS)
 
 
+class TooFine(ValueError):
+    """An amount has more decimals than its currency."""
+
+
 def rounded(amount: Decimal, *, currency: str) -> Decimal:
     """The amount to the currency's smallest unit, halves away from zero."""
     return amount.quantize(Decimal(1).scaleb(-EXPONENTS[currency]), rounding=ROUND_HALF_UP)
@@ -27,6 +31,15 @@ def text(amount: Decimal, *, currency: str) -> str:
 def to_minor(amount: Fraction, *, currency: str) -> int:
     """An exact amount in the currency's smallest unit, halves away from zero."""
     return half_up(amount * 10 ** EXPONENTS[currency])
+
+
+def exact_minor(amount: Decimal, *, currency: str) -> int:
+    """`2.50` EUR as `250`; raises `TooFine` where the currency has no such amount."""
+    minor = amount.scaleb(EXPONENTS[currency])
+    if minor != minor.to_integral_value():
+        message = f"{currency} has no amounts as fine as {amount}."
+        raise TooFine(message)
+    return int(minor)
 
 
 def half_up(amount: Fraction) -> int:

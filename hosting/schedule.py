@@ -41,6 +41,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "end-contracts-of-closing": _every("hosting.end_contracts", minutes=1),
     "watch-spending": _every("hosting.watch_spending", minutes=15),
     "resume-imports": _every("hosting.resume_imports", seconds=30),
+    "resume-bank-imports": _every("hosting.resume_bank_imports", seconds=30),
+    "settle-bills": _every("hosting.settle_bills", minutes=5),
+    "apply-provider-events": _every("hosting.apply_provider_events", seconds=30),
+    "send-refunds": _every("hosting.send_refunds", seconds=30),
     # Every night of the first week: what could not be billed at once is when it can.
     "close-last-month": _run(
         "hosting.close_last_month",

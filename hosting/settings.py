@@ -82,7 +82,22 @@ CLOSING_GRACE = timedelta(
 COOLING_OFF = timedelta(
     hours=environment.whole_number("COOLING_OFF_HOURS", default=72, highest=24 * 30),
 )
+# How long after its day a bill is due, where nothing else was agreed.
+PAYMENT_TERM_DAYS = environment.whole_number("PAYMENT_TERM_DAYS", default=14, highest=365)
 FULL_SWEEP_EVERY = timedelta(days=7)
+
+# Payments by card -----------------------------------------------------------------------
+# Off unless both are given; the secret of the webhook is shown where its address is entered.
+STRIPE_SECRET_KEY = environment.text("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = environment.text("STRIPE_WEBHOOK_SECRET", default="")
+_HAS_STRIPE = bool(STRIPE_SECRET_KEY and STRIPE_WEBHOOK_SECRET)
+# Who takes payments; tests put an in-memory twin here, and nothing stands for nobody.
+PAYMENT_PROVIDER = environment.text(
+    "PAYMENT_PROVIDER",
+    default="hosting.paying.stripe_api.from_settings" if _HAS_STRIPE else "",
+)
+# Where the pages lie on which people pay: the only other place that a form may lead to.
+PAYMENT_ORIGIN = "https://checkout.stripe.com" if PAYMENT_PROVIDER else ""
 
 # Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [

@@ -9,9 +9,11 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.access import system
-from hosting import invoicing, ordering, spending
+from hosting import invoicing, ledger, ordering, spending
+from hosting.banking import runs as bank_runs
 from hosting.importing import runs
 from hosting.models import Pulse
+from hosting.paying import facts, refunding
 from hosting.periods import Period
 
 logger = logging.getLogger(__name__)
@@ -61,3 +63,39 @@ def run_import(*, import_id: int) -> bool:
 def resume_imports() -> int:
     """Take up lists that nobody has begun, or whose worker died."""
     return runs.resume(now=timezone.now)
+
+
+@shared_task(name="hosting.run_bank_import")
+def run_bank_import(*, import_id: int) -> bool:
+    """Take one confirmed bank statement into the ledger."""
+    return bank_runs.run(import_id=import_id, now=timezone.now)
+
+
+@shared_task(name="hosting.resume_bank_imports")
+def resume_bank_imports() -> int:
+    """Take up statements that nobody has begun, or whose worker died."""
+    return bank_runs.resume(now=timezone.now)
+
+
+@shared_task(name="hosting.settle_bills")
+def settle_bills() -> int:
+    """Let what customers have to their credit settle what they owe."""
+    return ledger.settle_all(at=timezone.now())
+
+
+@shared_task(name="hosting.apply_provider_event")
+def apply_provider_event(*, event_id: int) -> bool:
+    """Do what one message of the payment provider says."""
+    return facts.apply(event_id=event_id, at=timezone.now())
+
+
+@shared_task(name="hosting.apply_provider_events")
+def apply_provider_events() -> int:
+    """Do every message that waits."""
+    return facts.apply_waiting(at=timezone.now())
+
+
+@shared_task(name="hosting.send_refunds")
+def send_refunds() -> int:
+    """Ask the payment provider for refunds that wait."""
+    return refunding.send_due(now=timezone.now)

@@ -12,6 +12,7 @@ from hosting.views import (
     dashboard,
     domains,
     mailboxes,
+    payments,
     public,
     recovery,
     retention,
@@ -142,6 +143,16 @@ billing_patterns = [
     path("mailboxes/<uuid:uuid>/", costs.detail, name="mailbox"),
     path("mailboxes/<uuid:uuid>/usage/<month:month>.csv", costs.usage, name="mailbox_usage"),
 ]
+payment_patterns = [
+    path("invoices/<uuid:uuid>/pay", payments.pay, name="pay"),
+    path("invoices/<uuid:uuid>/payment", payments.payment, name="payment"),
+]
+provider_patterns = (
+    [
+        path("stripe/webhook", payments.webhook, name="stripe_webhook"),
+    ],
+    "payments",
+)
 
 urlpatterns = [
     path("", include(public_patterns)),
@@ -152,6 +163,7 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
-    path("billing/", include((billing_patterns, "billing"))),
+    path("billing/", include((billing_patterns + payment_patterns, "billing"))),
+    path("payments/", include(provider_patterns)),
     path("staff/", admin.site.urls),
 ]

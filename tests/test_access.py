@@ -15,6 +15,7 @@ from hosting.periods import Period
 from mailstore import credentials
 from mailstore.models import Alarm, PendingChange
 from tests.factories import AT, PASSWORD, make_mailbox
+from tests.hosting.ledger_rows import make_bill
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -34,6 +35,8 @@ class Who(Enum):
     OWNS = auto()
     # As above, of an organisation that stands above it.
     STANDS_ABOVE = auto()
+    # Whoever may see the bill that the address names; for all others it is absent.
+    PAYS = auto()
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Access:
     who: Who
     reads: bool = True
     changes: bool = False
+    # It comes from a program that proves itself by a signature and has no cookie.
+    is_signed: bool = False
 
 
 READ = Access(Who.SEES)
@@ -102,6 +107,9 @@ ACCESS = {
     "billing:usage": BILL,
     "billing:mailbox": BILL,
     "billing:mailbox_usage": BILL,
+    "billing:pay": Access(Who.PAYS, reads=False, changes=True),
+    "billing:payment": Access(Who.PAYS),
+    "payments:stripe_webhook": Access(Who.ANYONE, reads=False, is_signed=True),
 }
 # Django's admin makes these itself; one middleware stands before all of them.
 STAFF = "admin:"
@@ -112,6 +120,8 @@ OF_OBJECTS = [
 OF_MONEY = [
     name for name in OF_OBJECTS if ACCESS[name].who in {Who.SEES_BILLS, Who.OWNS, Who.STANDS_ABOVE}
 ]
+OF_BILLS = [name for name, access in ACCESS.items() if access.who is Who.PAYS]
+READING = [name for name, access in ACCESS.items() if not (access.changes or access.is_signed)]
 CHANGING = [name for name, access in ACCESS.items() if access.changes]
 # What a form of these needs to get as far as the question who asks.
 FORMS = {
@@ -161,6 +171,8 @@ def address(cast, twin):
         "billing:customers": cast.reseller,
         "billing:mailbox": mailbox,
         "billing:mailbox_usage": mailbox,
+        "billing:pay": make_bill(cast.reseller, 749),
+        "billing:payment": make_bill(cast.reseller, 749),
     }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
@@ -230,12 +242,26 @@ def test_what_is_a_strangers_answers_like_what_is_absent(name, method, cast, add
     assert content_of(foreign) == content_of(absent)
 
 
-@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads and n not in OF_MONEY])
+@pytest.mark.parametrize(
+    "name",
+    [n for n in OF_OBJECTS if ACCESS[n].reads and n not in {*OF_MONEY, *OF_BILLS}],
+)
 @pytest.mark.parametrize("person", ["alice", "bob", "rita", "sam"])
 def test_whoever_may_see_it_sees_it(name, person, cast, address):
     response = client_of(getattr(cast, person)).get(address(name))
 
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", OF_BILLS)
+@pytest.mark.parametrize(
+    ("person", "status"), [("rita", 200), ("sam", 200), ("alice", 404), ("bob", 404)]
+)
+def test_whoever_pays_or_sells_sees_the_bill(name, person, status, cast, address):
+    response = ask(client_of(getattr(cast, person)), address(name), name=name)
+
+    # What takes forms only leads on.
+    assert response.status_code == (302 if status == 200 and not ACCESS[name].reads else status)
 
 
 @pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].who is Who.MANAGES])
@@ -281,7 +307,9 @@ def test_nothing_changes_by_reading(name, cast, address):
     assert client_of(cast.alice).get(address(name)).status_code == 405
 
 
-@pytest.mark.parametrize("name", [n for n in ACCESS if not ACCESS[n].changes])
+@pytest.mark.parametrize(
+    "name", [n for n in ACCESS if not (ACCESS[n].changes or ACCESS[n].is_signed)]
+)
 def test_what_only_reads_takes_no_form(name, cast, address):
     assert client_of(cast.alice).post(address(name)).status_code == 405
 

@@ -4,10 +4,8 @@ from hosting.importing.lists import (
     COLUMNS,
     NEEDED_COLUMNS,
     Checked,
-    Problem,
     Record,
     Row,
-    UnreadableList,
     asks_for_app_passwords,
     check,
     check_records,
@@ -15,6 +13,7 @@ from hosting.importing.lists import (
     read,
 )
 from hosting.importing.opening import Applied, KeepSecrets, Secret, apply
+from hosting.piecework import Problem, UnreadableList
 
 __all__ = [
     "COLUMNS",

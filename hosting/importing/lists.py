@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from hosting import limits, ordering
 from hosting.importing import collecting
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
+from hosting.piecework import BATCH, Problem, UnreadableList, without_nul
 from mailstore import addresses, provisioning
 from mailstore.models import AppPassword, Domain, Mailbox
 
@@ -28,23 +29,8 @@ COLUMNS = ("address", "plan", "label", "quota_bytes", "app_password")
 NEEDED_COLUMNS = ("address", "plan")
 # Far beyond any plan, and far below what the column holds.
 HIGHEST_QUOTA_BYTES = 100_000 * GIGABYTE
-# Rows are looked up and written in pieces of this size, each with the same few queries.
-BATCH = 500
 # So much of what somebody wrote is repeated in a message.
 _LONGEST_QUOTE = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Why a line, or the whole list, cannot be used. Line 1 is the header."""
-
-    line: int
-    column: str
-    message: str
-
-    def as_data(self) -> dict[str, Any]:
-        """The problem as it is stored."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,14 +68,6 @@ class Checked:
     problems: list[Problem] = field(default_factory=list)
 
 
-class UnreadableList(Exception):
-    """The list as a whole cannot be used; `problem` says where and why."""
-
-    def __init__(self, *, line: int = 1, column: str = "", message: str) -> None:
-        super().__init__(message)
-        self.problem = Problem(line=line, column=column, message=message)
-
-
 class _Refused(Exception):
     def __init__(self, message: str, *, column: str) -> None:
         super().__init__(message)
@@ -105,11 +83,7 @@ def decode(content: bytes) -> str:
         line = content[: error.start].count(b"\n") + 1
         message = _("This is not UTF-8. Save the list as “CSV UTF-8”.")
         raise UnreadableList(line=line, message=message) from error
-    before, nul, _rest = text.partition("\0")
-    if nul:
-        line = before.count("\n") + 1
-        raise UnreadableList(line=line, message=_("There is a NUL here, so this is not a text."))
-    return text
+    return without_nul(text)
 
 
 def read(text: str) -> list[Record]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
 from django.db import IntegrityError, transaction
 
@@ -15,16 +14,12 @@ from accounts.access import Actor
 from accounts.models import Event
 from hosting import metering, storing
 from hosting.importing import collecting, lists
-from hosting.importing.lists import BATCH, Problem, Row
+from hosting.importing.lists import Row
 from hosting.models import Contract
+from hosting.piecework import BATCH, Problem, retried
 from mailstore import credentials, provisioning
 from mailstore.credentials import Issued
 from mailstore.models import Mailbox
-
-_T = TypeVar("_T")
-
-# Somebody may take an address while a piece is written; then it is looked at again.
-_TRIES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,18 +69,6 @@ def _open_free(rows: list[Row], open_piece: Callable[[list[Row]], Applied]) -> A
     applied = open_piece(free)
     applied.problems += problems
     return applied
-
-
-def retried(work: Callable[[], _T]) -> _T:
-    """The result of work in a transaction of its own, tried again if an address was lost."""
-    for _try in range(_TRIES - 1):
-        try:
-            with transaction.atomic():
-                return work()
-        except IntegrityError:
-            continue
-    with transaction.atomic():
-        return work()
 
 
 def open_rows(

@@ -1,32 +1,24 @@
-"""Lists that staff uploaded: kept, confirmed, and worked off in the background, each line once."""
+"""Lists of mailboxes that staff uploaded, worked off in the background, each line once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
-from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext as _
 
-from accounts import membership, outbox
 from accounts.access import Actor
 from accounts.models import User
+from hosting import piecework
 from hosting.importing import lists, opening
-from hosting.importing.lists import BATCH, Checked, Examiner, Problem, Record, UnreadableList
+from hosting.importing.lists import Checked, Examiner, Record
 from hosting.models import MailboxImport
+from hosting.piecework import Done, UnreadableList, WrongState, cancel
 
-# Far longer than one piece takes; a killed run goes on after that.
-_LEASE = timedelta(minutes=2)
+__all__ = ["WrongState", "cancel", "confirm", "preview", "read", "resume", "run", "take_in"]
+
 # What a page can check while somebody waits. Longer lists are for the command.
 MOST_RECORDS = 50_000
-
-
-class WrongState(Exception):
-    """The list is not in a state from which this can be done."""
-
-
-class _LeaseLost(Exception):
-    """Somebody else works on the list, or it was cancelled; nothing of the piece was kept."""
 
 
 def read(text: str) -> list[Record]:
@@ -70,99 +62,35 @@ def preview(*, listed: MailboxImport, actor: Actor) -> Checked:
 
 
 def confirm(*, actor: Actor, listed: MailboxImport) -> None:
-    """Start the work; only who uploaded the list can, because the work is done in that name."""
-    if actor.id != str(listed.created_by_id):
-        message = _("Only who uploaded a list can start it.")
-        raise WrongState(message)
-    _move(listed, sources=(MailboxImport.State.CHECKED,), target=MailboxImport.State.RUNNING)
-    outbox.nudge("hosting.run_import", import_id=listed.pk)
-
-
-def cancel(*, listed: MailboxImport) -> None:
-    """Leave the list, or what is left of it; mailboxes that are open stay open."""
-    sources = (MailboxImport.State.CHECKED, MailboxImport.State.RUNNING)
-    _move(listed, sources=sources, target=MailboxImport.State.CANCELLED)
-
-
-def _move(listed: MailboxImport, *, sources: tuple[str, ...], target: str) -> None:
-    moved = MailboxImport.objects.filter(pk=listed.pk, state__in=sources).update(state=target)
-    if not moved:
-        message = _("The list has changed meanwhile, so this cannot be done now.")
-        raise WrongState(message)
-    listed.refresh_from_db(fields=["state"])
+    """Start the work in the background; raises `WrongState`."""
+    piecework.confirm(actor=actor, listed=listed, task="hosting.run_import")
 
 
 def resume(*, now: Callable[[], datetime]) -> int:
     """Take up every list that waits or whose worker died; returns how many were worked on."""
-    waiting = MailboxImport.objects.filter(_is_free(now()), state=MailboxImport.State.RUNNING)
-    ids = list(waiting.order_by("pk").values_list("pk", flat=True))
+    ids = piecework.waiting(MailboxImport.objects.all(), at=now())
     return sum(run(import_id=import_id, now=now) for import_id in ids)
 
 
 def run(*, import_id: int, now: Callable[[], datetime]) -> bool:
-    """Work a list off from where it stands; returns whether it was ours to do.
-
-    The count of lines done is written in the transaction that opens their mailboxes, so that
-    a run killed at any moment goes on with the first line that was not done.
-    """
-    at = now()
-    until = at + _LEASE
-    if not _mine(import_id).filter(_is_free(at)).update(leased_until=until):
-        return False
-    listed = MailboxImport.objects.select_related("created_by").get(pk=import_id)
-    if not (listed.created_by.is_active and listed.created_by.is_staff):
-        # The work is done in the name of somebody who has left.
-        cancel(listed=listed)
-        return True
-    actor = membership.actor_for(listed.created_by)
-    examiner = Examiner(actor=actor)
-    try:
-        records = read(listed.content)
-        for start in range(listed.done_count, len(records), BATCH):
-            piece = records[start : start + BATCH]
-            until = _do(listed, piece, examiner=examiner, actor=actor, until=until, now=now)
-    except _LeaseLost:
-        return False
-    _mine(import_id).filter(leased_until=until).update(
-        state=MailboxImport.State.FINISHED,
-        leased_until=None,
-    )
-    return True
+    """Work a list off from where it stands; returns whether it was ours to do."""
+    lists_ = MailboxImport.objects.all()
+    return piecework.run(lists_, import_id=import_id, worker_of=_Opener, now=now)
 
 
-def _do(
-    listed: MailboxImport,
-    piece: list[Record],
-    *,
-    examiner: Examiner,
-    actor: Actor,
-    until: datetime,
-    now: Callable[[], datetime],
-) -> datetime:
-    """Do one piece under the lease that lasts `until`; returns the end of the new lease."""
-    at = now()
-    renewed = at + _LEASE
+class _Opener:
+    """Opens the mailboxes of one list."""
 
-    def work() -> list[Problem]:
-        held = _mine(listed.pk).filter(leased_until=until)
-        if not held.update(leased_until=renewed, done_count=F("done_count") + len(piece)):
-            raise _LeaseLost
-        checked = examiner.examine(piece)
-        applied = opening.open_rows(checked.rows, actor=actor, at=at)
+    def __init__(self, listed: MailboxImport, actor: Actor) -> None:
+        self._listed = listed
+        self._actor = actor
+        self._examiner = Examiner(actor=actor)
+
+    def records(self) -> list[Record]:
+        return read(self._listed.content)
+
+    def do(self, piece: Sequence[Record], *, at: datetime) -> Done:
+        checked = self._examiner.examine(list(piece))
+        applied = opening.open_rows(checked.rows, actor=self._actor, at=at)
         problems = [*checked.problems, *applied.problems]
-        MailboxImport.objects.filter(pk=listed.pk).update(
-            opened_count=F("opened_count") + applied.opened_count,
-            problems=[*listed.problems, *(problem.as_data() for problem in problems)],
-        )
-        return problems
-
-    listed.problems += [problem.as_data() for problem in opening.retried(work)]
-    return renewed
-
-
-def _mine(import_id: int) -> QuerySet[MailboxImport]:
-    return MailboxImport.objects.filter(pk=import_id, state=MailboxImport.State.RUNNING)
-
-
-def _is_free(at: datetime) -> Q:
-    return Q(leased_until__isnull=True) | Q(leased_until__lt=at)
+        return Done(counts={"opened_count": applied.opened_count}, problems=problems)

@@ -1,26 +1,35 @@
 """The tables of what is sold."""
 
-from hosting.models.imports import MailboxImport
+from hosting.models.imports import BankImport, MailboxImport, UploadedList
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
 from hosting.models.parties import BillingProfile, Limits, VatRate
+from hosting.models.payments import LedgerEntry, OpenItem, Payment
 from hosting.models.plans import Contract, Plan
 from hosting.models.prices import Price, PriceList
+from hosting.models.provider import ProviderEvent, Refund
 from hosting.models.pulses import Pulse
 from hosting.models.spending import Spending
 
 __all__ = [
+    "BankImport",
     "BillingProfile",
     "Contract",
     "Immutable",
     "Invoice",
     "InvoiceCounter",
     "InvoiceLine",
+    "LedgerEntry",
     "Limits",
     "MailboxImport",
+    "OpenItem",
+    "Payment",
     "Plan",
     "Price",
     "PriceList",
+    "ProviderEvent",
     "Pulse",
+    "Refund",
     "Spending",
+    "UploadedList",
     "VatRate",
 ]

@@ -89,6 +89,9 @@ class Asking(StaffAdmin):
 class ActingAdmin(Asking, ReadOnlyAdmin):
     """Rows without a field to change, and what staff may do to them."""
 
+    # Of this app also where the rows are of another one.
+    change_form_template = "admin/mailstore/change_form.html"
+
     def has_act_permission(self, request: HttpRequest) -> bool:
         """Acting needs the right to change such rows, although no field can be changed."""
         return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")

@@ -16,8 +16,9 @@ from accounts import membership
 from accounts.access import system
 from accounts.models import Event, Membership, Organisation, User
 from accounts.staff import StaffAdmin
-from hosting import tasks
-from hosting.models import Contract, MailboxImport, Plan
+from hosting import ledger, tasks
+from hosting.models import BankImport, Contract, MailboxImport, Plan, ProviderEvent
+from hosting.paying import refunding
 from mailstore import credentials, holding
 from mailstore.models import (
     Alarm,
@@ -34,6 +35,7 @@ from mailstore.models import (
 )
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, make_domain, make_mailbox
+from tests.hosting.ledger_rows import make_bill, paid
 from tests.staffing import MAILBOXES, act, facts, lines_of, said, verified
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -157,6 +159,20 @@ def one_of_each_safeguard(cast, mailbox):
     )
 
 
+def one_of_each_payment(cast):
+    """Rows of the ledger, with a bill that is partly paid, and a refund."""
+    payment = paid(500, customer=cast.other_customer, source="stripe", external_id="pi_1")
+    bill = make_bill(cast.other_customer, 1000)
+    ledger.match(actor=system("tests"), payment=payment, invoice=bill, amount_minor=300, at=AT)
+    refunding.ask(actor=system("tests"), payment=payment, amount_minor=100, reason="x", at=AT)
+    ProviderEvent.objects.create(
+        event_id="evt_1", name="x", data={}, state="failed", received_at=AT, retry_at=AT
+    )
+    BankImport.objects.create(
+        file_name="x.csv", content="planted text", created_by=cast.sam, state="finished"
+    )
+
+
 @pytest.fixture
 def full_house(cast, staff):
     """One of everything, with every secret that could leak."""
@@ -168,6 +184,7 @@ def full_house(cast, staff):
     QuotaWarning.objects.create(mailbox=mailbox, percent=80, used_bytes=8, quota_bytes=10, at=AT)
     text = "address,plan,label\nlisted@alder.test,imap,planted text\n"
     MailboxImport.objects.create(file_name="x.csv", content=text, created_by=cast.sam)
+    one_of_each_payment(cast)
     device = TOTPDevice.objects.get(user=cast.sam)
     mailbox.refresh_from_db()
     Group.objects.create(name="Clerks")
@@ -218,6 +235,12 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Plan",
         "Contract",
         "MailboxImport",
+        "BankImport",
+        "Payment",
+        "OpenItem",
+        "LedgerEntry",
+        "ProviderEvent",
+        "Refund",
     }
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import product
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django_otp.oath import totp
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import sync_playwright
 
+from accounts.models import User
 from tests.factories import PASSWORD
 from tests.live.settings import PICTURES
 from tests.real_mail import cast, live, mail_server, make_program
@@ -63,21 +67,35 @@ def sign_in(page):
 
 
 @pytest.fixture
+def staff_page(page, cast, sign_in):
+    """Sam's browser, past the second factor."""
+    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
+    sign_in(cast.sam)
+    page.goto("/staff/")
+    device = TOTPDevice.objects.get(user=cast.sam)
+    page.get_by_label("Six digits").fill(f"{totp(device.bin_key):06}")
+    page.get_by_role("button").last.click()
+    page.wait_for_url("**/staff/")
+    return page
+
+
+@pytest.fixture
 def look(page):
     """Check a page as everybody sees it: narrow and wide, light and dark, with axe."""
 
     def look(name):
         PICTURES.mkdir(parents=True, exist_ok=True)
-        for width in WIDTHS:
-            for scheme in SCHEMES:
-                page.set_viewport_size({"width": width, "height": 900})
-                page.emulate_media(color_scheme=scheme)
-                picture = PICTURES / f"{name}-{width}-{scheme}.png"
-                page.screenshot(path=picture, full_page=True, animations="disabled")
-                found = Axe().run(page)
-                assert found.violations_count == 0, found.generate_report()
-                wide = page.evaluate("document.documentElement.scrollWidth")
-                assert wide <= width, f"{name} scrolls sideways at {width}"
+        for width, scheme in product(WIDTHS, SCHEMES):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            picture = PICTURES / f"{name}-{width}-{scheme}.png"
+            page.screenshot(path=picture, full_page=True, animations="disabled")
+            # Django's choice with suggestions is made by select2, whose marks are its own. To
+            # preload style sheets, axe would write some into the page, which may not be.
+            found = Axe().run(page, context={"exclude": [[".select2"]]}, options={"preload": False})
+            assert found.violations_count == 0, found.generate_report()
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{name} scrolls sideways at {width}"
         page.set_viewport_size({"width": 1280, "height": 900})
         page.emulate_media(color_scheme="light")
 

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django_otp.oath import totp
-from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import expect
 
 from accounts.access import system
@@ -15,8 +10,6 @@ from accounts.models import User
 from hosting import importing, tasks
 from mailstore.models import Mailbox, Usage
 from tests.factories import AT
-from tests.journeys.conftest import SCHEMES, WIDTHS
-from tests.live.settings import PICTURES
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -32,41 +25,6 @@ def many(cast):
     list(importing.apply(rows=rows, actor=system("tests"), at=AT))
     Mailbox.objects.filter(local_part__endswith="3").update(state="suspended")
     Usage.objects.create(username="desk69@alder.test", bytes=4 * 10**9, messages=7)
-
-
-@pytest.fixture
-def look(page):
-    """Check a staff page narrow and wide, light and dark, with axe."""
-
-    def look(name):
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        for width, scheme in product(WIDTHS, SCHEMES):
-            page.set_viewport_size({"width": width, "height": 900})
-            page.emulate_media(color_scheme=scheme)
-            page.screenshot(path=PICTURES / f"{name}-{width}-{scheme}.png", full_page=True)
-            # Django's choice with suggestions is made by select2, whose marks are its own. To
-            # preload style sheets, axe would write some into the page, which may not be.
-            found = Axe().run(page, context={"exclude": [[".select2"]]}, options={"preload": False})
-            assert found.violations_count == 0, found.generate_report()
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{name} scrolls sideways at {width}"
-        page.set_viewport_size({"width": 1280, "height": 900})
-        page.emulate_media(color_scheme="light")
-
-    return look
-
-
-@pytest.fixture
-def staff_page(page, cast, sign_in):
-    """Sam's browser, past the second factor."""
-    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
-    sign_in(cast.sam)
-    page.goto("/staff/")
-    device = TOTPDevice.objects.get(user=cast.sam)
-    page.get_by_label("Six digits").fill(f"{totp(device.bin_key):06}")
-    page.get_by_role("button").last.click()
-    page.wait_for_url("**/staff/")
-    return page
 
 
 def test_staff_find_a_mailbox_and_preview_a_new_limit(staff_page, many, look):

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_notices"),
-        ("hosting", "0008_spending"),
+        ("hosting", "0013_bank_statements"),
     ]
 
     operations = [

@@ -1,0 +1,276 @@
+"""Bank statements: how they are written, and which bills they name."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from hosting.banking import clerk, matching, statements
+from hosting.banking.statements import BadLine, Form, Line
+from hosting.piecework import UnreadableList
+
+HEADER = "date,amount,currency,payer,reference,bank_id\n"
+
+
+def read(text, currency="EUR", **form):
+    return statements.read(text, form=Form(**form), currency=currency)
+
+
+def shown(statement):
+    """What was read of each line, or why not."""
+    return [
+        (line.day, line.amount_minor, line.currency)
+        if isinstance(line, Line)
+        else (line.column, line.fault)
+        for line in statement.lines
+    ]
+
+
+def amounts(*texts, currency="EUR", **form):
+    lines = "".join(f'2026-10-31;"{text}"\n' for text in texts)
+    return [line[1] for line in shown(read("date;amount\n" + lines, currency, **form))]
+
+
+# How it is written ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "delimiter", "decimal", "date_format"),
+    [
+        (HEADER + '2026-10-31,"1,234.56",EUR,A,R-1,7\n', ",", ".", "%Y-%m-%d"),
+        ("Buchungstag;Betrag;Währung;Name\n31.10.2026;1.234,56;EUR;A\n", ";", ",", "%d.%m.%Y"),
+        ("Datum\tBetrag\tWährung\n31.10.26\t1234,56\tEUR\n", "\t", ",", "%d.%m.%y"),
+        ("Value Date|AMOUNT|Currency\n10/31/2026|1234.56|EUR\n", "|", ".", "%m/%d/%Y"),
+        ("id;a;date;x,y;amount\n1;2;31/10/2026;a,b;1 234,56\n", ";", ",", "%d/%m/%Y"),
+    ],
+)
+def test_form_of_a_statement_is_found_out(text, delimiter, decimal, date_format):
+    statement = read(text)
+
+    form = statement.form
+    assert (form.delimiter, form.decimal, form.date_format) == (delimiter, decimal, date_format)
+    assert shown(statement) == [(date(2026, 10, 31), 123_456, "EUR")]
+
+
+def test_columns_may_stand_anywhere_and_others_are_passed_over():
+    text = "x;Verwendungszweck;AMOUNT;Booking  Date;id\n;  R-7   thanks ;1,00;01.11.2026; 12 \n"
+
+    [line] = read(text).lines
+
+    assert line == Line(
+        number=2,
+        day=date(2026, 11, 1),
+        amount_minor=100,
+        currency="EUR",
+        payer="",
+        reference="R-7 thanks",
+        bank_id="12",
+    )
+
+
+@pytest.mark.parametrize(
+    ("texts", "minor"),
+    [
+        (("12,50", "-12,50", "12,50-", "+12,50", "−12,50"), [1250, -1250, -1250, 1250, -1250]),
+        (("1.234.567,89", "1'234,00", "1 234,5", "7"), [123_456_789, 123_400, 123_450, 700]),
+        (("1,234", "1,234.5"), [123_400, 123_450]),
+        (("0,01", "0,10", "00012,00"), [1, 10, 1200]),
+        (("9,999,999,999.99",), [999_999_999_999]),
+    ],
+)
+def test_amounts_are_read_as_banks_write_them(texts, minor):
+    assert amounts(*texts) == minor
+
+
+@pytest.mark.parametrize(
+    ("currency", "text", "minor"),
+    [
+        ("JPY", "1,234", 1234),
+        ("JPY", "1.234", 1234),
+        ("BHD", "1.2345", None),
+        ("EUR", "1,234", 123_400),
+    ],
+)
+def test_currency_says_how_many_decimals_there_are(currency, text, minor):
+    found = amounts(text, currency=currency)
+
+    assert found == [minor] if minor else isinstance(found[0], str)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("date;amount\n2026-10-31;1,234\n", "amount"),
+        ("date;amount\n2026-10-31;5.125\n2026-10-31;6\n", "amount"),
+        ("date;amount\n01/02/2026;5\n", "date"),
+        ("date;amount\n01/02/2026;5\n03/04/2026;5\n", "date"),
+    ],
+)
+def test_what_could_mean_two_things_is_asked_for(text, column):
+    with pytest.raises(UnreadableList, match="Choose it") as refusal:
+        read(text, "BHD")
+
+    assert refusal.value.problem.column == column
+
+
+def test_choice_of_a_person_holds():
+    text = "date;amount\n01/02/2026;1,234\n"
+
+    assert shown(read(text, "BHD", decimal=",", date_format="%d/%m/%Y")) == [
+        (date(2026, 2, 1), 1234, "BHD")
+    ]
+    assert shown(read(text, "BHD", decimal=".", date_format="%m/%d/%Y")) == [
+        (date(2026, 1, 2), 1_234_000, "BHD")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "x",
+        "--5",
+        "5-5",
+        "1,2,3",
+        "12,34,56",
+        "1e5",
+        "0x10",
+        "NaN",
+        "٣",
+        "1.00 EUR",
+        "=1+1",
+        "-",
+    ],
+)
+def test_what_is_no_amount_is_named(text):
+    assert amounts("1.00", text, decimal=".")[1] == "This is no amount."
+
+
+def test_absurd_amounts_are_named():
+    assert amounts("0,00", "9" * 20, "1,005", decimal=",") == [
+        "Nothing was paid.",
+        "Nobody pays so much.",
+        "EUR has no amounts as fine as this.",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "31.02.2026", "2026-10-31", "1.1.2026", "٣1.10.2026", "31.10.2026 12:00", "0"]
+)
+def test_what_is_no_day_is_named(text):
+    statement = read(f"date;amount\n01.10.2026;5\n02.10.2026;5\n{text};5\n")
+
+    assert shown(statement)[2] == ("date", "This is no day.")
+
+
+def test_bad_lines_are_named_with_number_and_column():
+    text = HEADER + (
+        "2026-10-31,5,EUR,A,,1\n"
+        "2026-10-31,5\n"
+        "\n"
+        '2026-10-31,5,EUR,"A\nB",,2\n'
+        "2026-10-31,5,XXX,A,,3\n"
+        "2026-10-31,x,EUR,A,,4\n"
+        "2026-10-31,5,EUR,A\u202e,,5\n"
+    )
+
+    bad = [line for line in read(text).lines if isinstance(line, BadLine)]
+
+    assert [(line.number, line.column, line.fault) for line in bad] == [
+        (3, "", "This line has 2 cells, the first line has 6."),
+        (7, "currency", "XXX is not a currency of the house."),
+        (8, "amount", "This is no amount."),
+        (9, "payer", "This has characters that cannot be shown."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("", 1, "The list is empty."),
+        (" \n", 1, "The list is empty."),
+        ("date;amount\n", 1, "There is no line below the first one."),
+        ("date;x\n1;2\n", 1, "“amount” is missing."),
+        ("amount\n5\n", 1, "“date” is missing."),
+        ('date;amount\n2026-10-31;"5\n', 2, "cannot be read from here on"),
+        ("date;amount\n2026-10-31;" + "5" * 200_000, 2, "cannot be read from here on"),
+    ],
+)
+def test_statement_that_cannot_be_read_is_refused_whole(text, line, said):
+    with pytest.raises(UnreadableList, match=said) as refusal:
+        read(text)
+
+    assert refusal.value.problem.line == line
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        ("Währung".encode(), "utf-8-sig"),
+        ("\ufeffWährung".encode(), "utf-8-sig"),
+        ("Währung".encode("utf-16"), "utf-16"),
+        ("Währung".encode("cp1252"), "cp1252"),
+    ],
+)
+def test_encoding_is_found_out(content, encoding):
+    assert statements.decode(content) == ("Währung", encoding)
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "line", "said"),
+    [
+        (b"a\nb\0c", "", 2, "There is a NUL here"),
+        (b"a\n\x81\xff", "", 2, "This is not Windows-1252"),
+        ("a\nä".encode("cp1252"), "utf-8-sig", 2, "This is not UTF-8"),
+        (b"\xff\xfea", "", 1, "This is not UTF-16"),
+    ],
+)
+def test_what_is_no_text_is_refused(content, encoding, line, said):
+    with pytest.raises(UnreadableList, match=said) as refusal:
+        statements.decode(content, encoding=encoding)
+
+    assert refusal.value.problem.line == line
+
+
+# What a line is known by ----------------------------------------------------------------
+
+
+def ids(text, account="AT1"):
+    return [entry.external_id for entry in clerk.entries(read(text).lines, account=account)]
+
+
+def test_line_is_known_by_the_banks_id_or_by_what_it_says():
+    with_id = ids(HEADER + "2026-10-31,5,EUR,A,x,17\n2026-10-31,5,EUR,A,x," + "9" * 200 + "\n")
+    assert with_id[0] == "AT1:17"
+    assert max(map(len, with_id)) <= 110
+
+    twice = "2026-10-31,5,EUR,A,x,\n"
+    without = ids(HEADER + twice + twice + "2026-10-31,5,EUR,A,y,\n2026-10-31,x,EUR,A,y,\n")
+    assert len(set(without)) == 4
+    assert without[3] == ""
+    assert ids(HEADER + twice)[0] == without[0]
+    assert ids(HEADER + twice, account="AT2")[0] != without[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Rechnung R-000007", ["R-000007"]),
+        ("r 7 and R000012.", ["R-000007", "R-000012"]),
+        ("R-7,R-7", ["R-000007"]),
+        ("R/000123456", ["R-123456"]),
+        ("R4-000002", []),
+        ("R-0000001234567890123", []),
+        ("XR-7", []),
+        ("ÄR-7", []),
+        ("R-٧", []),
+        ("", []),
+    ],
+)
+def test_bill_numbers_are_found_however_they_are_spaced(text, found):
+    assert matching.numbers_in(text, ["R-"]) == found
+
+
+def test_bill_numbers_of_a_reseller_are_its_own():
+    assert matching.numbers_in("R4-000002 R-7", ["R4-"]) == ["R4-000002"]
