@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import cast
 
 from django.utils.translation import gettext as _
 
@@ -14,7 +15,7 @@ from hosting import ledger, piecework
 from hosting.banking import clerk, statements
 from hosting.banking.clerk import Clerk, Entry, Outcome, Verdict
 from hosting.banking.statements import BadLine, Form, Line
-from hosting.models import BankImport, Payment, Refund
+from hosting.models import BankImport, LedgerEntry, Payment, Refund
 from hosting.piecework import BATCH, Done, Problem, UnreadableList, WrongState, cancel
 
 __all__ = ["WrongState", "cancel", "confirm", "preview", "resume", "run", "take_in"]
@@ -157,26 +158,26 @@ class _Taker:
         return True
 
     def _gone(self, verdict: Verdict, line: Line, *, at: datetime) -> None:
-        entry, payment = verdict.paid_back, verdict.payment
-        if payment is not None:
-            entry = ledger.pay_back(
-                actor=self._actor,
-                payment=payment,
-                amount_minor=-line.amount_minor,
-                reason=_("Taken back by the bank: %(text)s") % {"text": line.reference},
-                at=at,
-                is_forced=True,
-            )
-        if entry is not None and entry.payment is not None:
-            Refund.objects.create(
-                payment=entry.payment,
-                entry=entry,
-                amount_minor=-line.amount_minor,
-                state=Refund.State.SENT,
-                provider_id=verdict.entry.refund_id,
-                retry_at=at,
-                asked_at=at,
-            )
+        entry = verdict.paid_back or self._returned(verdict, line, at=at)
+        Refund.objects.create(
+            payment=cast("Payment", entry.payment),
+            entry=entry,
+            amount_minor=-line.amount_minor,
+            state=Refund.State.SENT,
+            provider_id=verdict.entry.refund_id,
+            retry_at=at,
+            asked_at=at,
+        )
+
+    def _returned(self, verdict: Verdict, line: Line, *, at: datetime) -> LedgerEntry:
+        return ledger.pay_back(
+            actor=self._actor,
+            payment=cast("Payment", verdict.payment),
+            amount_minor=-line.amount_minor,
+            reason=_("Taken back by the bank: %(text)s") % {"text": line.reference},
+            at=at,
+            is_forced=True,
+        )
 
 
 def _problem(verdict: Verdict, message: str) -> Problem:

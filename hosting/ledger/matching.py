@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef
@@ -134,11 +135,12 @@ def _matched(
 @transaction.atomic
 def release(*, actor: Actor, entry: LedgerEntry, reason: str, at: datetime) -> LedgerEntry:
     """Take a match back: the bill is open again, and the money free; raises `LedgerRefused`."""
-    if entry.kind != LedgerEntry.Kind.MATCHED or entry.reverses_id is not None:
+    is_match = entry.kind == LedgerEntry.Kind.MATCHED and entry.reverses_id is None
+    if not is_match or entry.payment is None:
         message = "Only a match can be released."
         raise LedgerRefused(message)
     must_say_why(reason)
-    payment = lock_payment(_payment_of(entry))
+    payment = lock_payment(entry.payment)
     must_keep_books(actor, payment.seller)
     if LedgerEntry.objects.filter(reverses=entry).exists():
         message = "This match was released already."
@@ -149,17 +151,10 @@ def release(*, actor: Actor, entry: LedgerEntry, reason: str, at: datetime) -> L
 def released(entry: LedgerEntry, *, actor: Actor, reason: str, at: datetime) -> LedgerEntry:
     """Take back one match of a locked customer, and tell of the bill that is open again."""
     taken_back = mirror(entry, actor=actor, reason=reason, at=at)
-    invoice = taken_back.invoice
-    if invoice is not None:
-        tell_of_bill("invoice.reopened", invoice, actor=actor, at=at, open_minor=entry.amount_minor)
+    # A match has a bill; the database says so.
+    invoice = cast("Invoice", entry.invoice)
+    tell_of_bill("invoice.reopened", invoice, actor=actor, at=at, open_minor=entry.amount_minor)
     return taken_back
-
-
-def _payment_of(entry: LedgerEntry) -> Payment:
-    if entry.payment is None:
-        message = "This entry is about no payment."
-        raise LedgerRefused(message)
-    return entry.payment
 
 
 def settle_all(*, at: datetime) -> int:

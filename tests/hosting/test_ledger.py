@@ -308,6 +308,33 @@ def test_payment_that_the_bank_takes_back_opens_bills_again(cast):
     assert state(*bills, payment) == [0, 150, 500, 0]
 
 
+def test_money_that_never_reached_the_payer_is_taken_in_again_once(cast):
+    payment = paid(500, customer=cast.other_customer)
+    again = {"actor": ACTOR, "reason": "Account closed", "at": CLOSED_AT}
+    entry = ledger.pay_back(
+        actor=ACTOR, payment=payment, amount_minor=500, reason="Asked", at=CLOSED_AT
+    )
+
+    ledger.take_in_again(entry=entry, **again)
+
+    assert state(payment) == [500]
+    with pytest.raises(ledger.LedgerRefused, match="taken in again already"):
+        ledger.take_in_again(entry=entry, **again)
+    with pytest.raises(ledger.LedgerRefused, match="Only what was paid back"):
+        ledger.take_in_again(entry=payment.entries.get(kind="received"), **again)
+
+
+def test_naming_the_same_customer_again_and_settling_nothing_change_nothing(cast, bill):
+    assert ledger.settle(customer=cast.other_customer, at=CLOSED_AT) == 0
+    payment = paid(1000, customer=cast.other_customer)
+    match(payment, bill)
+
+    same = ledger.assign(actor=ACTOR, payment=payment, customer=cast.other_customer)
+
+    assert same.customer == cast.other_customer
+    assert state(bill, payment) == [0, 0]
+
+
 # Credit notes and writing off -----------------------------------------------------------
 
 

@@ -154,7 +154,11 @@ def test_strangers_bill_is_not_paid(cast, bill, provider):
         checkouts.start(
             actor=cast.actor(cast.alice), invoice=bill, success_url="", cancel_url="", at=AT
         )
-    assert signed_in(cast.alice).post(f"/billing/invoices/{bill.uuid}/pay").status_code == 404
+    own = make_bill(cast.customer, 100)
+    for person, other in ((cast.alice, bill), (cast.bob, own)):
+        client = signed_in(person)
+        assert client.post(f"/billing/invoices/{other.uuid}/pay").status_code == 404
+        assert client.get(f"/billing/invoices/{other.uuid}/payment").status_code == 404
     assert provider.pages == {}
 
 
@@ -431,6 +435,22 @@ def test_message_overtakes_the_answer(freed, provider, tell):
     assert send() == 0
 
 
+def test_refusal_that_the_message_overtakes_takes_nothing_back(freed, provider, tell, monkeypatch):
+    refund = ask(freed, 400)
+
+    def overtaken(_wish):
+        tell("refunded", object_id="re_9", refund_key=str(refund.uuid), amount_minor=400)
+        apply()
+        message = "Refunded already."
+        raise paying.ProviderRefused(message)
+
+    monkeypatch.setattr(provider, "refund", overtaken)
+    assert send() == 0
+
+    refund.refresh_from_db()
+    assert (refund.state, Payment.objects.get().free_minor) == ("sent", 600)
+
+
 def test_refund_that_fails_later_gives_the_money_back_once(freed, tell):
     refund = ask(freed, 400)
     send()
@@ -531,7 +551,8 @@ def test_tasks_do_what_their_names_say(freed, bill, tell, cast):
     ask(freed, 100)
 
     event = ProviderEvent.objects.get(state="waiting")
-    assert tasks.apply_provider_event(event_id=event.pk)
+    assert tasks.apply_provider_event(event_id=event.pk) is True
+    assert tasks.apply_provider_event(event_id=event.pk) is False
     assert tasks.apply_provider_events() == 0
     assert tasks.send_refunds() == 1
     assert tasks.settle_bills() == 1
