@@ -66,7 +66,7 @@ def test_preview_shows_what_a_rule_would_do_and_changes_nothing(staff, imap, mai
 
 def test_tighter_rule_of_a_policy_waits_and_a_looser_one_holds(staff, imap, mailbox):
     tighter = {"folder": "\\Junk", "days": "10", **ARRIVAL}
-    looser = {"folder": "\\Junk", "days": "60", **ARRIVAL}
+    looser = {"folder": "\\Junk", "days": "60", **ARRIVAL, "floor_days": "7"}
 
     page = act(staff, "set_rule", imap, path=POLICIES, confirmed="yes", **tighter)
     assert said(page) == ["Policies whose rule is set, or waits: 1."]
@@ -88,13 +88,14 @@ def test_bad_rule_of_a_policy_is_refused_with_the_reason(staff, imap, mailbox, b
     assert not PendingChange.objects.exists()
 
 
-def test_rule_of_a_policy_is_taken_away(staff, imap, mailbox):
+def test_rule_of_a_policy_goes_after_the_wait_because_its_floor_protected(staff, imap, mailbox):
     page = act(staff, "remove_rule", imap, path=POLICIES, confirmed="yes", folder="Nothing")
     assert "There is no rule for Nothing." in errors_of(page)[0]
 
     act(staff, "remove_rule", imap, path=POLICIES, confirmed="yes", folder="\\Junk")
 
-    assert junk_days(imap) == []
+    assert junk_days(imap) == [30]
+    assert PendingChange.objects.get().what == {"folder": "\\Junk"}
 
 
 def test_tripwire_of_a_policy_and_of_a_mailbox(staff, imap, mailbox, twin):
