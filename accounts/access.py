@@ -7,7 +7,7 @@ and a task are held to the same rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from django.core.exceptions import PermissionDenied
@@ -61,6 +61,15 @@ class Actor:
     def organisation_ids(self) -> frozenset[int]:
         """The organisations that the actor is a member of, without those below them."""
         return frozenset(self.roles)
+
+    def only_with(self, capability: Capability) -> Actor:
+        """The same actor with those roles alone that allow something."""
+        allowing = {
+            organisation_id: role
+            for organisation_id, role in self.roles.items()
+            if capability in ROLE_CAPABILITIES[role]
+        }
+        return replace(self, roles=allowing)
 
     def can(self, capability: Capability, *, lineage: tuple[int, ...]) -> bool:
         """Whether a role in one of `lineage` (an organisation and those above it) allows it."""

@@ -141,6 +141,14 @@ def charges_of(
     }
 
 
+def unpriced(alike: Sequence[Buyer], *, period: Period) -> list[str]:
+    """The plans that these buyers had in a month and that their list has no price for."""
+    owners = owners_of([each.organisation for each in alike])
+    priced = pricing.succession(alike[0].price_list, until=period.ends_at)
+    held = _touching(owners, start=period.start, end=period.end).exclude(plan__in=list(priced))
+    return list(held.order_by("plan__name").values_list("plan__name", flat=True).distinct())
+
+
 def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
     """Who pays for the mailboxes of whom; a reseller pays for those of its customers too."""
     payers = {organisation.pk for organisation in organisations}
@@ -151,14 +159,18 @@ def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
     return owners
 
 
-def _held(owners: Mapping[int, int], *, start: int, end: int) -> Iterator[Held]:
+def _touching(owners: Mapping[int, int], *, start: int, end: int) -> QuerySet[Contract]:
     """The contracts of these organisations' mailboxes that touch the time."""
-    contracts = Contract.objects.filter(
+    return Contract.objects.filter(
         Q(ends_at__isnull=True) | Q(ends_at__gt=metering.moment(start)),
         mailbox__organisation__in=list(owners),
         starts_at__lt=metering.moment(end),
     )
-    rows = contracts.values_list(
+
+
+def _held(owners: Mapping[int, int], *, start: int, end: int) -> Iterator[Held]:
+    """The same as the bill needs them."""
+    rows = _touching(owners, start=start, end=end).values_list(
         "mailbox__organisation_id",
         "mailbox_id",
         "mailbox__address",
@@ -175,7 +187,9 @@ def _held(owners: Mapping[int, int], *, start: int, end: int) -> Iterator[Held]:
 
 
 def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> Iterator[Stretch]:
-    """The parts of a contract's time at one price each."""
+    """The parts of a contract's time at one price each; none where nothing says a price."""
+    if not prices:
+        return
     first = max(start, held.start)
     last = end if held.end is None else min(end, held.end)
     begins = [metering.seconds(price.starts_at) for price in prices]

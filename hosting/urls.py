@@ -8,6 +8,7 @@ from hosting.views import (
     changes,
     dashboard,
     domains,
+    invoices,
     mailboxes,
     public,
     recovery,
@@ -114,6 +115,17 @@ change_patterns = (
     "changes",
 )
 
+invoice_patterns = [
+    path("invoices/", invoices.received, name="invoices"),
+    path("invoices/issued", invoices.issued, name="issued"),
+    path("invoices/<uuid:uuid>/", invoices.detail, name="invoice"),
+    path("invoices/<uuid:uuid>/pdf", invoices.pdf, name="invoice_pdf"),
+    path("invoices/<uuid:uuid>/lines.csv", invoices.lines, name="invoice_lines"),
+    path("invoices/<uuid:uuid>/logo", invoices.logo, name="invoice_logo"),
+    path("invoices/<uuid:uuid>/statement", invoices.statement, name="statement"),
+    path("invoices/<uuid:uuid>/statement.pdf", invoices.statement_pdf, name="statement_pdf"),
+]
+
 urlpatterns = [
     path("", include(public_patterns)),
     path("account/", include("accounts.urls")),
@@ -123,5 +135,6 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
+    path("billing/", include((invoice_patterns, "billing"))),
     path("staff/", admin.site.urls),
 ]

@@ -11,9 +11,12 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from hosting import invoicing
+from hosting.models import Invoice
 from mailstore import credentials
 from mailstore.models import Alarm, PendingChange
 from tests.factories import AT, PASSWORD, make_mailbox
+from tests.hosting.billing_rows import ACTOR, CLOSED_AT, OCTOBER, make_logo, make_profile, sold
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -27,6 +30,10 @@ class Who(Enum):
     SEES = auto()
     # As above, and whose role allows managing mail.
     MANAGES = auto()
+    # Whoever has a role that shows bills anywhere, and their own ones only.
+    HAS_BILLS = auto()
+    # Whoever may see the bill that the address names; for all others it is absent.
+    PAYS = auto()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Access:
 READ = Access(Who.SEES)
 CHANGE = Access(Who.MANAGES, reads=False, changes=True)
 ASK_AND_CHANGE = Access(Who.MANAGES, changes=True)
+BILL = Access(Who.PAYS)
 ACCESS = {
     "public:choice": Access(Who.ANYONE),
     "public:estimate": Access(Who.ANYONE),
@@ -85,11 +93,22 @@ ACCESS = {
     "alarms:roll_back": CHANGE,
     "changes:list": Access(Who.SIGNED_IN),
     "changes:call_off": CHANGE,
+    "billing:invoices": Access(Who.HAS_BILLS),
+    "billing:issued": Access(Who.HAS_BILLS),
+    "billing:invoice": BILL,
+    "billing:invoice_pdf": BILL,
+    "billing:invoice_lines": BILL,
+    "billing:invoice_logo": BILL,
+    "billing:statement": BILL,
+    "billing:statement_pdf": BILL,
 }
 # Django's admin makes these itself; one middleware stands before all of them.
 STAFF = "admin:"
 
-OF_OBJECTS = [name for name, access in ACCESS.items() if access.who in {Who.SEES, Who.MANAGES}]
+OF_OBJECTS = [
+    name for name, access in ACCESS.items() if access.who in {Who.SEES, Who.MANAGES, Who.PAYS}
+]
+OF_BILLS = [name for name, access in ACCESS.items() if access.who is Who.PAYS]
 CHANGING = [name for name, access in ACCESS.items() if access.changes]
 # What a form of these needs to get as far as the question who asks.
 FORMS = {
@@ -113,6 +132,15 @@ def routes(patterns, namespaces=()):
             yield ":".join((*namespaces, pattern.name or "?"))
 
 
+def make_bill(cast):
+    """One to Rita's Rowan, which has a logo, since only resellers get statements."""
+    for organisation in (cast.provider, cast.reseller):
+        make_profile(organisation, logo=make_logo(organisation))
+    sold(cast.domain, "billed", "pop")
+    invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
+    return Invoice.objects.get(customer=cast.reseller)
+
+
 @pytest.fixture
 def address(cast, twin):
     """Makes the path of a route for something of Alice's, or for what is nowhere."""
@@ -128,7 +156,13 @@ def address(cast, twin):
         asked_at=AT,
         effective_at=AT,
     )
-    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change, "rules": cast.domain}
+    objects = {
+        "mailboxes": mailbox,
+        "alarms": alarm,
+        "changes": change,
+        "rules": cast.domain,
+        "billing": make_bill(cast),
+    }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:
@@ -195,12 +229,30 @@ def test_what_is_a_strangers_answers_like_what_is_absent(name, method, cast, add
     assert content_of(foreign) == content_of(absent)
 
 
-@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads])
+@pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].reads and n not in OF_BILLS])
 @pytest.mark.parametrize("person", ["alice", "bob", "rita", "sam"])
 def test_whoever_may_see_it_sees_it(name, person, cast, address):
     response = client_of(getattr(cast, person)).get(address(name))
 
     assert response.status_code == 200
+
+
+@pytest.mark.parametrize("name", OF_BILLS)
+@pytest.mark.parametrize(
+    ("person", "status"), [("rita", 200), ("sam", 200), ("alice", 404), ("bob", 404)]
+)
+def test_whoever_pays_or_sells_sees_the_bill(name, person, status, cast, address):
+    response = client_of(getattr(cast, person)).get(address(name))
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize("name", [n for n in ACCESS if ACCESS[n].who is Who.HAS_BILLS])
+@pytest.mark.parametrize(("person", "status"), [("alice", 200), ("bob", 403), ("sam", 200)])
+def test_bills_are_listed_for_roles_that_show_them(name, person, status, cast, address):
+    response = client_of(getattr(cast, person)).get(address(name))
+
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].who is Who.MANAGES])

@@ -81,6 +81,7 @@ def _invoice(bill: Bill, *, number: str, at: datetime) -> Invoice:
         net_minor=bill.net_minor,
         vat_minor=vat_minor,
         total_minor=bill.net_minor + vat_minor,
+        logo_id=bill.seller_profile.logo_id,
         seller_text=bill.seller_profile.as_text(),
         customer_text=bill.profile.as_text(),
     )

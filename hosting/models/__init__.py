@@ -2,7 +2,7 @@
 
 from hosting.models.imports import MailboxImport
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
-from hosting.models.parties import BillingProfile, Limits, VatRate
+from hosting.models.parties import BillingProfile, Limits, Logo, VatRate
 from hosting.models.plans import Contract, Plan
 from hosting.models.prices import Price, PriceList
 from hosting.models.pulses import Pulse
@@ -16,6 +16,7 @@ __all__ = [
     "InvoiceCounter",
     "InvoiceLine",
     "Limits",
+    "Logo",
     "MailboxImport",
     "Plan",
     "Price",

@@ -15,6 +15,35 @@ from hosting.models.prices import PriceList
 _COUNTRY = RegexValidator(r"^[A-Z]{2}\Z", _("Two capital letters, for example AT."))
 
 
+class Logo(models.Model):
+    """A picture for the head of bills, checked and encoded anew by `hosting.logos`.
+
+    It is a row, not a file, so that every web worker has it and a backup of the database is
+    whole. It never changes: bills that were issued go on showing it after another follows.
+    """
+
+    organisation = models.ForeignKey(
+        Organisation,
+        verbose_name=_("organisation"),
+        on_delete=models.PROTECT,
+        related_name="logos",
+    )
+    picture = models.BinaryField(_("picture"))
+    media_type = models.CharField(
+        _("kind of picture"), max_length=10, choices=[(t, t) for t in ("image/png", "image/jpeg")]
+    )
+    width = models.PositiveIntegerField(_("width"))
+    height = models.PositiveIntegerField(_("height"))
+    created_at = models.DateTimeField(_("created"))
+
+    class Meta:
+        verbose_name = _("logo")
+        verbose_name_plural = _("logos")
+
+    def __str__(self) -> str:
+        return f"{self.organisation}, {self.width} by {self.height}"
+
+
 class BillingProfile(models.Model):
     """What an organisation's bills say of it, and the terms it buys on."""
 
@@ -43,6 +72,10 @@ class BillingProfile(models.Model):
         help_text=_(
             "All mailboxes of a plan share what is included before any of them costs more."
         ),
+    )
+    # Whoever sells puts it at the head of what it bills.
+    logo = models.ForeignKey(
+        Logo, verbose_name=_("logo"), on_delete=models.PROTECT, null=True, blank=True
     )
 
     class Meta:

@@ -25,6 +25,12 @@ def actor_of(request: HttpRequest) -> Actor:
     return membership.actor_for(cast("User", request.user))
 
 
+def must_see_bills(actor: Actor) -> Actor:
+    """The actor, who sees the bills of at least one organisation; raises `Forbidden`."""
+    actor.must(Capability.SEE_BILLS, lineage=tuple(actor.organisation_ids))
+    return actor
+
+
 def load(actor: Actor, uuid: UUID) -> Mailbox:
     """The mailbox if the actor may know of it; a stranger's answers like an absent one."""
     visible = Mailbox.objects.visible_to(actor).standing()

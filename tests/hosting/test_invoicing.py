@@ -36,6 +36,7 @@ from tests.hosting.billing_rows import (
     moment,
     sold,
     used,
+    worked_example,
 )
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -58,20 +59,6 @@ def shown(invoice):
         (line.kind, line.mailbox and line.mailbox.local_part, line.net_minor)
         for line in invoice.lines.order_by("position")
     ]
-
-
-def worked_example(domain):
-    """October of the customer in the worked example."""
-    sold(domain, "a", "pop")
-    sold(domain, "b", "pop", since=moment(12, 10))
-    mailbox = sold(domain, "c", "imap")
-    used(
-        mailbox,
-        (moment(1), 18 * GIGABYTE),
-        (moment(11), 42 * GIGABYTE),
-        (moment(21), 9 * GIGABYTE),
-    )
-    return mailbox
 
 
 def test_the_worked_example_comes_out_to_the_cent(cast):
@@ -277,6 +264,21 @@ def test_who_has_no_profile_to_sell_with_is_named(cast):
     progress = close()
     assert progress.written == 2
     assert progress.problems == ["Rowan has no billing profile, so 1 bills are missing."]
+
+
+def test_what_a_list_has_no_price_for_is_named_and_stops_nobody_else(cast):
+    make_profile(cast.reseller)
+    make_list(seller=cast.reseller, is_default=True, pop=("1.80", 0, "0"))
+    sold(cast.domain, "a", "imap")
+    sold(cast.other_domain, "b", "pop")
+
+    progress = close()
+
+    assert progress.problems == ["Agreed (EUR) has no price for IMAP, so it was not charged."]
+    assert set(Invoice.objects.values_list("customer", flat=True)) == {
+        cast.reseller.pk,
+        cast.other_customer.pk,
+    }
 
 
 # Tax ------------------------------------------------------------------------------------
