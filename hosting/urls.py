@@ -10,6 +10,7 @@ from hosting.views import (
     domains,
     invoices,
     mailboxes,
+    profiles,
     public,
     recovery,
     retention,
@@ -124,6 +125,11 @@ invoice_patterns = [
     path("invoices/<uuid:uuid>/logo", invoices.logo, name="invoice_logo"),
     path("invoices/<uuid:uuid>/statement", invoices.statement, name="statement"),
     path("invoices/<uuid:uuid>/statement.pdf", invoices.statement_pdf, name="statement_pdf"),
+    path("profile/", profiles.profile_list, name="profiles"),
+    path("profile/<uuid:uuid>/", profiles.detail, name="profile"),
+    path("profile/<uuid:uuid>/logo", profiles.logo, name="profile_logo"),
+    path("profile/<uuid:uuid>/logo/set", profiles.set_logo, name="set_logo"),
+    path("profile/<uuid:uuid>/logo/remove", profiles.remove_logo, name="remove_logo"),
 ]
 
 urlpatterns = [

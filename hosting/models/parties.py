@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.validators import RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from hosting import vat_ids
 from hosting.models.prices import PriceList
 
+# What turns the direction of a text or means nothing on paper; an address has line breaks.
+_UNSEEN = r"\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
+_ON_PAPER = RegexValidator(
+    rf"^[^{_UNSEEN}]*\Z", _("It has signs that cannot be printed. Type it again.")
+)
 _COUNTRY = RegexValidator(r"^[A-Z]{2}\Z", _("Two capital letters, for example AT."))
 
 
@@ -53,8 +60,10 @@ class BillingProfile(models.Model):
         on_delete=models.PROTECT,
         related_name="billing_profile",
     )
-    legal_name = models.CharField(_("name on the bill"), max_length=200)
-    address = models.TextField(_("address"), max_length=600)
+    legal_name = models.CharField(_("name on the bill"), max_length=200, validators=[_ON_PAPER])
+    address = models.TextField(
+        _("address"), max_length=600, validators=[_ON_PAPER, MaxLengthValidator(600)]
+    )
     country = models.CharField(_("country"), max_length=2, validators=[_COUNTRY])
     vat_id = models.CharField(_("VAT id"), max_length=20, blank=True)
     # Null stands for the seller's list for every buyer.
@@ -88,7 +97,13 @@ class BillingProfile(models.Model):
     def clean(self) -> None:
         super().clean()
         self.country = self.country.strip().upper()
-        self.vat_id = "".join(self.vat_id.split()).upper()
+        self.vat_id = vat_ids.canonical(self.vat_id)
+        self.address = "\n".join(line.rstrip() for line in self.address.strip().splitlines())
+        if self.vat_id:
+            try:
+                vat_ids.check(self.vat_id, country=self.country)
+            except vat_ids.WrongVatId as refusal:
+                raise ValidationError({"vat_id": str(refusal)}) from refusal
 
     def as_text(self) -> dict[str, Any]:
         """How a bill keeps it for good."""

@@ -170,7 +170,7 @@ def _list(
         "year": asked.get("year", ""),
         "search": asked.get("q", ""),
         "totals": _totals(chosen),
-        "sells": _sells(actor),
+        "sells": sells(actor),
         "next_url": "?" + urlencode({**asked, "after": last}) if last else "",
         "first_url": "?" + urlencode(asked),
         "is_first_page": "after" not in request.GET,
@@ -235,7 +235,7 @@ def _amount_text(minor: int, currency: str) -> str:
     return f"{amount(minor, currency=currency)} {currency}"
 
 
-def _sells(actor: Actor) -> bool:
+def sells(actor: Actor) -> bool:
     """Whether the person belongs to somebody who issues bills."""
     if actor.is_staff:
         return True
