@@ -2,8 +2,8 @@
 
 from hosting.papers.bills import paper
 from hosting.papers.listing import csv_of
-from hosting.papers.setting import pdf
+from hosting.papers.setting import lines_path, pdf, usage_path
 from hosting.papers.statements import statement
 from hosting.papers.values import MOST_LINES, Paper
 
-__all__ = ["MOST_LINES", "Paper", "csv_of", "paper", "pdf", "statement"]
+__all__ = ["MOST_LINES", "Paper", "csv_of", "lines_path", "paper", "pdf", "statement", "usage_path"]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.template.loader import render_to_string
+from django.urls import reverse
 
+from hosting.models import Invoice
 from hosting.papers.values import Paper
 
 _LOGO = "picture:logo"
 
 
-def pdf(paper: Paper, *, usage_url: str, lines_url: str) -> bytes:
-    """The addresses are whole ones, since a PDF is read far from the panel."""
+def pdf(invoice: Invoice, paper: Paper) -> bytes:
+    """The paper of a bill. Its addresses are whole ones: a PDF is read far from the panel."""
     # It says why it is not imported above.
     from hosting.papers import printing  # noqa: PLC0415
 
@@ -23,12 +26,22 @@ def pdf(paper: Paper, *, usage_url: str, lines_url: str) -> bytes:
         {
             "paper": paper,
             "logo_url": _LOGO,
-            "usage_url": usage_url,
-            "lines_url": lines_url,
+            "usage_url": settings.PANEL_URL + usage_path(invoice),
+            "lines_url": settings.PANEL_URL + lines_path(invoice),
         },
     )
     pictures = {_LOGO: (bytes(logo.picture), logo.media_type)} if logo else {}
     return printing.pdf(html, css=_style(), pictures=pictures)
+
+
+def usage_path(invoice: Invoice) -> str:
+    """Where all that the bill was computed from can be had as CSV."""
+    return lines_path(invoice)
+
+
+def lines_path(invoice: Invoice) -> str:
+    """Where all its lines can be had as CSV."""
+    return reverse("billing:invoice_lines", args=[invoice.uuid])
 
 
 def _style() -> str:

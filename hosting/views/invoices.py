@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db.models import Q, Sum
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -62,7 +61,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def pdf(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The same on paper."""
     invoice = _load(actor_of(request), uuid)
-    return as_pdf(invoice, papers.paper(invoice), name=invoice.number)
+    return _as_pdf(invoice, papers.paper(invoice), name=invoice.number)
 
 
 @login_required
@@ -91,7 +90,7 @@ def statement(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def statement_pdf(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """The same on paper."""
     invoice = _load_resellers(actor_of(request), uuid)
-    return as_pdf(invoice, papers.statement(invoice), name=f"{invoice.number}-statement")
+    return _as_pdf(invoice, papers.statement(invoice), name=f"{invoice.number}-statement")
 
 
 @login_required
@@ -109,22 +108,10 @@ def picture(logo: Logo) -> HttpResponse:
     return HttpResponse(bytes(logo.picture), content_type=logo.media_type)
 
 
-def as_pdf(invoice: Invoice, paper: Paper, *, name: str) -> HttpResponse:
-    """A paper to keep."""
-    house = settings.PANEL_URL
-    made = papers.pdf(
-        paper,
-        usage_url=house + usage_path(invoice),
-        lines_url=house + reverse("billing:invoice_lines", args=[invoice.uuid]),
-    )
-    disposition = f'inline; filename="{name}.pdf"'
-    headers = {"Content-Disposition": disposition}
+def _as_pdf(invoice: Invoice, paper: Paper, *, name: str) -> HttpResponse:
+    headers = {"Content-Disposition": f'inline; filename="{name}.pdf"'}
+    made = papers.pdf(invoice, paper)
     return HttpResponse(made, content_type="application/pdf", headers=headers)
-
-
-def usage_path(invoice: Invoice) -> str:
-    """Where all that the bill was computed from can be had as CSV."""
-    return reverse("billing:invoice_lines", args=[invoice.uuid])
 
 
 def _load(actor: Actor, uuid: UUID) -> Invoice:
@@ -150,8 +137,8 @@ def _page(request: HttpRequest, invoice: Invoice, paper: Paper, *, actor: Actor)
         "is_issued": invoice.customer_id not in actor.organisation_ids,
         "credit_note": Invoice.objects.filter(corrects=invoice).first(),
         "logo_url": reverse("billing:invoice_logo", args=[invoice.uuid]),
-        "usage_url": usage_path(invoice),
-        "lines_url": reverse("billing:invoice_lines", args=[invoice.uuid]),
+        "usage_url": papers.usage_path(invoice),
+        "lines_url": papers.lines_path(invoice),
     }
     return render(request, "hosting/invoice.html", context)
 
