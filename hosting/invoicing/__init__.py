@@ -1,15 +1,18 @@
 """Bills: closed once a month, final, verifiable, and taken back by a credit note only."""
 
-from hosting.invoicing.closing import ClosedEarly, Progress, close_month
+from hosting.invoicing.closing import ClosedEarly, Progress, close_month, foresee
 from hosting.invoicing.crediting import CreditRefused, credit
 from hosting.invoicing.verifying import Difference, verify
+from hosting.invoicing.writing import Bill
 
 __all__ = [
+    "Bill",
     "ClosedEarly",
     "CreditRefused",
     "Difference",
     "Progress",
     "close_month",
     "credit",
+    "foresee",
     "verify",
 ]

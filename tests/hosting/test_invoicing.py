@@ -156,8 +156,51 @@ def test_commands(cast, capsys):
             call_command("close_month", given)
     with pytest.raises(CommandError, match="is not over"):
         call_command("close_month", "2999-01")
-    with pytest.raises(CommandError, match="no bill X-1"):
+    with pytest.raises(CommandError, match="no bill X-1") as refused:
         call_command("verify_invoice", "X-1")
+    assert refused.value.returncode == 2
+
+
+def test_what_would_be_written_can_be_seen_before(cast, capsys):
+    worked_example(cast.other_domain)
+    sold(cast.domain, "a", "pop")
+    make_profile(cast.customer)
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("close_month", "2026-10", "--dry-run")
+
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "Juniper: 4 lines, 7.49 EUR",
+        "Rowan: 1 lines, 0.80 EUR",
+        "2 bills of 8.29 EUR would be written for 2026-10.",
+    ]
+    assert said.err == "Rowan has no billing profile, so 1 bills are missing.\n"
+    assert ended.value.code == 1
+    assert not Invoice.objects.exists()
+
+
+def test_a_month_without_bills_is_seen_before_as_such(cast, capsys):
+    call_command("close_month", "2026-10", "--dry-run")
+
+    assert capsys.readouterr().out == "0 bills would be written for 2026-10.\n"
+    with pytest.raises(CommandError, match="is not over") as refused:
+        call_command("close_month", "2999-01", "--dry-run")
+    assert refused.value.returncode == 2
+
+
+def test_a_terminal_sees_how_far_the_close_is(cast, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    worked_example(cast.other_domain)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    call_command("close_month", "2026-10", stdout=io.StringIO())
+
+    assert terminal.getvalue().endswith("." * 75 + "]\n")
 
 
 # Prices that change, contracts that follow each other ----------------------------------
