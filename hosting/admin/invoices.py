@@ -47,7 +47,7 @@ class InvoiceAdmin(ActingAdmin):
         "kind",
         "customer",
         "seller_name",
-        "period",
+        "month",
         "net_text",
         "vat_text",
         "total_text",
@@ -62,7 +62,7 @@ class InvoiceAdmin(ActingAdmin):
         "kind",
         "customer",
         "seller_name",
-        "period",
+        "month",
         "issued_at",
         "net_text",
         "vat_percent",
@@ -97,6 +97,10 @@ class InvoiceAdmin(ActingAdmin):
     @admin.display(description=_("seller"))
     def seller_name(self, invoice: Invoice) -> str:
         return invoice.seller.name if invoice.seller else gettext("The house")
+
+    @admin.display(description=_("month"))
+    def month(self, invoice: Invoice) -> str:
+        return f"{invoice.period:%Y-%m}"
 
     @admin.display(description=_("net"))
     def net_text(self, invoice: Invoice) -> str:
@@ -182,7 +186,7 @@ def _lines(invoice: Invoice) -> Table:
         title=gettext("Lines"),
         columns=(
             gettext("For"),
-            "",
+            gettext("What it is"),
             gettext("Customer"),
             gettext("Quantity"),
             gettext("Unit"),

@@ -21,12 +21,14 @@ def pdf(invoice: Invoice, paper: Paper) -> bytes:
     from hosting.papers import printing  # noqa: PLC0415
 
     logo = paper.logo
+    usage_url = settings.PANEL_URL + usage_path(invoice)
     html = render_to_string(
         "hosting/paper.html",
         {
             "paper": paper,
             "logo_url": _LOGO,
-            "usage_url": settings.PANEL_URL + usage_path(invoice),
+            "usage_url": usage_url,
+            "usage_text": usage_url,
             "lines_url": settings.PANEL_URL + lines_path(invoice),
         },
     )

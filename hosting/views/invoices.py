@@ -11,6 +11,7 @@ from django.db.models import Q, Sum
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, Capability
@@ -138,6 +139,7 @@ def _page(request: HttpRequest, invoice: Invoice, paper: Paper, *, actor: Actor)
         "credit_note": Invoice.objects.filter(corrects=invoice).first(),
         "logo_url": reverse("billing:invoice_logo", args=[invoice.uuid]),
         "usage_url": papers.usage_path(invoice),
+        "usage_text": _("as CSV"),
         "lines_url": papers.lines_path(invoice),
     }
     return render(request, "hosting/invoice.html", context)

@@ -26,7 +26,7 @@ from tests.hosting.billing_rows import (
 )
 from tests.staffing import act, facts, lines_of, said, verified
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 INVOICES = "/staff/hosting/invoice/"
 PROFILES = "/staff/hosting/billingprofile/"
