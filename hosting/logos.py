@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 
 from django.utils.translation import gettext as _
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 MOST_BYTES = 200_000
 # What is taken apart at all: 16 MB of memory at most, whatever the file says of itself.
@@ -74,6 +74,9 @@ def encode(content: bytes) -> Encoded:
 
 def _decoded(content: bytes) -> tuple[Image.Image, str]:
     """The first picture of the file, upright, in plain colours."""
+    # WeasyPrint lets Pillow take what is cut short, for the whole process. What it gets from
+    # here is whole, so nothing is lost by being strict again.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
     with Image.open(BytesIO(content), formats=tuple(_MEDIA_TYPES)) as opened:
         # The size stands at the beginning of the file; nothing is unpacked before this.
         if opened.width * opened.height > MOST_PIXELS:

@@ -17,6 +17,8 @@ from accounts.staff import StaffAdmin
 from hosting import price_lists, pricing, profiles, vat
 from hosting.models import BillingProfile, PriceList, VatRate
 
+_REFUSALS = (pricing.PriceRefused, price_lists.ListRefused, vat.RateRefused, Forbidden)
+
 
 class AskingForm(forms.ModelForm):  # type: ignore[type-arg]
     """A form that asks the verb before it is valid, so that a refusal stands beside the fields."""
@@ -29,9 +31,7 @@ class AskingForm(forms.ModelForm):  # type: ignore[type-arg]
         if not self.errors:
             try:
                 self.ask()
-            except (pricing.PriceRefused, price_lists.ListRefused, vat.RateRefused) as refusal:
-                self.add_error(None, str(refusal))
-            except Forbidden as refusal:
+            except _REFUSALS as refusal:
                 self.add_error(None, str(refusal))
 
     def ask(self) -> None:

@@ -129,10 +129,9 @@ def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) ->
     seller = pricing.seller_of(alike[0].organisation)
     lines = billing.charges_of(alike, period=period)
     late = corrections.late(alike, period=period)
-    for plan in billing.unpriced(alike, period=period):
-        problem = f"{alike[0].price_list} has no price for {plan}, so it was not charged."
-        if problem not in problems:
-            problems.append(problem)
+    unpriced = billing.unpriced(alike, period=period)
+    said = [f"{alike[0].price_list} has no price for {p}, so it was not charged." for p in unpriced]
+    problems += [problem for problem in said if problem not in problems]
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
     seller_profile = _seller_profile(seller)
     if seller_profile is None:

@@ -47,8 +47,4 @@ def lines_path(invoice: Invoice) -> str:
 
 
 def _style() -> str:
-    found = finders.find("css/paper.css")
-    if not isinstance(found, str):
-        message = "static/css/paper.css is missing from this installation."
-        raise FileNotFoundError(message)
-    return Path(found).read_text(encoding="utf-8")
+    return Path(str(finders.find("css/paper.css"))).read_text(encoding="utf-8")

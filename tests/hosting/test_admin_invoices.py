@@ -251,6 +251,9 @@ def test_the_verb_refuses_what_no_form_lets_through(cast):
     unnamed = PriceList(name="", audience="retail", currency="EUR")
     with pytest.raises(price_lists.ListRefused, match="cannot be blank"):
         price_lists.keep(actor=ACTOR, price_list=unnamed, at=CLOSED_AT)
+    rowans = PriceList(name="X", seller=cast.reseller, audience="wholesale", currency="EUR")
+    with pytest.raises(price_lists.ListRefused, match="Only the house sells to resellers"):
+        price_lists.keep(actor=ACTOR, price_list=rowans, at=CLOSED_AT)
     with pytest.raises(Forbidden):
         price_lists.keep(actor=cast.actor(cast.rita), price_list=used, at=CLOSED_AT)
 

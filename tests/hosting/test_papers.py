@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 from datetime import date
 from decimal import Decimal
@@ -221,6 +222,17 @@ def test_a_correction_says_what_it_puts_right_and_why(cast):
         "a@juniper.test Correction for October 2026, billed in R-000001: the mailbox ended on "
         "16 October 2026, 12:00 UTC, which became known later −0.50"
     ) in text
+
+
+def test_a_correction_whose_cause_is_gone_says_at_least_which_month(cast):
+    sold(cast.other_domain, "a", "pop")
+    close()
+    row = papers.lines.rows_of(the_bill())[0]
+    charge = dataclasses.replace(papers.lines.charge_of(row), kind=InvoiceLine.Kind.CORRECTION)
+
+    line = papers.lines.in_words(charge, late=papers.lines.Late(ends={}, numbers={}))
+
+    assert line.detail == "Correction for October 2026"
 
 
 def test_a_credit_note_says_what_it_takes_back_and_why(cast):
