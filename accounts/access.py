@@ -62,15 +62,6 @@ class Actor:
         """The organisations that the actor is a member of, without those below them."""
         return frozenset(self.roles)
 
-    def only_with(self, capability: Capability) -> Actor:
-        """The same actor with those roles alone that allow something."""
-        allowing = {
-            organisation_id: role
-            for organisation_id, role in self.roles.items()
-            if capability in ROLE_CAPABILITIES[role]
-        }
-        return replace(self, roles=allowing)
-
     def can(self, capability: Capability, *, lineage: tuple[int, ...]) -> bool:
         """Whether a role in one of `lineage` (an organisation and those above it) allows it."""
         if self.is_staff or self.kind is ActorKind.SYSTEM:
@@ -80,6 +71,11 @@ class Actor:
             for organisation_id in lineage
             if organisation_id in self.roles
         )
+
+    def narrowed(self, capability: Capability) -> Actor:
+        """The same actor with only those roles that allow this, for queries by `visible_to`."""
+        roles = {pk: r for pk, r in self.roles.items() if capability in ROLE_CAPABILITIES[r]}
+        return replace(self, roles=roles)
 
     def must(self, capability: Capability, *, lineage: tuple[int, ...]) -> None:
         """Raise `Forbidden` unless the actor can."""

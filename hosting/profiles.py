@@ -31,7 +31,7 @@ def editable_by(actor: Actor) -> QuerySet[Organisation]:
 
     Staff keep all others on the staff pages, behind a second factor.
     """
-    own = actor.only_with(Capability.SEE_BILLS).organisation_ids
+    own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
     below = Q(parent__in=own, parent__kind=Organisation.Kind.RESELLER)
     return Organisation.objects.filter(Q(pk__in=own) | below).select_related("parent__parent")
 

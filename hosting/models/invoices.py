@@ -75,7 +75,7 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
         """
         if actor.is_staff:
             return self.all()
-        own = actor.only_with(Capability.SEE_BILLS).organisation_ids
+        own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
         return self.filter(Q(customer__in=own) | Q(seller__in=own))
 
 

@@ -176,5 +176,5 @@ def _correction(charge: Charge, late: Late) -> str:
         text += _(", billed in %(number)s") % {"number": number}
     if at := late.ends.get(charge.mailbox_id):
         ended = _(": the mailbox ended on %(at)s UTC, which became known later")
-        text += ended % {"at": date_format(at, "j F Y, H:i")}
-    return text
+        return text + ended % {"at": date_format(at, "j F Y, H:i")}
+    return text + _(": its use was counted again later, and came out different")

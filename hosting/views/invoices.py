@@ -228,6 +228,6 @@ def sells(actor: Actor) -> bool:
     """Whether the person belongs to somebody who issues bills."""
     if actor.is_staff:
         return True
-    allowed = actor.only_with(Capability.SEE_BILLS).organisation_ids
+    allowed = actor.narrowed(Capability.SEE_BILLS).organisation_ids
     resellers = Organisation.objects.filter(kind=Organisation.Kind.RESELLER)
     return resellers.filter(pk__in=allowed).exists()

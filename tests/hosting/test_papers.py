@@ -224,7 +224,7 @@ def test_a_correction_says_what_it_puts_right_and_why(cast):
     ) in text
 
 
-def test_a_correction_whose_cause_is_gone_says_at_least_which_month(cast):
+def test_a_correction_without_an_end_says_that_use_was_counted_again(cast):
     sold(cast.other_domain, "a", "pop")
     close()
     row = papers.lines.rows_of(the_bill())[0]
@@ -232,7 +232,9 @@ def test_a_correction_whose_cause_is_gone_says_at_least_which_month(cast):
 
     line = papers.lines.in_words(charge, late=papers.lines.Late(ends={}, numbers={}))
 
-    assert line.detail == "Correction for October 2026"
+    assert line.detail == (
+        "Correction for October 2026: its use was counted again later, and came out different"
+    )
 
 
 def test_a_credit_note_says_what_it_takes_back_and_why(cast):
