@@ -82,6 +82,11 @@ class Actor:
             if organisation_id in self.roles
         )
 
+    def narrowed(self, capability: Capability) -> Actor:
+        """The same actor with only those roles that allow this, for queries by `visible_to`."""
+        roles = {pk: r for pk, r in self.roles.items() if capability in ROLE_CAPABILITIES[r]}
+        return replace(self, roles=roles)
+
     def must(self, capability: Capability, *, lineage: tuple[int, ...]) -> None:
         """Raise `Forbidden` unless the actor can."""
         if not self.can(capability, lineage=lineage):

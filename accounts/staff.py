@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -246,8 +247,13 @@ _WRITER = csv.writer(_Line(), quoting=csv.QUOTE_ALL)
 
 
 def csv_line(cells: Sequence[object]) -> str:
-    """One line of CSV, every cell quoted and none of them a formula."""
-    return cast("str", _WRITER.writerow([_harmless(str(cell)) for cell in cells]))
+    """One line of CSV, every cell quoted and none of them a formula; numbers stay numbers."""
+    return cast("str", _WRITER.writerow([_text_of(cell) for cell in cells]))
+
+
+def _text_of(cell: object) -> str:
+    # A number below zero begins like a formula, and is none.
+    return f"{cell:f}" if isinstance(cell, Decimal) else _harmless(str(cell))
 
 
 def _harmless(text: str) -> str:

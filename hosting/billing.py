@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
 from accounts.models import Organisation, OrganisationQuerySet
 from hosting import metering, pricing
@@ -162,6 +162,15 @@ def stretches(
         yield from _stretches(held, succession, start=period.start, end=end)
 
 
+def unpriced(alike: Sequence[Buyer], *, period: Period) -> list[str]:
+    """The plans that these buyers had in a month and that their list has no price for."""
+    owners = owners_of([each.organisation for each in alike])
+    price_list = alike[0].price_list.pk
+    priced = [plan for _list, plan in pricing.successions([price_list], until=period.ends_at)]
+    held = _touching(owners, start=period.start, end=period.end).exclude(plan__in=priced)
+    return list(held.order_by("plan__name").values_list("plan__name", flat=True).distinct())
+
+
 def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
     """Who pays for the mailboxes of whom; a reseller pays for those of its customers too."""
     payers = {organisation.pk for organisation in organisations}
@@ -172,13 +181,18 @@ def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
     return owners
 
 
-def _held(owners: Mapping[int, int], *, start: int, end: int, only: int | None) -> Iterator[Held]:
+def _touching(owners: Mapping[int, int], *, start: int, end: int) -> QuerySet[Contract]:
     """The contracts of these organisations' mailboxes that touch the time."""
-    contracts = Contract.objects.filter(
+    return Contract.objects.filter(
         Q(ends_at__isnull=True) | Q(ends_at__gt=metering.moment(start)),
         mailbox__organisation__in=list(owners),
         starts_at__lt=metering.moment(end),
     )
+
+
+def _held(owners: Mapping[int, int], *, start: int, end: int, only: int | None) -> Iterator[Held]:
+    """The same as the bill needs them, or those of the one mailbox `only`."""
+    contracts = _touching(owners, start=start, end=end)
     if only is not None:
         contracts = contracts.filter(mailbox=only)
     rows = contracts.values_list(
@@ -198,7 +212,9 @@ def _held(owners: Mapping[int, int], *, start: int, end: int, only: int | None) 
 
 
 def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> Iterator[Stretch]:
-    """The parts of a contract's time at one price each."""
+    """The parts of a contract's time at one price each; none where nothing says a price."""
+    if not prices:
+        return
     first = max(start, held.start)
     last = end if held.end is None else min(end, held.end)
     begins = [metering.seconds(price.starts_at) for price in prices]

@@ -17,7 +17,7 @@ from accounts import membership
 from accounts.access import Actor, system
 from accounts.models import Membership, Organisation, User
 from hosting import ordering
-from hosting.models import Plan
+from hosting.models import BillingProfile, Plan
 from mailstore import credentials, domains
 from mailstore.engine import Engine
 from mailstore.models import Mailbox, Usage
@@ -36,6 +36,12 @@ _MAILBOXES = (
     ("till", "alder.test", "pop", "The computer at the till"),
     ("garden", "juniper.test", "imap", ""),
 )
+_ADDRESSES = {
+    "Restante": "Posthof 1\n1010 Vienna",
+    "Rowan Hosting": "Rowan Yard 12\n5020 Salzburg",
+    "Alder Books": "Mill Lane 4\n8010 Graz",
+    "Juniper Garden": "Hedge Row 9\n6020 Innsbruck",
+}
 _LETTERS = (
     ("Your order of eleven atlases", "The atlases left our warehouse today, in two parcels."),
     ("Reading on Thursday", "Forty chairs are enough. Please leave the side door unlocked."),
@@ -75,6 +81,7 @@ def load(*, at: datetime) -> bool:
             return False
         actor = system("demo")
         organisations = _make_organisations(at=at)
+        _make_profiles(organisations)
         made = [
             *_make_people(organisations, actor=actor, at=at),
             *_make_mailboxes(organisations, actor=actor, at=at),
@@ -125,6 +132,14 @@ def _make_organisations(*, at: datetime) -> dict[str, Organisation]:
         created_at=at,
     )
     return {organisation.name: organisation for organisation in (provider, reseller, books, garden)}
+
+
+def _make_profiles(organisations: dict[str, Organisation]) -> None:
+    """What bills need to know of each."""
+    for name, organisation in organisations.items():
+        BillingProfile.objects.create(
+            organisation=organisation, legal_name=name, address=_ADDRESSES[name], country="AT"
+        )
 
 
 def _make_people(

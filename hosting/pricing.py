@@ -39,14 +39,19 @@ def lists_for(organisations: Sequence[Organisation]) -> dict[int, PriceList]:
     profiles = BillingProfile.objects.filter(organisation__in=organisations)
     agreed = profiles.exclude(price_list=None).select_related("price_list__seller")
     lists = {profile.organisation_id: profile.price_list for profile in agreed}
-    defaults = PriceList.objects.filter(is_default=True).select_related("seller")
-    by_seller = {(each.seller_id, each.audience): each for each in defaults}
+    by_seller = _defaults()
     found = {}
     for organisation in organisations:
         chosen = lists.get(organisation.pk) or _default(organisation, by_seller)
         if chosen is not None:
             found[organisation.pk] = chosen
     return found
+
+
+def _defaults() -> dict[tuple[int | None, str], PriceList]:
+    """The list of each seller for each kind of buyer."""
+    lists = PriceList.objects.filter(is_default=True).select_related("seller")
+    return {(each.seller_id, each.audience): each for each in lists}
 
 
 def _default(
@@ -159,14 +164,29 @@ def agree(*, actor: Actor, profile: BillingProfile, price_list: PriceList | None
     """
     organisation = profile.organisation
     actor.must(Capability.SEE_BILLS, lineage=_lineage_of_seller(organisation))
-    before = list_for(organisation).currency
-    profile.price_list = price_list
-    after = price_list.currency if price_list else before
-    if before != after and Invoice.objects.filter(customer=organisation).exists():
+    if price_list is not None:
+        _refuse_list_of_others(organisation, price_list)
+    after = price_list or _default(organisation, _defaults())
+    billed = Invoice.objects.filter(customer=organisation).order_by("-pk").first()
+    if billed is not None and after is not None and billed.currency != after.currency:
         message = (
-            f"{organisation} has bills in {before}, so it cannot buy in {after}. "
-            "Open another organisation for that."
+            f"{organisation} has bills in {billed.currency}, so it cannot buy in "
+            f"{after.currency}. Open another organisation for that."
         )
+        raise PriceRefused(message)
+    profile.price_list = price_list
+
+
+def _refuse_list_of_others(organisation: Organisation, price_list: PriceList) -> None:
+    """A list is for buyers of one kind, and its seller is the buyer's or the house."""
+    kinds = PriceList.Audience
+    is_reseller = organisation.kind == Organisation.Kind.RESELLER
+    seller = seller_of(organisation)
+    if price_list.audience != (kinds.WHOLESALE if is_reseller else kinds.RETAIL):
+        message = f"{price_list} is for {price_list.get_audience_display().lower()}."
+        raise PriceRefused(message)
+    if price_list.seller_id not in {None, seller.pk if seller else None}:
+        message = f"{organisation} does not buy from whoever keeps {price_list}."
         raise PriceRefused(message)
 
 

@@ -314,6 +314,6 @@ LOGGING: dict[str, Any] = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # One line for each call to the mail server would bury everything else.
-    "loggers": {"httpx": {"level": "WARNING"}},
+    # A line for each call to the mail server, or each step of a PDF, would bury everything else.
+    "loggers": {"httpx": {"level": "WARNING"}, "weasyprint": {"level": "WARNING"}},
 }

@@ -11,8 +11,10 @@ from hosting.views import (
     costs,
     dashboard,
     domains,
+    invoices,
     mailboxes,
     payments,
+    profiles,
     public,
     recovery,
     retention,
@@ -154,6 +156,22 @@ provider_patterns = (
     "payments",
 )
 
+invoice_patterns = [
+    path("invoices/", invoices.received, name="invoices"),
+    path("invoices/issued", invoices.issued, name="issued"),
+    path("invoices/<uuid:uuid>/", invoices.detail, name="invoice"),
+    path("invoices/<uuid:uuid>/pdf", invoices.pdf, name="invoice_pdf"),
+    path("invoices/<uuid:uuid>/lines.csv", invoices.lines, name="invoice_lines"),
+    path("invoices/<uuid:uuid>/logo", invoices.logo, name="invoice_logo"),
+    path("invoices/<uuid:uuid>/statement", invoices.statement, name="statement"),
+    path("invoices/<uuid:uuid>/statement.pdf", invoices.statement_pdf, name="statement_pdf"),
+    path("profile/", profiles.profile_list, name="profiles"),
+    path("profile/<uuid:uuid>/", profiles.detail, name="profile"),
+    path("profile/<uuid:uuid>/logo", profiles.logo, name="profile_logo"),
+    path("profile/<uuid:uuid>/logo/set", profiles.set_logo, name="set_logo"),
+    path("profile/<uuid:uuid>/logo/remove", profiles.remove_logo, name="remove_logo"),
+]
+
 urlpatterns = [
     path("", include(public_patterns)),
     path("account/", include("accounts.urls")),
@@ -163,7 +181,7 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
-    path("billing/", include((billing_patterns + payment_patterns, "billing"))),
+    path("billing/", include((billing_patterns + invoice_patterns + payment_patterns, "billing"))),
     path("payments/", include(provider_patterns)),
     path("staff/", admin.site.urls),
 ]

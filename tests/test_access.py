@@ -11,11 +11,13 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
+from hosting import invoicing
+from hosting.models import Invoice
 from hosting.periods import Period
 from mailstore import credentials
 from mailstore.models import Alarm, PendingChange
 from tests.factories import AT, PASSWORD, make_mailbox
-from tests.hosting.ledger_rows import make_bill
+from tests.hosting.billing_rows import ACTOR, CLOSED_AT, OCTOBER, make_logo, make_profile, sold
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -35,6 +37,8 @@ class Who(Enum):
     OWNS = auto()
     # As above, of an organisation that stands above it.
     STANDS_ABOVE = auto()
+    # Whoever has a role that shows bills anywhere, and their own ones only.
+    HAS_BILLS = auto()
     # Whoever may see the bill that the address names; for all others it is absent.
     PAYS = auto()
 
@@ -51,7 +55,8 @@ class Access:
 READ = Access(Who.SEES)
 CHANGE = Access(Who.MANAGES, reads=False, changes=True)
 ASK_AND_CHANGE = Access(Who.MANAGES, changes=True)
-BILL = Access(Who.SEES_BILLS)
+COST = Access(Who.SEES_BILLS)
+BILL = Access(Who.PAYS)
 ACCESS = {
     "public:choice": Access(Who.ANYONE),
     "public:estimate": Access(Who.ANYONE),
@@ -99,27 +104,44 @@ ACCESS = {
     "changes:list": Access(Who.SIGNED_IN),
     "changes:call_off": CHANGE,
     "billing:home": Access(Who.SIGNED_IN),
-    "billing:detail": BILL,
-    "billing:summary": BILL,
+    "billing:detail": COST,
+    "billing:summary": COST,
     "billing:set_own_cap": Access(Who.OWNS, reads=False, changes=True),
     "billing:set_cap_above": Access(Who.STANDS_ABOVE, reads=False, changes=True),
-    "billing:customers": BILL,
-    "billing:usage": BILL,
-    "billing:mailbox": BILL,
-    "billing:mailbox_usage": BILL,
+    "billing:customers": COST,
+    "billing:usage": COST,
+    "billing:mailbox": COST,
+    "billing:mailbox_usage": COST,
     "billing:pay": Access(Who.PAYS, reads=False, changes=True),
-    "billing:payment": Access(Who.PAYS),
+    "billing:payment": BILL,
     "payments:stripe_webhook": Access(Who.ANYONE, reads=False, is_signed=True),
+    "billing:invoices": Access(Who.HAS_BILLS),
+    "billing:issued": Access(Who.HAS_BILLS),
+    "billing:invoice": BILL,
+    "billing:invoice_pdf": BILL,
+    "billing:invoice_lines": BILL,
+    "billing:invoice_logo": BILL,
+    "billing:statement": BILL,
+    "billing:statement_pdf": BILL,
+    "billing:profiles": Access(Who.HAS_BILLS),
+    "billing:profile": Access(Who.PAYS, changes=True),
+    "billing:profile_logo": BILL,
+    "billing:set_logo": Access(Who.PAYS, reads=False, changes=True),
+    "billing:remove_logo": Access(Who.PAYS, reads=False, changes=True),
 }
 # Django's admin makes these itself; one middleware stands before all of them.
 STAFF = "admin:"
 
 OF_OBJECTS = [
-    name for name, access in ACCESS.items() if access.who not in {Who.ANYONE, Who.SIGNED_IN}
+    name
+    for name, access in ACCESS.items()
+    if access.who not in {Who.ANYONE, Who.SIGNED_IN, Who.HAS_BILLS}
 ]
 OF_MONEY = [
     name for name in OF_OBJECTS if ACCESS[name].who in {Who.SEES_BILLS, Who.OWNS, Who.STANDS_ABOVE}
 ]
+# These name an organisation. Staff keep those of others behind the second factor.
+OF_PROFILES = ["billing:profile", "billing:profile_logo", "billing:set_logo", "billing:remove_logo"]
 OF_BILLS = [name for name, access in ACCESS.items() if access.who is Who.PAYS]
 READING = [name for name, access in ACCESS.items() if not (access.changes or access.is_signed)]
 CHANGING = [name for name, access in ACCESS.items() if access.changes]
@@ -147,6 +169,15 @@ def routes(patterns, namespaces=()):
             yield ":".join((*namespaces, pattern.name or "?"))
 
 
+def make_bill(cast):
+    """One to Rita's Rowan, which has a logo, since only resellers get statements."""
+    for organisation in (cast.provider, cast.reseller):
+        make_profile(organisation, logo=make_logo(organisation))
+    sold(cast.domain, "billed", "pop")
+    invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
+    return Invoice.objects.get(customer=cast.reseller)
+
+
 @pytest.fixture
 def address(cast, twin):
     """Makes the path of a route for something of Alice's, or for what is nowhere."""
@@ -167,19 +198,21 @@ def address(cast, twin):
         "alarms": alarm,
         "changes": change,
         "rules": cast.domain,
-        "billing": cast.customer,
+        "costs": cast.customer,
         "billing:customers": cast.reseller,
         "billing:mailbox": mailbox,
         "billing:mailbox_usage": mailbox,
-        "billing:pay": make_bill(cast.reseller, 749),
-        "billing:payment": make_bill(cast.reseller, 749),
+        "billing": make_bill(cast),
     }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:
             return reverse(name)
         namespace = name.partition(":")[0]
-        arguments: list[object] = [uuid or objects.get(name, objects[namespace]).uuid]
+        named = objects.get(name) or objects["costs" if name in OF_MONEY else namespace]
+        if name in OF_PROFILES:
+            named = cast.reseller
+        arguments: list[object] = [uuid or named.uuid]
         if namespace == "rules":
             arguments.insert(0, "domain")
         if name == "mailboxes:revoke_app_password":
@@ -258,10 +291,19 @@ def test_whoever_may_see_it_sees_it(name, person, cast, address):
     ("person", "status"), [("rita", 200), ("sam", 200), ("alice", 404), ("bob", 404)]
 )
 def test_whoever_pays_or_sells_sees_the_bill(name, person, status, cast, address):
-    response = ask(client_of(getattr(cast, person)), address(name), name=name)
+    response = client_of(getattr(cast, person)).get(address(name))
 
-    # What takes forms only leads on.
-    assert response.status_code == (302 if status == 200 and not ACCESS[name].reads else status)
+    is_elsewhere = person == "sam" and name in OF_PROFILES
+    expected = 404 if is_elsewhere else status
+    assert response.status_code == (expected if ACCESS[name].reads else 405)
+
+
+@pytest.mark.parametrize("name", [n for n in ACCESS if ACCESS[n].who is Who.HAS_BILLS])
+@pytest.mark.parametrize(("person", "status"), [("alice", 200), ("bob", 403), ("sam", 200)])
+def test_bills_are_listed_for_roles_that_show_them(name, person, status, cast, address):
+    response = client_of(getattr(cast, person)).get(address(name), follow=True)
+
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("name", [n for n in OF_OBJECTS if ACCESS[n].who is Who.MANAGES])

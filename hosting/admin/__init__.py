@@ -1,5 +1,23 @@
 """Staff pages for what is sold, and for mailboxes, whose orders have a price."""
 
-from hosting.admin import imports, ledger, mailboxes, payments, plans, statements
+from hosting.admin import (
+    imports,
+    invoices,
+    ledger,
+    mailboxes,
+    parties,
+    payments,
+    plans,
+    statements,
+)
 
-__all__ = ["imports", "ledger", "mailboxes", "payments", "plans", "statements"]
+__all__ = [
+    "imports",
+    "invoices",
+    "ledger",
+    "mailboxes",
+    "parties",
+    "payments",
+    "plans",
+    "statements",
+]

@@ -1,17 +1,27 @@
 """Bills: closed once a month, final, verifiable, and taken back by a credit note only."""
 
-from hosting.invoicing.closing import ClosedEarly, Progress, close_month, profiles, seller_profile
+from hosting.invoicing.closing import (
+    ClosedEarly,
+    Progress,
+    close_month,
+    foresee,
+    profiles,
+    seller_profile,
+)
 from hosting.invoicing.corrections import late
 from hosting.invoicing.crediting import CreditRefused, credit
 from hosting.invoicing.verifying import Difference, verify
+from hosting.invoicing.writing import Bill
 
 __all__ = [
+    "Bill",
     "ClosedEarly",
     "CreditRefused",
     "Difference",
     "Progress",
     "close_month",
     "credit",
+    "foresee",
     "late",
     "profiles",
     "seller_profile",

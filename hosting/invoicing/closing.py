@@ -50,6 +50,41 @@ def close_month(
 
     Whoever used nothing gets none. Run again, it writes what is still missing.
     """
+
+    def store(bills: Sequence[Bill]) -> int:
+        return _write(bills, period=period, actor=actor, at=at)
+
+    return _work_off(period, store, at=at, report=report)
+
+
+def foresee(
+    *,
+    period: Period,
+    at: datetime,
+    show: Callable[[Bill], None],
+    report: Callable[[Progress], None] = lambda _progress: None,
+) -> Progress:
+    """Compute what `close_month` would write now and hand each bill to `show`; store nothing.
+
+    Raises `ClosedEarly`, too.
+    """
+
+    def look(bills: Sequence[Bill]) -> int:
+        for bill in bills:
+            show(bill)
+        return len(bills)
+
+    return _work_off(period, look, at=at, report=report)
+
+
+def _work_off(
+    period: Period,
+    take: Callable[[Sequence[Bill]], int],
+    *,
+    at: datetime,
+    report: Callable[[Progress], None],
+) -> Progress:
+    """Compute the bills that are missing and give them to `take`, those of one seller at once."""
     if at < period.ends_at:
         message = f"{period} is not over before {period.ends_at:%Y-%m-%d %H:%M} UTC."
         raise ClosedEarly(message)
@@ -58,7 +93,7 @@ def close_month(
     for piece in _pieces(waiting):
         for alike in _alike(billing.buyers_of(piece)):
             bills = list(_prepared(alike, period=period, problems=progress.problems))
-            progress.written += _write(bills, period=period, actor=actor, at=at)
+            progress.written += take(bills)
         progress.looked_at += len(piece)
         report(progress)
     return progress
@@ -94,6 +129,9 @@ def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) ->
     seller = pricing.seller_of(alike[0].organisation)
     lines = billing.charges_of(alike, period=period)
     late = corrections.late(alike, period=period)
+    unpriced = billing.unpriced(alike, period=period)
+    said = [f"{alike[0].price_list} has no price for {p}, so it was not charged." for p in unpriced]
+    problems += [problem for problem in said if problem not in problems]
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
     from_profile = seller_profile(seller)
     if from_profile is None:

@@ -22,6 +22,7 @@ MIRRORED = (
     "currency",
     "vat_percent",
     "vat_note",
+    "logo_id",
     "seller_text",
     "customer_text",
 )

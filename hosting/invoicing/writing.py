@@ -37,6 +37,16 @@ class Bill:
         """The sum of its lines."""
         return sum(line.net_minor for line in (*self.lines, *self.corrections))
 
+    @property
+    def vat_minor(self) -> int:
+        """The tax on that sum."""
+        return self.tax.on(self.net_minor)
+
+    @property
+    def total_minor(self) -> int:
+        """What is to be paid."""
+        return self.net_minor + self.vat_minor
+
 
 def lock_counter(seller: Organisation | None) -> InvoiceCounter:
     """The counter of a seller, locked until the transaction ends, so that no number is lost.
@@ -67,7 +77,6 @@ def write(bills: Sequence[Bill], *, counter: InvoiceCounter, actor: Actor, at: d
 
 
 def _invoice(bill: Bill, *, number: str, at: datetime) -> Invoice:
-    vat_minor = bill.tax.on(bill.net_minor)
     return Invoice(
         uuid=uuid.uuid4(),
         number=number,
@@ -81,8 +90,9 @@ def _invoice(bill: Bill, *, number: str, at: datetime) -> Invoice:
         vat_percent=bill.tax.percent,
         vat_note=bill.tax.note,
         net_minor=bill.net_minor,
-        vat_minor=vat_minor,
-        total_minor=bill.net_minor + vat_minor,
+        vat_minor=bill.vat_minor,
+        total_minor=bill.total_minor,
+        logo_id=bill.seller_profile.logo_id,
         seller_text=bill.seller_profile.as_text(),
         customer_text=bill.profile.as_text(),
     )

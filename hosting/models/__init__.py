@@ -2,7 +2,7 @@
 
 from hosting.models.imports import BankImport, MailboxImport, UploadedList
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
-from hosting.models.parties import BillingProfile, Limits, VatRate
+from hosting.models.parties import BillingProfile, Limits, Logo, VatRate
 from hosting.models.payments import LedgerEntry, OpenItem, Payment
 from hosting.models.plans import Contract, Plan
 from hosting.models.prices import Price, PriceList
@@ -20,6 +20,7 @@ __all__ = [
     "InvoiceLine",
     "LedgerEntry",
     "Limits",
+    "Logo",
     "MailboxImport",
     "OpenItem",
     "Payment",

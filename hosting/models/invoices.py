@@ -10,10 +10,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import Actor
-from accounts.models import Organisation, below
+from accounts.access import Actor, Capability
+from accounts.models import Organisation
 from hosting import money
 from hosting.models.fields import WholeNumberField
+from hosting.models.parties import Logo
 from hosting.models.prices import Price, PriceList
 from mailstore.models import Mailbox
 
@@ -68,8 +69,14 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
     """Which bills an actor may read."""
 
     def visible_to(self, actor: Actor) -> Self:
-        """Bills of organisations in the actor's tree."""
-        return self.filter(below(actor, "customer__"))
+        """Those that an organisation issued or got in which the actor's role shows bills.
+
+        What a reseller sells is its own affair, and what it buys is none of its customers'.
+        """
+        if actor.is_staff:
+            return self.all()
+        own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
+        return self.filter(Q(customer__in=own) | Q(seller__in=own))
 
 
 class Invoice(Final):
@@ -105,6 +112,9 @@ class Invoice(Final):
     vat_minor = models.BigIntegerField(_("VAT"))
     total_minor = models.BigIntegerField(_("total"))
     seller_text = models.JSONField()
+    logo = models.ForeignKey(
+        Logo, verbose_name=_("logo"), on_delete=models.PROTECT, null=True, related_name="invoices"
+    )
     customer_text = models.JSONField()
 
     objects = InvoiceQuerySet.as_manager()

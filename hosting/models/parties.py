@@ -4,15 +4,51 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-from django.core.validators import MaxValueValidator, RegexValidator
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator, MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
+from hosting import vat_ids
 from hosting.models.prices import PriceList
 
+# What turns the direction of a text or means nothing on paper; an address has line breaks.
+_UNSEEN = r"\u0000-\u0009\u000b\u000c\u000e-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069"
+_ON_PAPER = RegexValidator(
+    rf"^[^{_UNSEEN}]*\Z", _("It has signs that cannot be printed. Type it again.")
+)
 _COUNTRY = RegexValidator(r"^[A-Z]{2}\Z", _("Two capital letters, for example AT."))
+
+
+class Logo(models.Model):
+    """A picture for the head of bills, checked and encoded anew by `hosting.logos`.
+
+    It is a row, not a file, so that every web worker has it and a backup of the database is
+    whole. It never changes: bills that were issued go on showing it after another follows.
+    """
+
+    organisation = models.ForeignKey(
+        Organisation,
+        verbose_name=_("organisation"),
+        on_delete=models.PROTECT,
+        related_name="logos",
+    )
+    picture = models.BinaryField(_("picture"))
+    media_type = models.CharField(
+        _("kind of picture"), max_length=10, choices=[(t, t) for t in ("image/png", "image/jpeg")]
+    )
+    width = models.PositiveIntegerField(_("width"))
+    height = models.PositiveIntegerField(_("height"))
+    created_at = models.DateTimeField(_("created"))
+
+    class Meta:
+        verbose_name = _("logo")
+        verbose_name_plural = _("logos")
+
+    def __str__(self) -> str:
+        return f"{self.organisation}, {self.width} by {self.height}"
 
 
 class BillingProfile(models.Model):
@@ -24,8 +60,10 @@ class BillingProfile(models.Model):
         on_delete=models.PROTECT,
         related_name="billing_profile",
     )
-    legal_name = models.CharField(_("name on the bill"), max_length=200)
-    address = models.TextField(_("address"), max_length=600)
+    legal_name = models.CharField(_("name on the bill"), max_length=200, validators=[_ON_PAPER])
+    address = models.TextField(
+        _("address"), max_length=600, validators=[_ON_PAPER, MaxLengthValidator(600)]
+    )
     country = models.CharField(_("country"), max_length=2, validators=[_COUNTRY])
     vat_id = models.CharField(_("VAT id"), max_length=20, blank=True)
     # Null stands for the seller's list for every buyer.
@@ -52,6 +90,10 @@ class BillingProfile(models.Model):
         validators=[MaxValueValidator(365)],
         help_text=_("From the day of the bill. Empty for the term of the house."),
     )
+    # Whoever sells puts it at the head of what it bills.
+    logo = models.ForeignKey(
+        Logo, verbose_name=_("logo"), on_delete=models.PROTECT, null=True, blank=True
+    )
 
     class Meta:
         verbose_name = _("billing profile")
@@ -63,7 +105,13 @@ class BillingProfile(models.Model):
     def clean(self) -> None:
         super().clean()
         self.country = self.country.strip().upper()
-        self.vat_id = "".join(self.vat_id.split()).upper()
+        self.vat_id = vat_ids.canonical(self.vat_id)
+        self.address = "\n".join(line.rstrip() for line in self.address.strip().splitlines())
+        if self.vat_id:
+            try:
+                vat_ids.check(self.vat_id, country=self.country)
+            except vat_ids.WrongVatId as refusal:
+                raise ValidationError({"vat_id": str(refusal)}) from refusal
 
     def as_text(self) -> dict[str, Any]:
         """How a bill keeps it for good."""

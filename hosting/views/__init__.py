@@ -41,6 +41,12 @@ def _sees_bills(request: HttpRequest) -> bool:
     return actor.is_staff or bool(actor.only_with(Capability.SEE_BILLS).roles)
 
 
+def must_see_bills(actor: Actor) -> Actor:
+    """The actor, who sees the bills of at least one organisation; raises `Forbidden`."""
+    actor.must(Capability.SEE_BILLS, lineage=tuple(actor.organisation_ids))
+    return actor
+
+
 def load(actor: Actor, uuid: UUID) -> Mailbox:
     """The mailbox if the actor may know of it; a stranger's answers like an absent one."""
     visible = Mailbox.objects.visible_to(actor).standing()

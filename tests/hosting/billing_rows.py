@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
+from PIL import Image
 
 from accounts.access import system
 from hosting import ordering, pricing
 from hosting.metering import DAY_SECONDS
-from hosting.models import BillingProfile, Contract, Plan, PriceList
+from hosting.models import BillingProfile, Contract, Logo, Plan, PriceList
 from hosting.periods import Period
 from mailstore.models import Mailbox, Usage, UsageDay
 from tests.factories import make_mailbox
@@ -35,6 +37,19 @@ def make_profile(organisation, country="AT", vat_id="", **fields):
         country=country,
         vat_id=vat_id,
         **fields,
+    )
+
+
+def make_logo(organisation, colour="navy", size=(120, 40)):
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return Logo.objects.create(
+        organisation=organisation,
+        picture=file.getvalue(),
+        media_type="image/png",
+        width=size[0],
+        height=size[1],
+        created_at=CLOSED_AT,
     )
 
 
@@ -81,6 +96,20 @@ def used(mailbox, *steps, until=OCTOBER.ends_at):
     Usage.objects.filter(username=mailbox.address).update(
         since=int(until.timestamp()), day_byte_seconds=0
     )
+
+
+def worked_example(domain):
+    """October of the customer in the worked example."""
+    sold(domain, "a", "pop")
+    sold(domain, "b", "pop", since=moment(12, 10))
+    mailbox = sold(domain, "c", "imap")
+    used(
+        mailbox,
+        (moment(1), 18 * GIGABYTE),
+        (moment(11), 42 * GIGABYTE),
+        (moment(21), 9 * GIGABYTE),
+    )
+    return mailbox
 
 
 def day_of(at):

@@ -16,8 +16,8 @@ from accounts import membership
 from accounts.access import system
 from accounts.models import Event, Membership, Organisation, User
 from accounts.staff import StaffAdmin
-from hosting import ledger, tasks
-from hosting.models import BankImport, Contract, MailboxImport, Plan, ProviderEvent
+from hosting import invoicing, ledger, tasks
+from hosting.models import BankImport, Contract, Invoice, MailboxImport, Plan, ProviderEvent
 from hosting.paying import refunding
 from mailstore import credentials, holding
 from mailstore.models import (
@@ -35,6 +35,7 @@ from mailstore.models import (
 )
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, make_domain, make_mailbox
+from tests.hosting.billing_rows import OCTOBER, make_profile, sold
 from tests.hosting.ledger_rows import make_bill, paid
 from tests.staffing import MAILBOXES, act, facts, lines_of, said, verified
 
@@ -173,6 +174,14 @@ def one_of_each_payment(cast):
     )
 
 
+def a_bill(cast):
+    """What a month leaves behind, and whom its bill is between."""
+    for organisation in (cast.provider, cast.other_customer):
+        make_profile(organisation)
+    sold(cast.other_domain, "billed", "pop")
+    invoicing.close_month(actor=system("tests"), period=OCTOBER, at=OCTOBER.ends_at)
+
+
 @pytest.fixture
 def full_house(cast, staff):
     """One of everything, with every secret that could leak."""
@@ -189,6 +198,7 @@ def full_house(cast, staff):
     mailbox.refresh_from_db()
     Group.objects.create(name="Clerks")
     one_of_each_safeguard(cast, mailbox)
+    a_bill(cast)
     return [
         issued.secret,
         issued.app_password.digest,
@@ -241,6 +251,10 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "LedgerEntry",
         "ProviderEvent",
         "Refund",
+        "BillingProfile",
+        "Invoice",
+        "PriceList",
+        "VatRate",
     }
 
 
@@ -290,6 +304,7 @@ def test_nothing_is_deleted_here(staff, full_house, model):
         Removal,
         Alarm,
         PendingChange,
+        Invoice,
     ],
 )
 def test_what_the_house_writes_is_only_read(staff, full_house, model):

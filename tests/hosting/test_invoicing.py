@@ -36,6 +36,7 @@ from tests.hosting.billing_rows import (
     moment,
     sold,
     used,
+    worked_example,
 )
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -58,20 +59,6 @@ def shown(invoice):
         (line.kind, line.mailbox and line.mailbox.local_part, line.net_minor)
         for line in invoice.lines.order_by("position")
     ]
-
-
-def worked_example(domain):
-    """October of the customer in the worked example."""
-    sold(domain, "a", "pop")
-    sold(domain, "b", "pop", since=moment(12, 10))
-    mailbox = sold(domain, "c", "imap")
-    used(
-        mailbox,
-        (moment(1), 18 * GIGABYTE),
-        (moment(11), 42 * GIGABYTE),
-        (moment(21), 9 * GIGABYTE),
-    )
-    return mailbox
 
 
 def test_the_worked_example_comes_out_to_the_cent(cast):
@@ -169,8 +156,51 @@ def test_commands(cast, capsys):
             call_command("close_month", given)
     with pytest.raises(CommandError, match="is not over"):
         call_command("close_month", "2999-01")
-    with pytest.raises(CommandError, match="no bill X-1"):
+    with pytest.raises(CommandError, match="no bill X-1") as refused:
         call_command("verify_invoice", "X-1")
+    assert refused.value.returncode == 2
+
+
+def test_what_would_be_written_can_be_seen_before(cast, capsys):
+    worked_example(cast.other_domain)
+    sold(cast.domain, "a", "pop")
+    make_profile(cast.customer)
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("close_month", "2026-10", "--dry-run")
+
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [
+        "Juniper: 4 lines, 7.49 EUR",
+        "Rowan: 1 lines, 0.80 EUR",
+        "2 bills of 8.29 EUR would be written for 2026-10.",
+    ]
+    assert said.err == "Rowan has no billing profile, so 1 bills are missing.\n"
+    assert ended.value.code == 1
+    assert not Invoice.objects.exists()
+
+
+def test_a_month_without_bills_is_seen_before_as_such(cast, capsys):
+    call_command("close_month", "2026-10", "--dry-run")
+
+    assert capsys.readouterr().out == "0 bills would be written for 2026-10.\n"
+    with pytest.raises(CommandError, match="is not over") as refused:
+        call_command("close_month", "2999-01", "--dry-run")
+    assert refused.value.returncode == 2
+
+
+def test_a_terminal_sees_how_far_the_close_is(cast, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    worked_example(cast.other_domain)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+
+    call_command("close_month", "2026-10", stdout=io.StringIO())
+
+    assert terminal.getvalue().endswith("." * 75 + "]\n")
 
 
 # Prices that change, contracts that follow each other ----------------------------------
@@ -277,6 +307,21 @@ def test_who_has_no_profile_to_sell_with_is_named(cast):
     progress = close()
     assert progress.written == 2
     assert progress.problems == ["Rowan has no billing profile, so 1 bills are missing."]
+
+
+def test_what_a_list_has_no_price_for_is_named_and_stops_nobody_else(cast):
+    make_profile(cast.reseller)
+    make_list(seller=cast.reseller, is_default=True, pop=("1.80", 0, "0"))
+    sold(cast.domain, "a", "imap")
+    sold(cast.other_domain, "b", "pop")
+
+    progress = close()
+
+    assert progress.problems == ["Agreed (EUR) has no price for IMAP, so it was not charged."]
+    assert set(Invoice.objects.values_list("customer", flat=True)) == {
+        cast.reseller.pk,
+        cast.other_customer.pk,
+    }
 
 
 # Tax ------------------------------------------------------------------------------------

@@ -1,0 +1,146 @@
+"""What bills say of an organisation: its name, address, VAT id and logo.
+
+Bills that were issued keep what they said. What changes here stands on the next ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError, Q, QuerySet
+
+from accounts import outbox
+from accounts.access import Actor, Capability
+from accounts.models import Organisation
+from hosting import logos
+from hosting.models import BillingProfile, Logo
+
+SELLERS = (Organisation.Kind.PROVIDER, Organisation.Kind.RESELLER)
+_TOLD = ("legal_name", "address", "country", "vat_id", "pools_storage", "price_list_id", "logo_id")
+
+
+class ProfileRefused(Exception):
+    """The profile cannot be so; the text says why."""
+
+
+def editable_by(actor: Actor) -> QuerySet[Organisation]:
+    """Whose profiles a person keeps on the customer's pages: its own, and a reseller's customers'.
+
+    Staff keep all others on the staff pages, behind a second factor.
+    """
+    own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
+    below = Q(parent__in=own, parent__kind=Organisation.Kind.RESELLER)
+    return Organisation.objects.filter(Q(pk__in=own) | below).select_related("parent__parent")
+
+
+def of(organisation: Organisation) -> BillingProfile:
+    """The profile, or an empty one that is not stored yet."""
+    known = BillingProfile.objects.select_related("logo", "price_list")
+    found = known.filter(organisation=organisation).first()
+    return found or BillingProfile(organisation=organisation, legal_name=organisation.name)
+
+
+@transaction.atomic
+def keep(*, actor: Actor, profile: BillingProfile, at: datetime) -> BillingProfile:
+    """Store what bills say from now on; raises `ProfileRefused`."""
+    organisation = profile.organisation
+    actor.must(Capability.SEE_BILLS, lineage=organisation.lineage)
+    try:
+        profile.full_clean(validate_unique=False)
+    except ValidationError as error:
+        raise ProfileRefused(" ".join(error.messages)) from error
+    before = BillingProfile.objects.filter(organisation=organisation).first()
+    changed = [name for name in _TOLD if _differs(name, before, profile)]
+    if changed:
+        _save(profile)
+        _record("billing_profile.changed", profile, actor=actor, at=at, changed=changed)
+    return profile
+
+
+@transaction.atomic
+def set_logo(*, actor: Actor, organisation: Organisation, content: bytes, at: datetime) -> Logo:
+    """Put a picture at the head of the bills to come.
+
+    Raises `ProfileRefused`, or `logos.LogoRefused` for the picture.
+    """
+    profile = _sellers_profile(actor, organisation)
+    encoded = logos.encode(content)
+    before = profile.logo_id
+    profile.logo = Logo.objects.create(
+        organisation=organisation,
+        picture=encoded.content,
+        media_type=encoded.media_type,
+        width=encoded.width,
+        height=encoded.height,
+        created_at=at,
+    )
+    profile.save(update_fields=["logo"])
+    # A close that runs now may still write bills with the one before.
+    _forget_unused(organisation, but={before, profile.logo.pk})
+    _record("billing_profile.changed", profile, actor=actor, at=at, changed=["logo"])
+    return profile.logo
+
+
+@transaction.atomic
+def remove_logo(*, actor: Actor, organisation: Organisation, at: datetime) -> None:
+    """Let the name stand alone on the bills to come; raises `ProfileRefused`."""
+    profile = _sellers_profile(actor, organisation)
+    if profile.logo_id is None:
+        return
+    profile.logo = None
+    profile.save(update_fields=["logo"])
+    _record("billing_profile.changed", profile, actor=actor, at=at, changed=["logo"])
+
+
+def _sellers_profile(actor: Actor, organisation: Organisation) -> BillingProfile:
+    actor.must(Capability.SEE_BILLS, lineage=organisation.lineage)
+    if organisation.kind not in SELLERS:
+        message = "Only who sells has a logo on its bills."
+        raise ProfileRefused(message)
+    locked = BillingProfile.objects.select_for_update().filter(organisation=organisation)
+    profile = locked.first()
+    if profile is None:
+        message = "Fill in the name and the address first."
+        raise ProfileRefused(message)
+    return profile
+
+
+def _forget_unused(organisation: Organisation, *, but: Iterable[int | None]) -> None:
+    """Logos that no bill shows; one that a bill shows is protected by it."""
+    for logo in Logo.objects.filter(organisation=organisation).exclude(
+        pk__in=[k for k in but if k]
+    ):
+        try:
+            logo.delete()
+        except ProtectedError:
+            continue
+
+
+def _differs(name: str, before: BillingProfile | None, after: BillingProfile) -> bool:
+    return before is None or getattr(before, name) != getattr(after, name)
+
+
+def _save(profile: BillingProfile) -> None:
+    try:
+        with transaction.atomic():
+            profile.save()
+    except IntegrityError as error:
+        message = "Somebody else has just filled this in. Look at it again."
+        raise ProfileRefused(message) from error
+
+
+def _record(
+    kind: str, profile: BillingProfile, *, actor: Actor, at: datetime, changed: list[str]
+) -> None:
+    organisation = profile.organisation
+    outbox.record(
+        kind=kind,
+        at=at,
+        actor=actor,
+        organisation=organisation,
+        subject=("organisation", str(organisation.uuid), organisation.name),
+        data={"changed": changed},
+    )
