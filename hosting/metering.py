@@ -7,21 +7,45 @@ then, its mark, so that two contracts that follow each other share no second and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import F, Sum
-from django.db.models.functions import Greatest, Least
+from django.db import connections
+from django.db.models import F
 
 from mailstore.models import Usage, UsageDay
 
 DAY_SECONDS = 86_400
-# A sum over a month of ten terabytes is beyond 64 bits; its two halves are not.
-_HALF = 10**9
 # SQLite takes at most 32,766 values in one query.
 _AT_ONCE = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+# A sum over a month of ten terabytes is beyond 64 bits; its two halves are not.
+_HALF = 10**9
+# Reports and the days that are closed are read in one statement: a report that comes in between
+# two of them would close a day that neither of them tells of, or both do.
+_METERS = """
+SELECT u.username, u.bytes, u.since, u.day_byte_seconds,
+    coalesce(sum(d.byte_seconds / {half} * ({overlap})), 0),
+    coalesce(sum(d.byte_seconds %% {half} * ({overlap})), 0)
+FROM mailstore_usage u
+LEFT JOIN mailstore_usageday d
+    ON d.username = u.username AND d.day < {end} AND d.day + d.days > {first}
+WHERE u.username {among}
+GROUP BY u.username
+"""
+_OVERLAP = """
+    CASE WHEN d.day + d.days < {end} THEN d.day + d.days ELSE {end} END
+    - CASE WHEN d.day > {first} THEN d.day ELSE {first} END
+"""
+# How each database takes any number of names as one value.
+_AMONG = {
+    "postgresql": "= ANY(%s)",
+    "sqlite": "IN (SELECT value FROM json_each(%s))",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +70,12 @@ class Span:
 
 def seconds(at: datetime) -> int:
     """A moment in whole seconds of Unix time, as the meter counts."""
-    return int(at.replace(microsecond=0).timestamp())
+    return (at - _EPOCH) // _SECOND
 
 
 def moment(unix_seconds: int) -> datetime:
     """The other way round."""
-    return datetime.fromtimestamp(unix_seconds, tz=UTC)
+    return _EPOCH + unix_seconds * _SECOND
 
 
 def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
@@ -59,18 +83,18 @@ def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
 
     An address that nothing was ever reported of has no mark, which stands for 0.
     """
-    return {report.username: _mark(report, at) for report in _reports(usernames)}
+    return {meter.username: _mark(meter, at) for meter in _meters(usernames, first=0, end=0)}
 
 
 def sizes(usernames: Iterable[str]) -> dict[str, int]:
     """The bytes that the mail server reported last of each address."""
-    return {report.username: report.bytes for report in _reports(usernames)}
+    return {meter.username: meter.bytes for meter in _meters(usernames, first=0, end=0)}
 
 
 def byte_seconds(spans: Iterable[Span]) -> list[int]:
     """The use of each span, in their order.
 
-    Spans over the same days share two queries; those of a month close are mostly alike.
+    Spans over the same days share a query; those of a month close are mostly alike.
     """
     wanted = list(spans)
     by_days: dict[tuple[int, int], set[str]] = {}
@@ -87,12 +111,11 @@ def whole_days(usernames: Iterable[str], first: int, end: int) -> dict[str, int]
     """The use of each address from the day `first` until before the day `end`."""
     if first >= end:
         return {}
-    names = list(usernames)
-    found = _closed_days(names, first, end)
-    for report in _reports(names):
-        still_open = _open_days(report, first, end)
-        if still_open:
-            found[report.username] = found.get(report.username, 0) + still_open
+    found = {}
+    for meter in _meters(usernames, first=first, end=end):
+        total = meter.closed + _open_days(meter, first, end)
+        if total:
+            found[meter.username] = total
     return found
 
 
@@ -105,11 +128,11 @@ def by_days(usernames: Iterable[str], first: int, end: int) -> dict[str, dict[in
     """The same for several addresses, in two queries for each ten thousand."""
     names = list(usernames)
     found: dict[str, dict[int, int]] = {name: {} for name in names}
-    for report in _reports(names):
-        for day in range(max(report.since // DAY_SECONDS, first), end):
-            open_day = _open_days(report, day, day + 1)
+    for meter in _meters(names, first=first, end=first):
+        for day in range(max(meter.since // DAY_SECONDS, first), end):
+            open_day = _open_days(meter, day, day + 1)
             if open_day:
-                found[report.username][day] = open_day
+                found[meter.username][day] = open_day
     # Read after it, a day that was closed meanwhile takes the place of the open one.
     for piece in _pieces(names):
         rows = UsageDay.objects.filter(username__in=piece, day__lt=end, day__gt=first - F("days"))
@@ -147,14 +170,24 @@ def _pieces_of(span: Span, days: Mapping[int, int]) -> Iterator[Piece]:
             yield Piece(start, end, until - before)
 
 
-def _mark(report: Usage, at: int) -> int:
+def _mark(report: _Meter, at: int) -> int:
     since_day, day = report.since // DAY_SECONDS, at // DAY_SECONDS
     if day > since_day:
         return report.bytes * (at % DAY_SECONDS)
     return report.day_byte_seconds + report.bytes * max(0, at - report.since)
 
 
-def _open_days(report: Usage, first: int, end: int) -> int:
+class _Meter(NamedTuple):
+    """A report, and what the days brought that are closed."""
+
+    username: str
+    bytes: int
+    since: int
+    day_byte_seconds: int
+    closed: int
+
+
+def _open_days(report: _Meter, first: int, end: int) -> int:
     """What days that the database has not closed yet bring if nothing changes any more."""
     since_day = report.since // DAY_SECONDS
     total = 0
@@ -165,27 +198,22 @@ def _open_days(report: Usage, first: int, end: int) -> int:
     return total + report.bytes * DAY_SECONDS * whole
 
 
-def _closed_days(usernames: list[str], first: int, end: int) -> dict[str, int]:
-    overlap = Least(F("day") + F("days"), end) - Greatest(F("day"), first)
-    found: dict[str, int] = {}
-    for names in _pieces(usernames):
-        rows = UsageDay.objects.filter(username__in=names, day__lt=end, day__gt=first - F("days"))
-        sums = (
-            rows.order_by()
-            .values("username")
-            .annotate(
-                high=Sum(F("byte_seconds") / _HALF * overlap),
-                low=Sum(F("byte_seconds") % _HALF * overlap),
-            )
-        )
-        for name, high, low in sums.values_list("username", "high", "low"):
-            found[name] = int(high) * _HALF + int(low)
-    return found
-
-
-def _reports(usernames: Iterable[str]) -> Iterator[Usage]:
-    for names in _pieces(list(usernames)):
-        yield from Usage.objects.filter(username__in=names)
+def _meters(usernames: Iterable[str], *, first: int, end: int) -> Iterator[_Meter]:
+    connection = connections[Usage.objects.all().db]
+    names = list(usernames)
+    statement = _METERS.format(
+        half=_HALF,
+        overlap=_OVERLAP.format(first=first, end=end),
+        first=first,
+        end=end,
+        among=_AMONG[connection.vendor],
+    )
+    one_value = names if connection.vendor == "postgresql" else json.dumps(names)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [one_value])
+        for username, size, since, day_byte_seconds, high, low in cursor.fetchall():
+            closed = int(high) * _HALF + int(low)
+            yield _Meter(username, size, since, day_byte_seconds, closed)
 
 
 def _pieces(names: list[str]) -> Iterator[list[str]]:

@@ -19,9 +19,11 @@ from hosting.invoicing.writing import Bill, lock_counter, write
 from hosting.models import BillingProfile, Invoice
 from hosting.periods import Period
 
-# So many buyers are computed at once and written in one transaction: few enough that memory
-# stays small and nobody waits long for the counter.
+# So many buyers are computed at once and written in one transaction: few enough that nobody
+# waits long for the counter.
 CHUNK = 100
+# Together they have about so many contracts at most, so that memory stays small.
+MOST_CONTRACTS = 10_000
 
 
 class ClosedEarly(Exception):
@@ -73,9 +75,23 @@ def _without_bill(period: Period) -> QuerySet[Organisation]:
 
 def _pieces(waiting: QuerySet[Organisation]) -> Iterator[list[Organisation]]:
     last = 0
-    while piece := list(waiting.filter(pk__gt=last)[:CHUNK]):
+    while some := list(waiting.filter(pk__gt=last)[:CHUNK]):
+        piece = _light(some)
         yield piece
         last = piece[-1].pk
+
+
+def _light(some: Sequence[Organisation]) -> list[Organisation]:
+    """The first of them that are not too much together, and one of them at least."""
+    weights = billing.contracts_of(some)
+    total = 0
+    piece: list[Organisation] = []
+    for organisation in some:
+        total += weights[organisation.pk]
+        if piece and total > MOST_CONTRACTS:
+            break
+        piece.append(organisation)
+    return piece
 
 
 def _alike(some: Sequence[Buyer]) -> Iterator[list[Buyer]]:
