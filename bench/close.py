@@ -29,7 +29,7 @@ from hosting.models import BillingProfile, Contract, Invoice, InvoiceCounter, In
 from hosting.periods import Period
 
 # How many mailboxes, and how often the close and its reference are run, turn by turn.
-SIZES: Mapping[int, int] = {10_000: 3, 100_000: 1}
+SIZES: Mapping[int, int] = {10_000: 5, 100_000: 3, 1_000_000: 2}
 MAILBOXES_A_CUSTOMER = 100
 MOST_TIMES_THE_AGGREGATE = 4
 FLAT = 1.2

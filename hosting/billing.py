@@ -103,14 +103,21 @@ def monthly_cost(buyer: Buyer, *, at: datetime) -> Decimal:
 
 
 def charges(
-    buyer: Buyer, *, period: Period, until: datetime | None = None, only: int | None = None
+    buyer: Buyer,
+    *,
+    period: Period,
+    until: datetime | None = None,
+    only: int | None = None,
+    known_at: datetime | None = None,
 ) -> list[Charge]:
     """The lines of a month: all of it, or of what has gone by at `until`, which is now.
 
     Of a month that is not over, the whole is a forecast: nothing changes from now on. `only`
-    is the key of the one mailbox to look at.
+    is the key of the one mailbox to look at. Of drift, only what was written down until
+    `known_at` counts.
     """
-    return charges_of([buyer], period=period, until=until, only=only)[buyer.organisation.pk]
+    found = charges_of([buyer], period=period, until=until, only=only, known_at=known_at)
+    return found[buyer.organisation.pk]
 
 
 def charges_of(
@@ -119,6 +126,7 @@ def charges_of(
     period: Period,
     until: datetime | None = None,
     only: int | None = None,
+    known_at: datetime | None = None,
 ) -> dict[int, list[Charge]]:
     """The same for several buyers, by the key of the organisation.
 
@@ -128,7 +136,7 @@ def charges_of(
     owners = owners_of([each.organisation for each in alike])
     parts = list(stretches(alike, period=period, end=end, owners=owners, only=only))
     found: dict[int, list[Measured]] = {each.organisation.pk: [] for each in alike}
-    used = metering.byte_seconds(spans(parts, now=end))
+    used = metering.byte_seconds(spans(parts, now=end), known_at=known_at)
     for part, byte_seconds in zip(parts, used, strict=True):
         found[owners[part.held.organisation_id]].append(_measured(part, byte_seconds))
     return {

@@ -83,6 +83,8 @@ COOLING_OFF = timedelta(
     hours=environment.whole_number("COOLING_OFF_HOURS", default=72, highest=24 * 30),
 )
 FULL_SWEEP_EVERY = timedelta(days=7)
+# The hour (UTC) of the nightly recount: before the close of a month, which begins at two.
+RECOUNT_HOUR = environment.whole_number("RECOUNT_HOUR", default=0, highest=23)
 
 # Applications ---------------------------------------------------------------------------
 INSTALLED_APPS = [

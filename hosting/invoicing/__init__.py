@@ -1,7 +1,7 @@
 """Bills: closed once a month, final, verifiable, and taken back by a credit note only."""
 
 from hosting.invoicing.closing import ClosedEarly, Progress, close_month, profiles, seller_profile
-from hosting.invoicing.corrections import late
+from hosting.invoicing.corrections import last_known_at, late
 from hosting.invoicing.crediting import CreditRefused, credit
 from hosting.invoicing.verifying import Difference, verify
 
@@ -12,6 +12,7 @@ __all__ = [
     "Progress",
     "close_month",
     "credit",
+    "last_known_at",
     "late",
     "profiles",
     "seller_profile",

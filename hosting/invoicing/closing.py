@@ -59,7 +59,7 @@ def close_month(
     progress = Progress(total=waiting.count())
     for piece in _pieces(waiting):
         for alike in _alike(billing.buyers_of(piece)):
-            bills = list(_prepared(alike, period=period, problems=progress.problems))
+            bills = list(_prepared(alike, period=period, at=at, problems=progress.problems))
             progress.written += _write(bills, period=period, actor=actor, at=at)
         progress.looked_at += len(piece)
         report(progress)
@@ -105,11 +105,13 @@ def _alike(some: Sequence[Buyer]) -> Iterator[list[Buyer]]:
         yield list(alike)
 
 
-def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) -> Iterator[Bill]:
+def _prepared(
+    alike: Sequence[Buyer], *, period: Period, at: datetime, problems: list[str]
+) -> Iterator[Bill]:
     """The bills of buyers of one seller, without numbers."""
     seller = pricing.seller_of(alike[0].organisation)
-    lines = billing.charges_of(alike, period=period)
-    late = corrections.late(alike, period=period)
+    lines = billing.charges_of(alike, period=period, known_at=at)
+    late = corrections.late(alike, period=period, known_at=at)
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
     from_profile = seller_profile(seller)
     if from_profile is None:

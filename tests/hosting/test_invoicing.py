@@ -24,7 +24,7 @@ from hosting.models import (
     VatRate,
 )
 from hosting.periods import Period
-from mailstore.models import Usage, UsageDay
+from mailstore.models import Drift, Usage, UsageDay
 from tests.factories import make_cast
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -347,6 +347,57 @@ def test_an_end_that_came_late_is_put_right_next_month(cast):
     assert invoicing.verify(november) == invoicing.verify(october) == []
     december = Invoice.objects.get(period=date(2026, 12, 1))
     assert shown(december) == [("mailbox", "b", 100)]
+
+
+def drift(mailbox, since, until, *, noted, true):
+    return Drift.objects.create(
+        username=mailbox.address,
+        since=int(since.timestamp()),
+        until=int(until.timestamp()),
+        noted_bytes=noted * GIGABYTE,
+        true_bytes=true * GIGABYTE,
+    )
+
+
+def test_a_gap_is_charged_at_its_lower_end(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE))
+    # Half of the month was noted with 36 GB and had 5; a day had more than was noted.
+    drift(mailbox, moment(1), moment(16, 12), noted=36, true=5)
+    drift(mailbox, moment(20), moment(21), noted=36, true=90)
+
+    close()
+
+    invoice = Invoice.objects.get()
+    storage = invoice.lines.get(kind="storage")
+    half = 31 * 86_400 // 2
+    assert storage.used_byte_seconds == (36 + 5) * GIGABYTE * half
+    assert storage.net_minor == 186
+    assert invoicing.verify(invoice) == []
+
+
+def test_drift_that_is_found_after_the_bill_is_put_right_next_month(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE), until=moment(1, month=12))
+    close()
+    october = Invoice.objects.get()
+    drift(mailbox, moment(16, 12), moment(2, month=11), noted=36, true=5)
+
+    assert invoicing.verify(october) == []
+    close(Period(2026, 11), at=moment(1, month=12))
+    close(Period(2026, 12), at=moment(1, month=1, year=2027))
+
+    november = Invoice.objects.get(period=date(2026, 11, 1))
+    day = 86_400 * 31 * GIGABYTE * Decimal("0.12") / (GIGABYTE * 30 * 86_400)
+    storage = round((31 * Decimal("0.12") - day) * 100)
+    assert shown(november) == [
+        ("mailbox", "a", 250),
+        ("storage", "a", storage),
+        ("correction", "a", -186),
+    ]
+    assert invoicing.verify(november) == invoicing.verify(october) == []
+    december = Invoice.objects.get(period=date(2026, 12, 1))
+    assert shown(december) == [("mailbox", "a", 250)]
 
 
 def test_a_credit_note_mirrors_its_bill_once(cast):

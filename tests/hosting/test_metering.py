@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hosting import metering
 from hosting.metering import DAY_SECONDS, Span
-from mailstore.models import Usage, UsageDay
+from mailstore.models import Drift, Usage, UsageDay
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -173,6 +173,24 @@ def test_one_row_a_day_at_most_and_one_for_all_days_that_are_alike():
 
     rows = list(UsageDay.objects.order_by("day").values_list("days", "byte_seconds"))
     assert rows == [(1, 10 * 7 + 10 * 8 + (DAY_SECONDS - 20) * 9), (29, 9 * DAY_SECONDS)]
+
+
+def test_each_day_of_a_gap_is_charged_at_its_lower_end():
+    day = MIDNIGHT // DAY_SECONDS
+    begin(MIDNIGHT, 10)
+    Drift.objects.create(
+        username=NAME,
+        since=MIDNIGHT + DAY_SECONDS - 100,
+        until=MIDNIGHT + DAY_SECONDS + 200,
+        noted_bytes=10,
+        true_bytes=7,
+    )
+
+    days = metering.by_day(NAME, day, day + 3)
+
+    whole = 10 * DAY_SECONDS
+    assert list(days.values()) == [whole - 300, whole - 600, whole]
+    assert metering.whole_days([NAME], day, day + 3) == {NAME: 3 * whole - 900}
 
 
 def test_address_that_was_never_reported_used_nothing():
