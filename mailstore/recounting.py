@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from mailstore.engine import Engine, Size
 from mailstore.models import Drift, Mailbox, Recount, Suspicion, Usage
@@ -34,7 +34,7 @@ def recount(*, engine: Engine, at: datetime, due_at: datetime, chunk: int = 5_00
     it was: to look twice at a mailbox does no harm.
     """
     settle(engine=engine, at=at)
-    run = Recount.objects.order_by("-started_at").first()
+    run = last()
     if run is None or (run.finished_at and run.started_at < due_at <= at):
         run = Recount.objects.create(started_at=at)
     if run.finished_at:
@@ -51,6 +51,21 @@ def recount(*, engine: Engine, at: datetime, due_at: datetime, chunk: int = 5_00
         finished_at=None if found else at,
     )
     return not found
+
+
+def last() -> Recount | None:
+    """The last recount, whether it is over or not."""
+    return Recount.objects.order_by("-started_at").first()
+
+
+def drifts(*, since: datetime) -> QuerySet[Drift]:
+    """What was put right since then."""
+    return Drift.objects.filter(until__gte=int(since.timestamp()))
+
+
+def ahead(*, at: datetime) -> int:
+    """How many meters wait for the clock: it was set forward by mistake, and back again."""
+    return Usage.objects.filter(since__gt=int((at + PATIENCE).timestamp())).count()
 
 
 def due_at(*, now: datetime, hour: int) -> datetime:
@@ -196,5 +211,5 @@ def _suspicion(
 def _all_right_at(run: Recount) -> int:
     """When every report was known to be right: the last recount that had all answers began."""
     before = Recount.objects.filter(finished_at__isnull=False, unanswered=0)
-    last = before.filter(started_at__lt=run.started_at).order_by("-started_at").first()
-    return int(last.started_at.timestamp()) if last else 0
+    latest = before.filter(started_at__lt=run.started_at).order_by("-started_at").first()
+    return int(latest.started_at.timestamp()) if latest else 0

@@ -22,6 +22,7 @@ EXACT = (
     "payments",
     "periods",
     "pricing",
+    "repricing",
     "spending",
     "vat",
 )
