@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 
 from accounts.access import Forbidden
 from hosting import billing, invoicing, vat
@@ -47,6 +50,17 @@ def cast():
     make_profile(cast.provider)
     make_profile(cast.other_customer)
     return cast
+
+
+@pytest.fixture
+def machine_zone(monkeypatch):
+    def put(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield put
+    monkeypatch.undo()
+    time.tzset()
 
 
 def close(period=OCTOBER, at=CLOSED_AT):
@@ -249,6 +263,36 @@ def test_a_whole_month_costs_its_price_however_long_it_is(cast, month):
     VatRate.objects.update(starts_on=date(2020, 1, 1))
     close(period, at=period.ends_at)
     assert Invoice.objects.get().net_minor == 100
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("month", ["2027-12", "2028-02", "2028-03", "2026-10"])
+def test_a_month_is_the_same_in_any_zone(cast, month, zone, machine_zone):
+    """Around new year, the leap day and the change to winter time, whatever the machine's zone."""
+    machine_zone(zone)
+    period, here = Period.parse(month), ZoneInfo(zone)
+    mailbox = sold(
+        cast.other_domain,
+        "a",
+        since=period.starts_at.astimezone(here),
+        until=period.ends_at.astimezone(here),
+    )
+    used(mailbox, (period.starts_at, 9 * GIGABYTE), until=period.ends_at)
+    last_moment = (period.ends_at - timedelta(microseconds=1)).astimezone(here)
+    with timezone.override(here):
+        with pytest.raises(invoicing.ClosedEarly):
+            close(period, at=last_moment)
+        written = [
+            close(each, at=each.ends_at.astimezone(here)).written
+            for each in (period.previous, period, period, period.next)
+        ]
+
+    assert written == [0, 1, 0, 0]
+    invoice = Invoice.objects.get()
+    assert (invoice.number, invoice.net_minor) == ("R-000001", 250 + 48)
+    assert invoice.net_minor == sum(line.net_minor for line in invoice.lines.all())
+    assert invoice.lines.get(kind="mailbox").seconds == period.seconds
+    assert invoicing.verify(invoice) == []
 
 
 # Resellers ------------------------------------------------------------------------------
