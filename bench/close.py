@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from statistics import median
 from typing import Any, Never
 
@@ -23,9 +24,17 @@ from accounts.access import system
 from accounts.models import Event
 from bench import house
 from bench.report import Row
-from hosting import invoicing
+from hosting import invoicing, pricing, repricing
 from hosting.metering import DAY_SECONDS
-from hosting.models import BillingProfile, Contract, Invoice, InvoiceCounter, InvoiceLine, Plan
+from hosting.models import (
+    BillingProfile,
+    Contract,
+    Invoice,
+    InvoiceCounter,
+    InvoiceLine,
+    Plan,
+    PriceList,
+)
 from hosting.periods import Period
 
 # How many mailboxes, and how often the close and its reference are run, turn by turn.
@@ -74,11 +83,15 @@ _MARK = f"({_SIZE}) * 36000"
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one size took: seconds, and the most memory of a process that closed it."""
+    """What one size took: seconds, and the most memory of a process that closed it.
+
+    `preview` is what it takes to say whom a new price would touch.
+    """
 
     ours: float
     reference: float
     mib: float
+    preview: float
 
 
 def measure() -> list[Row]:
@@ -98,6 +111,7 @@ def _rows(size: int, found: Mapping[int, Figures]) -> list[Row]:
     rows = [
         _row(name, here.ours, "s", here.reference, MOST_TIMES_THE_AGGREGATE),
         _row(f"{name}, peak memory", here.mib, "MiB", MOST_MIB, 1),
+        Row(bench="close", name=f"{name}, preview of a price", value=here.preview, unit="s"),
     ]
     if size == smallest:
         return rows
@@ -248,7 +262,26 @@ def _figures(size: int, rounds: int) -> Figures:
         _keep()
         _clear()
         reference.append(_aggregated())
-    return Figures(ours=median(ours), reference=median(reference), mib=max(mib))
+    preview = house.middle(_preview, rounds=rounds)
+    return Figures(ours=median(ours), reference=median(reference), mib=max(mib), preview=preview)
+
+
+def _preview() -> float:
+    """The seconds until staff see whom a new price of the IMAP plan touches."""
+    begin = time.perf_counter()
+    price = pricing.draft(
+        price_list=PriceList.objects.get(seller=None, audience="retail"),
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=CLOSED_AT.date() + timedelta(days=100),
+        monthly_price=Decimal(3),
+        storage_price=Decimal("0.2"),
+        at=CLOSED_AT,
+    )
+    outlook = repricing.foresee(price)
+    if not outlook.customers:
+        message = "The price touches nobody."
+        raise RuntimeError(message)
+    return time.perf_counter() - begin
 
 
 def _close() -> None:

@@ -119,7 +119,7 @@ def _prices(plan: Plan) -> Table:
     rows, has_more = first(prices.order_by("price_list", "-starts_on"))
     set_another = reverse("admin:hosting_price_add")
     return Table(
-        title=gettext("Prices on the lists of the house"),
+        title=gettext("Prices on the lists of the house; choose one to let another follow it"),
         columns=(
             gettext("List"),
             gettext("From"),

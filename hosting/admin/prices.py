@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AdminDateWidget
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -39,7 +38,7 @@ class PriceForm(forms.Form):
     plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.order_by("position", "pk"))
     starts_on = forms.DateField(
         label=_("From"),
-        widget=AdminDateWidget,
+        widget=forms.DateInput(attrs={"type": "date"}),
         help_text=_("The first day (UTC), tomorrow at the earliest."),
     )
     monthly_price = forms.DecimalField(
@@ -183,7 +182,7 @@ def tables_of(outlook: Outlook) -> list[Table]:
     return [
         Table(
             title=gettext("What it changes"),
-            columns=("", gettext("Now"), gettext("From then on")),
+            columns=(gettext("What"), gettext("Now"), gettext("From then on")),
             rows=[Row(cells=cells) for cells in _terms(outlook)],
             empty="",
         ),
