@@ -18,6 +18,7 @@ from hosting.invoicing import corrections
 from hosting.invoicing.writing import Bill, lock_counter, write
 from hosting.models import BillingProfile, Invoice
 from hosting.periods import Period
+from hosting.vat import Tax
 
 # So many buyers are computed at once and written in one transaction: few enough that nobody
 # waits long for the counter.
@@ -120,10 +121,16 @@ def _prepared(
             problems.append(f"{name} has no billing profile, so {len(alike)} bills are missing.")
         return
     known = profiles(alike, fallback=from_profile)
+    # The tax depends on no more than this of a buyer.
+    taxes: dict[tuple[str, bool], Tax] = {}
     for buyer in alike:
         key = buyer.organisation.pk
+        terms = known[key].country, bool(known[key].vat_id)
         try:
-            tax = vat.between(seller=from_profile, customer=known[key], on=period.first_day)
+            if terms not in taxes:
+                taxes[terms] = vat.between(
+                    seller=from_profile, customer=known[key], on=period.first_day
+                )
         except vat.NoRate as reason:
             problems.append(f"{buyer.organisation} gets no bill: {reason}")
             continue
@@ -135,7 +142,7 @@ def _prepared(
             period=period,
             lines=lines[key],
             corrections=late.get(key, ()),
-            tax=tax,
+            tax=taxes[terms],
         )
 
 

@@ -11,10 +11,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.access import Forbidden
+from accounts.models import Organisation
 from hosting import billing, invoicing, vat
 from hosting.models import (
     Contract,
@@ -28,7 +30,7 @@ from hosting.models import (
 )
 from hosting.periods import Period
 from mailstore.models import Drift, Usage, UsageDay
-from tests.factories import make_cast
+from tests.factories import make_cast, make_domain
 from tests.hosting.billing_rows import (
     ACTOR,
     CLOSED_AT,
@@ -143,6 +145,21 @@ def test_a_close_that_dies_leaves_nothing_half_done(cast, monkeypatch, fault):
     assert InvoiceCounter.objects.get().next_number == 1
     close()
     assert Invoice.objects.get().number == "R-000001"
+
+
+def test_statements_of_a_close_do_not_grow_with_the_buyers(cast):
+    taken = []
+    for number, count in enumerate((2, 12)):
+        for buyer in range(count):
+            owner = Organisation.objects.create(
+                kind="customer", name=f"C{number}-{buyer}", parent=cast.provider
+            )
+            sold(make_domain(f"c{number}-{buyer}.test", owner), "a")
+        with CaptureQueriesContext(connection) as queries:
+            assert close().written == count
+        taken.append(len(queries))
+
+    assert taken[0] == taken[1]
 
 
 def test_final_is_final(cast):
