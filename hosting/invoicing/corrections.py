@@ -39,9 +39,8 @@ def _late(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int
     """Whom something is about that came late, and since when."""
     contracts = Contract.objects.filter(mailbox__organisation__in=organisations)
     ended = contracts.filter(ended_at__gte=period.starts_at, ends_at__lt=period.starts_at)
-    for organisation, ends_at in ended.values_list("mailbox__organisation_id", "ends_at"):
-        if ends_at is not None:
-            yield organisation, ends_at
+    ends = ended.values_list("mailbox__organisation_id", "ends_at")
+    yield from ((organisation, at) for organisation, at in ends if at is not None)
     drifts = Drift.objects.filter(until__gt=period.start, since__lt=period.start)
     excess = drifts.filter(noted_bytes__gt=F("true_bytes")).order_by("-since")
     since = dict(excess.values_list("username", "since"))

@@ -26,7 +26,7 @@ from tests.hosting.billing_rows import (
     make_profile,
     sold,
 )
-from tests.staffing import act, facts, said
+from tests.staffing import act, facts, said, verified
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -260,6 +260,28 @@ def test_second_price_for_a_day_is_refused(staff, retail, imap):
 
     [error] = page.context["form"].non_field_errors()
     assert error == "Another price begins on that day already. Withdraw it first."
+
+
+def test_somebody_who_was_a_moment_faster_wins(staff, retail, imap, monkeypatch):
+    real = repricing.foresee
+
+    def foresee(price):
+        outlook = real(price)
+        draft(retail, imap, monthly_price=Decimal(7)).save()
+        return outlook
+
+    asked = wanted(retail, imap)
+    seen = ask(staff, "foresee", **asked).context["form"].fingerprint
+    monkeypatch.setattr(repricing, "foresee", foresee)
+
+    page = ask(staff, "confirmed", seen=seen, **asked)
+
+    assert "Another price begins on that day already" in page.content.decode()
+    assert Price.objects.get(starts_on=tomorrow()).monthly_price == 7
+
+
+def test_setting_a_price_needs_the_right(cast):
+    assert verified(cast.sam).get(f"{PRICES}add/").status_code == 403
 
 
 def test_price_in_use_can_be_neither_edited_nor_withdrawn(staff, retail, imap):

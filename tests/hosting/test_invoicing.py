@@ -162,6 +162,25 @@ def test_statements_of_a_close_do_not_grow_with_the_buyers(cast):
     assert taken[0] == taken[1]
 
 
+def test_large_buyers_are_billed_in_pieces_of_their_own(cast, monkeypatch):
+    make_profile(cast.reseller)
+    for domain in (cast.domain, cast.other_domain):
+        for name in ("a", "b"):
+            sold(domain, name)
+    monkeypatch.setattr(invoicing.closing, "MOST_CONTRACTS", 3)
+    looked_at = []
+
+    invoicing.close_month(
+        actor=ACTOR,
+        period=OCTOBER,
+        at=CLOSED_AT,
+        report=lambda progress: looked_at.append(progress.looked_at),
+    )
+
+    assert looked_at == [1, 2, 3]
+    assert Invoice.objects.count() == 3
+
+
 def test_final_is_final(cast):
     worked_example(cast.other_domain)
     close()
@@ -459,6 +478,20 @@ def test_drift_that_is_found_after_the_bill_is_put_right_next_month(cast):
     assert invoicing.verify(november) == invoicing.verify(october) == []
     december = Invoice.objects.get(period=date(2026, 12, 1))
     assert shown(december) == [("mailbox", "a", 250)]
+
+
+def test_drift_in_a_month_without_a_bill_waits_for_that_bill(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE), until=moment(1, month=12))
+    drift(mailbox, moment(1), moment(2, month=11), noted=36, true=5)
+
+    close(Period(2026, 11), at=moment(1, month=12))
+    assert [kind for kind, _name, _net in shown(Invoice.objects.get())] == ["mailbox", "storage"]
+    close(OCTOBER, at=moment(2, month=12))
+
+    october = Invoice.objects.get(period=OCTOBER.first_day)
+    assert shown(october) == [("mailbox", "a", 250)]
+    assert invoicing.verify(october) == []
 
 
 def test_a_credit_note_mirrors_its_bill_once(cast):

@@ -183,6 +183,29 @@ def test_first_report_that_comes_before_the_recount_writes_stands(mailbox, twin)
     assert not Drift.objects.exists()
 
 
+def test_mailbox_without_a_report_that_gets_mail_is_given_time(mailbox, twin):
+    Usage.objects.all().delete()
+    recount(twin)
+    lost(mailbox, twin)
+
+    recount(twin, NIGHT + SOON)
+
+    assert Suspicion.objects.get().true_bytes == 2 * len(LETTER)
+    assert not Usage.objects.exists()
+
+
+def test_report_that_vanished_is_not_put_right(mailbox, twin):
+    lost(mailbox, twin)
+    recount(twin)
+    Usage.objects.all().delete()
+    lost(mailbox, twin)
+
+    recount(twin, NIGHT + SOON)
+
+    assert not Drift.objects.exists()
+    assert not Usage.objects.exists()
+
+
 def test_number_of_messages_alone_is_put_right_without_drift(mailbox, twin):
     Usage.objects.update(messages=7)
 
