@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from statistics import median
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 
+import psutil
 from django.db import connection, connections, transaction
 
 from accounts.access import system
@@ -38,13 +39,15 @@ from hosting.models import (
 from hosting.periods import Period
 
 # How many mailboxes, and how often the close and its reference are run, turn by turn.
-SIZES: Mapping[int, int] = {10_000: 5, 100_000: 3, 1_000_000: 2}
+SIZES: Mapping[int, int] = {10_000: 5, 100_000: 3, 1_000_000: 1}
 MAILBOXES_A_CUSTOMER = 100
 MOST_TIMES_THE_AGGREGATE = 4
 FLAT = 1.2
 MOST_MIB = 300
 MONTH = Period(2026, 10)
 CLOSED_AT = MONTH.ends_at + timedelta(hours=2)
+# Seconds, processor seconds, and MiB.
+_ANSWER = struct.Struct("ddd")
 # What a close writes, in the order in which it can be written.
 _WRITTEN = tuple(model._meta.db_table for model in (Invoice, InvoiceLine, Event))
 _NUMBERS = {
@@ -81,15 +84,24 @@ _SIZE = "({n} % 20) * 1000000000::bigint + {n}"
 _MARK = f"({_SIZE}) * 36000"
 
 
+class Taken(NamedTuple):
+    """Seconds by the clock, and of processors."""
+
+    seconds: float
+    processor: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """What one size took: seconds, and the most memory of a process that closed it.
 
-    `preview` is what it takes to say whom a new price would touch.
+    Of both there are the seconds that went by, and those that processors worked for it, which
+    others on the machine make no longer. `preview` is what it takes to say whom a new price
+    would touch.
     """
 
-    ours: float
-    reference: float
+    ours: Taken
+    reference: Taken
     mib: float
     preview: float
 
@@ -109,14 +121,28 @@ def _rows(size: int, found: Mapping[int, Figures]) -> list[Row]:
     here, smallest = found[size], min(SIZES)
     name = f"{size:,} mailboxes"
     rows = [
-        _row(name, here.ours, "s", here.reference, MOST_TIMES_THE_AGGREGATE),
+        _row(name, here.ours.seconds, "s", here.reference.seconds, MOST_TIMES_THE_AGGREGATE),
+        _row(
+            f"{name}, processor time",
+            here.ours.processor,
+            "s",
+            here.reference.processor,
+            MOST_TIMES_THE_AGGREGATE,
+        ),
         _row(f"{name}, peak memory", here.mib, "MiB", MOST_MIB, 1),
         Row(bench="close", name=f"{name}, preview of a price", value=here.preview, unit="s"),
     ]
     if size == smallest:
         return rows
-    each, first = (found[count].ours / count * 10**6 for count in (size, smallest))
-    return [*rows, _row(f"{name}, each, beside {smallest:,}", each, "µs", first, FLAT)]
+    beside = f"beside {smallest:,}"
+    each, first = (
+        [seconds / count * 10**6 for seconds in found[count].ours] for count in (size, smallest)
+    )
+    return [
+        *rows,
+        _row(f"{name}, each, {beside}", each[0], "µs", first[0], FLAT),
+        _row(f"{name}, each, processor time, {beside}", each[1], "µs", first[1], FLAT),
+    ]
 
 
 def _row(name: str, value: float, unit: str, reference: float, most: float) -> Row:
@@ -253,17 +279,22 @@ def _figures(size: int, rounds: int) -> Figures:
     ours, reference, mib = [], [], []
     for _round in range(rounds):
         _clear()
-        seconds, peak = _in_a_process(_close)
-        ours.append(seconds)
+        taken, peak = _in_a_process(_close)
+        ours.append(taken)
         mib.append(peak)
         if Invoice.objects.count() != size // MAILBOXES_A_CUSTOMER:
             message = "Some bills are missing."
             raise RuntimeError(message)
         _keep()
         _clear()
-        reference.append(_aggregated())
+        reference.append(_taken(_aggregated))
     preview = house.middle(_preview, rounds=rounds)
-    return Figures(ours=median(ours), reference=median(reference), mib=max(mib), preview=preview)
+    return Figures(
+        ours=Taken(*(median(each) for each in zip(*ours, strict=True))),
+        reference=Taken(*(median(each) for each in zip(*reference, strict=True))),
+        mib=max(mib),
+        preview=preview,
+    )
 
 
 def _preview() -> float:
@@ -288,8 +319,23 @@ def _close() -> None:
     invoicing.close_month(actor=system("bench"), period=MONTH, at=CLOSED_AT)
 
 
-def _in_a_process(work: Callable[[], Any]) -> tuple[float, float]:
-    """The seconds that it takes in a process of its own, and that one's peak in MiB."""
+def _taken(work: Callable[[], Any]) -> Taken:
+    """What it takes, in this process and in the database's that serves it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    both = psutil.Process(), psutil.Process(pid)
+
+    def worked() -> float:
+        return sum(sum(process.cpu_times()[:2]) for process in both)
+
+    begin, before = time.perf_counter(), worked()
+    work()
+    return Taken(time.perf_counter() - begin, worked() - before)
+
+
+def _in_a_process(work: Callable[[], Any]) -> tuple[Taken, float]:
+    """What it takes in a process of its own, and that one's peak of memory in MiB."""
     connections.close_all()
     reads, writes = os.pipe()
     pid = os.fork()
@@ -297,21 +343,20 @@ def _in_a_process(work: Callable[[], Any]) -> tuple[float, float]:
         _work(work, writes)
     os.close(writes)
     os.waitpid(pid, 0)
-    answer = os.read(reads, 16)
+    answer = os.read(reads, _ANSWER.size)
     os.close(reads)
-    if len(answer) != struct.calcsize("dd"):
+    if len(answer) != _ANSWER.size:
         message = "The close died."
         raise RuntimeError(message)
-    seconds, peak = struct.unpack("dd", answer)
-    return seconds, peak
+    seconds, processor, peak = _ANSWER.unpack(answer)
+    return Taken(seconds, processor), peak
 
 
 def _work(work: Callable[[], Any], writes: int) -> Never:
     try:
-        begin = time.perf_counter()
-        work()
+        taken = _taken(work)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        os.write(writes, struct.pack("dd", time.perf_counter() - begin, peak))
+        os.write(writes, _ANSWER.pack(*taken, peak))
     finally:
         # The parent's bench must not go on in here.
         os._exit(0)
@@ -332,11 +377,9 @@ def _clear() -> None:
     InvoiceCounter.objects.update(next_number=1)
 
 
-def _aggregated() -> float:
-    """The seconds of the aggregate and of writing the same rows, all in one transaction."""
-    begin = time.perf_counter()
+def _aggregated() -> None:
+    """The aggregate, and writing the same rows, all in one transaction."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_AGGREGATE)
         for table in _WRITTEN:
             cursor.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
-    return time.perf_counter() - begin
