@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from mailstore.engine import sizing
 from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI, CommandFailed
 from mailstore.engine.base import (
     EVERYTHING,
@@ -17,7 +18,6 @@ from mailstore.engine.base import (
     EngineUnavailable,
     FolderState,
     FolderUsage,
-    OutcomeUnknown,
     Present,
     RemovedEntry,
     RemovedMessage,
@@ -35,8 +35,6 @@ _MESSAGE_FIELDS = ["uid", "guid", "size.virtual", "hdr.message-id", "date.saved.
 _REMOVED_FIELDS = ["mailbox", "uid", "guid", "size.virtual", "date.saved.unixtime"]
 _REMOVED_HEADERS = ("hdr.from.utf8", "hdr.subject.utf8")
 
-# How many mailboxes are asked about in one request.
-_AT_ONCE = 100
 _WILDCARDS = frozenset("*?%")
 
 
@@ -80,27 +78,8 @@ class DoveadmEngine:
         ]
 
     def sizes(self, *, users: Sequence[str]) -> dict[str, Size]:
-        """One request for a hundred mailboxes: as fast as it gets, with answers in good time."""
-        found: dict[str, Size] = {}
-        for start in range(0, len(users), _AT_ONCE):
-            found |= self._sizes(users[start : start + _AT_ONCE])
-        return found
-
-    def _sizes(self, users: Sequence[str]) -> dict[str, Size]:
-        asked = {"field": ["messages", "vsize"], "mailboxMask": ["*"], "totalSum": True}
-        try:
-            answers = self._api.call_each([("mailboxStatus", {"user": u, **asked}) for u in users])
-        except OutcomeUnknown:
-            # One of them ended the whole request; the others are asked without it.
-            if len(users) == 1:
-                return {}
-            half = len(users) // 2
-            return self._sizes(users[:half]) | self._sizes(users[half:])
-        return {
-            user: Size(bytes=int(rows[0]["vsize"]), messages=int(rows[0]["messages"]))
-            for user, rows in zip(users, answers, strict=True)
-            if rows
-        }
+        """One request for many of them."""
+        return sizing.sizes(self._api, users)
 
     def recalculate_usage(self, *, user: str) -> None:
         """Count anew."""
