@@ -36,6 +36,10 @@ BENCHES = {
         "usage reports with the exact meter, beside a bare update",
         ("postgresql", "sqlite"),
     ),
+    "close": (
+        "the close of a month, beside one aggregate and writing the same bills",
+        ("postgresql",),
+    ),
     "purge": ("purges with receipts, beside find -delete and doveadm expunge", ("postgresql",)),
     "formats": ("mdbox beside sdbox: removal, and repair after damage", ("postgresql",)),
     "sweep": ("finding what is due among many, beside asking each mailbox", ("postgresql",)),

@@ -77,7 +77,7 @@ def _statements(name: str, count: int) -> float:
 
 def _copy_again() -> float:
     """Copy the rows of these mailboxes out, remove them, and time their way back in."""
-    tables = [model._meta.db_table for model in _MODELS]  # noqa: SLF001  # documented
+    tables = [model._meta.db_table for model in _MODELS]
     kept: dict[str, bytes] = {}
     with connection.cursor() as cursor:
         for table in tables:

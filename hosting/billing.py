@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,14 +103,21 @@ def monthly_cost(buyer: Buyer, *, at: datetime) -> Decimal:
 
 
 def charges(
-    buyer: Buyer, *, period: Period, until: datetime | None = None, only: int | None = None
+    buyer: Buyer,
+    *,
+    period: Period,
+    until: datetime | None = None,
+    only: int | None = None,
+    known_at: datetime | None = None,
 ) -> list[Charge]:
     """The lines of a month: all of it, or of what has gone by at `until`, which is now.
 
     Of a month that is not over, the whole is a forecast: nothing changes from now on. `only`
-    is the key of the one mailbox to look at.
+    is the key of the one mailbox to look at. Of drift, only what was written down until
+    `known_at` counts.
     """
-    return charges_of([buyer], period=period, until=until, only=only)[buyer.organisation.pk]
+    found = charges_of([buyer], period=period, until=until, only=only, known_at=known_at)
+    return found[buyer.organisation.pk]
 
 
 def charges_of(
@@ -118,6 +126,7 @@ def charges_of(
     period: Period,
     until: datetime | None = None,
     only: int | None = None,
+    known_at: datetime | None = None,
 ) -> dict[int, list[Charge]]:
     """The same for several buyers, by the key of the organisation.
 
@@ -127,7 +136,7 @@ def charges_of(
     owners = owners_of([each.organisation for each in alike])
     parts = list(stretches(alike, period=period, end=end, owners=owners, only=only))
     found: dict[int, list[Measured]] = {each.organisation.pk: [] for each in alike}
-    used = metering.byte_seconds(spans(parts, now=end))
+    used = metering.byte_seconds(spans(parts, now=end), known_at=known_at)
     for part, byte_seconds in zip(parts, used, strict=True):
         found[owners[part.held.organisation_id]].append(_measured(part, byte_seconds))
     return {
@@ -169,6 +178,19 @@ def unpriced(alike: Sequence[Buyer], *, period: Period) -> list[str]:
     priced = [plan for _list, plan in pricing.successions([price_list], until=period.ends_at)]
     held = _touching(owners, start=period.start, end=period.end).exclude(plan__in=priced)
     return list(held.order_by("plan__name").values_list("plan__name", flat=True).distinct())
+
+
+def contracts_of(organisations: Sequence[Organisation]) -> Counter[int]:
+    """How many contracts each has to do with; a reseller with those of its customers too."""
+    keys = [organisation.pk for organisation in organisations]
+    tree = Organisation.objects.filter(Q(pk__in=keys) | Q(parent__in=keys))
+    parents = dict(tree.values_list("pk", "parent_id"))
+    counted = Contract.objects.filter(mailbox__organisation__in=list(parents)).order_by()
+    found: Counter[int | None] = Counter()
+    for organisation, count in counted.values_list("mailbox__organisation").annotate(Count("pk")):
+        found[organisation] += count
+        found[parents[organisation]] += count
+    return Counter({key: found[key] for key in keys})
 
 
 def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:

@@ -8,7 +8,7 @@ included, by 10^9 times the seconds of the month. What is included shrinks with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -87,29 +87,37 @@ def included(price: Price, *, seconds: int) -> int:
 
 def storage_minor(price: Price, *, above_byte_seconds: int, period: Period) -> int:
     """What so many byte-seconds above the included ones cost; nothing if there are none."""
-    above = max(0, above_byte_seconds)
-    exact = Fraction(price.storage_price) * above / (GIGABYTE * period.seconds)
-    return money.to_minor(exact, currency=price.currency)
+    numerator, denominator = price.storage_price.as_integer_ratio()
+    return money.minor_of(
+        numerator * max(0, above_byte_seconds),
+        denominator * GIGABYTE * period.seconds,
+        currency=price.currency,
+    )
 
 
 def mailbox_minor(price: Price, *, seconds: int, period: Period) -> int:
     """What a mailbox costs that was on this price for so many seconds of the month."""
-    exact = Fraction(price.monthly_price) * seconds / period.seconds
-    return money.to_minor(exact, currency=price.currency)
+    numerator, denominator = price.monthly_price.as_integer_ratio()
+    return money.minor_of(
+        numerator * seconds, denominator * period.seconds, currency=price.currency
+    )
 
 
 def _together(measured: Iterable[Measured]) -> list[Measured]:
     found: dict[tuple[int, int], Measured] = {}
     for each in measured:
-        known = found.get((each.mailbox_id, each.price.pk))
-        found[each.mailbox_id, each.price.pk] = Measured(
-            mailbox_id=each.mailbox_id,
-            address=each.address,
-            price=each.price,
-            seconds=each.seconds + (known.seconds if known else 0),
-            used_byte_seconds=each.used_byte_seconds + (known.used_byte_seconds if known else 0),
-        )
+        key = each.mailbox_id, each.price.pk
+        known = found.get(key)
+        found[key] = each if known is None else _sum(known, each)
     return list(found.values())
+
+
+def _sum(one: Measured, other: Measured) -> Measured:
+    return replace(
+        one,
+        seconds=one.seconds + other.seconds,
+        used_byte_seconds=one.used_byte_seconds + other.used_byte_seconds,
+    )
 
 
 def _place(measured: Measured) -> tuple[str, int, str, int]:

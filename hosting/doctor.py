@@ -26,7 +26,7 @@ from accounts.models import Organisation
 from hosting.celery import app
 from hosting.models import Contract, Plan, Pulse
 from hosting.ordering import order
-from mailstore import closing, credentials, domains, health, provisioning
+from mailstore import closing, credentials, domains, health, provisioning, recounting
 from mailstore.engine import Engine, EngineError, engine, process
 from mailstore.models import Domain, Mailbox, PurgeBatch, PurgeRun, Usage
 from mailstore.quotas import byte_text
@@ -36,6 +36,8 @@ _PATIENCE_SECONDS = 15
 _BEAT_SILENCE = timedelta(seconds=45)
 # Twice as long as it takes from one to the next.
 _LONGEST_SINCE_SWEEP = 2 * settings.FULL_SWEEP_EVERY
+# One night is a recount; two without one are too long.
+_RECOUNT_SILENCE = timedelta(hours=49)
 _LEAST_FREE_BYTES = 500_000_000
 _VIEWS = ("dovecot_app_password", "dovecot_passdb", "dovecot_userdb")
 
@@ -187,6 +189,23 @@ def _purges() -> str:
     )
 
 
+def _meter() -> str:
+    at = timezone.now()
+    ahead = recounting.ahead(at=at)
+    if ahead:
+        message = f"The meter of {ahead} addresses is ahead of the clock and stands still."
+        remedy = "The clock of the database was wrong once. Is it right now?"
+        raise Ailment(message, remedy=remedy)
+    last = recounting.last()
+    if last is None:
+        return "not recounted yet"
+    if at - last.started_at > _RECOUNT_SILENCE:
+        message = f"The last recount began at {last.started_at:%Y-%m-%d %H:%M} UTC."
+        raise Ailment(message, remedy="Does the worker run? Does the mail server answer?")
+    drifts = recounting.drifts(since=at - _RECOUNT_SILENCE).count()
+    return f"recounted {last.looked_at} mailboxes, {last.unanswered} silent, {drifts} had drifted"
+
+
 def _round_trip_pop() -> str:
     return _round_trip(Mailbox.Protocol.POP, _fetch_by_pop)
 
@@ -335,6 +354,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "ports": _ports,
     "disk": _disk,
     "purges": _purges,
+    "meter": _meter,
     "pop": _round_trip_pop,
     "imap": _round_trip_imap,
 }

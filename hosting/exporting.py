@@ -13,7 +13,7 @@ from itertools import islice
 
 from accounts.models import Organisation
 from accounts.staff import csv_line
-from hosting import billing, forecasting, metering, money
+from hosting import billing, forecasting, invoicing, metering, money
 from hosting.billing import Buyer, Stretch
 from hosting.metering import Piece
 from hosting.models import Invoice
@@ -48,11 +48,15 @@ COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Month:
-    """A month of one buyer, on the terms of its bill if there is one already."""
+    """A month of one buyer, on the terms of its bill if there is one already.
+
+    Of drift, the bill knew what was written down until `known_at`.
+    """
 
     buyer: Buyer
     period: Period
     vat_percent: str
+    known_at: datetime | None = None
 
 
 def month(organisation: Organisation, *, period: Period) -> Month:
@@ -65,7 +69,12 @@ def month(organisation: Organisation, *, period: Period) -> Month:
             price_list=bill.price_list,
             pools_storage=bill.pools_storage,
         )
-        return Month(buyer=buyer, period=period, vat_percent=str(bill.vat_percent))
+        return Month(
+            buyer=buyer,
+            period=period,
+            vat_percent=str(bill.vat_percent),
+            known_at=invoicing.last_known_at(bill),
+        )
     buyer = billing.buyer(organisation)
     tax = forecasting.tax_of(buyer, period=period)
     return Month(buyer=buyer, period=period, vat_percent=str(tax.percent) if tax else "")
@@ -91,7 +100,8 @@ def lines(chosen: Month, *, at: datetime, only: int | None = None) -> Iterator[s
         keys = [part.held.mailbox_id for part in piece]
         uuids = dict(Mailbox.objects.filter(pk__in=keys).values_list("pk", "uuid"))
         spans = list(billing.spans(piece, now=end))
-        for part, days in zip(piece, metering.pieces_of(spans), strict=True):
+        found = metering.pieces_of(spans, known_at=chosen.known_at)
+        for part, days in zip(piece, found, strict=True):
             whose = names[part.held.organisation_id], part.held.address, uuids[part.held.mailbox_id]
             terms = chosen.period, chosen.period.seconds, *whose, *_terms(chosen, part)
             yield from (csv_line([*terms, *_cells(day)]) for day in days)

@@ -111,7 +111,7 @@ def forecast(buyer: Buyer, *, at: datetime, only: int | None = None) -> Forecast
     narrowed = None if buyer.pools_storage else only
     so_far = billing.charges(buyer, period=period, until=at, only=narrowed)
     whole = billing.charges(buyer, period=period, only=narrowed)
-    late = invoicing.late([buyer], period=period) if only is None else {}
+    late = invoicing.late([buyer], period=period, known_at=at) if only is None else {}
     return Forecast(
         buyer=buyer,
         period=period,

@@ -7,21 +7,46 @@ then, its mark, so that two contracts that follow each other share no second and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
-from django.db.models import F, Sum
-from django.db.models.functions import Greatest, Least
+from django.db import connections
+from django.db.models import F
 
 from mailstore.models import Usage, UsageDay
+from mailstore.models.reports import mark_of
 
 DAY_SECONDS = 86_400
-# A sum over a month of ten terabytes is beyond 64 bits; its two halves are not.
-_HALF = 10**9
 # SQLite takes at most 32,766 values in one query.
 _AT_ONCE = 10_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+# A sum over a month of ten terabytes is beyond 64 bits; its two halves are not.
+_HALF = 10**9
+# Reports and the days that are closed are read in one statement: a report that comes in between
+# two of them would close a day that neither of them tells of, or both do.
+_METERS = """
+SELECT u.username, u.bytes, u.since, u.day_byte_seconds,
+    coalesce(sum(d.byte_seconds / {half} * ({overlap})), 0),
+    coalesce(sum(d.byte_seconds %% {half} * ({overlap})), 0)
+FROM mailstore_usage u
+LEFT JOIN mailstore_usageday d
+    ON d.username = u.username AND d.day < {end} AND d.day + d.days > {first}
+WHERE u.username {among}
+GROUP BY u.username
+"""
+_OVERLAP = """
+    CASE WHEN d.day + d.days < {end} THEN d.day + d.days ELSE {end} END
+    - CASE WHEN d.day > {first} THEN d.day ELSE {first} END
+"""
+_GAPS = """
+SELECT username, since, until, noted_bytes - true_bytes FROM mailstore_drift
+WHERE noted_bytes > true_bytes AND until <= {known_by} AND username {among}
+"""
+_LAST_SECOND = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +71,12 @@ class Span:
 
 def seconds(at: datetime) -> int:
     """A moment in whole seconds of Unix time, as the meter counts."""
-    return int(at.replace(microsecond=0).timestamp())
+    return (at - _EPOCH) // _SECOND
 
 
 def moment(unix_seconds: int) -> datetime:
     """The other way round."""
-    return datetime.fromtimestamp(unix_seconds, tz=UTC)
+    return _EPOCH + unix_seconds * _SECOND
 
 
 def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
@@ -59,41 +84,45 @@ def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
 
     An address that nothing was ever reported of has no mark, which stands for 0.
     """
-    return {report.username: _mark(report, at) for report in _reports(usernames)}
+    return {
+        meter.username: mark_of(
+            size=meter.bytes, since=meter.since, day_byte_seconds=meter.day_byte_seconds, at=at
+        )
+        for meter in _meters(usernames, first=0, end=0)
+    }
 
 
 def sizes(usernames: Iterable[str]) -> dict[str, int]:
     """The bytes that the mail server reported last of each address."""
-    return {report.username: report.bytes for report in _reports(usernames)}
+    return {meter.username: meter.bytes for meter in _meters(usernames, first=0, end=0)}
 
 
-def byte_seconds(spans: Iterable[Span]) -> list[int]:
-    """The use of each span, in their order.
+def byte_seconds(spans: Iterable[Span], *, known_at: datetime | None = None) -> list[int]:
+    """The use of each span, in their order; of drift, what was written down until `known_at`.
 
-    Spans over the same days share two queries; those of a month close are mostly alike.
+    Spans over the same days share a query; those of a month close are mostly alike.
     """
     wanted = list(spans)
     by_days: dict[tuple[int, int], set[str]] = {}
     for span in wanted:
         by_days.setdefault(span.days, set()).add(span.username)
-    totals = {days: whole_days(names, *days) for days, names in by_days.items()}
+    totals = {days: _metered(names, *days) for days, names in by_days.items()}
+    gaps = _gaps({span.username for span in wanted}, known_at=known_at)
     return [
         max(0, totals[span.days].get(span.username, 0) - span.start_mark + span.end_mark)
+        - _waived(gaps.get(span.username, ()), span.start, span.end)
         for span in wanted
     ]
 
 
 def whole_days(usernames: Iterable[str], first: int, end: int) -> dict[str, int]:
     """The use of each address from the day `first` until before the day `end`."""
-    if first >= end:
-        return {}
     names = list(usernames)
-    found = _closed_days(names, first, end)
-    for report in _reports(names):
-        still_open = _open_days(report, first, end)
-        if still_open:
-            found[report.username] = found.get(report.username, 0) + still_open
-    return found
+    gaps = _gaps(names)
+    return {
+        name: metered - _waived(gaps.get(name, ()), first * DAY_SECONDS, end * DAY_SECONDS)
+        for name, metered in _metered(names, first, end).items()
+    }
 
 
 def by_day(username: str, first: int, end: int) -> dict[int, int]:
@@ -102,14 +131,26 @@ def by_day(username: str, first: int, end: int) -> dict[int, int]:
 
 
 def by_days(usernames: Iterable[str], first: int, end: int) -> dict[str, dict[int, int]]:
-    """The same for several addresses, in two queries for each ten thousand."""
+    """The same for several addresses, in a few queries for each ten thousand."""
+    names = list(usernames)
+    gaps = _gaps(names)
+    return {
+        name: {
+            day: metered - _waived(gaps.get(name, ()), day * DAY_SECONDS, (day + 1) * DAY_SECONDS)
+            for day, metered in days.items()
+        }
+        for name, days in _metered_days(names, first, end).items()
+    }
+
+
+def _metered_days(usernames: Iterable[str], first: int, end: int) -> dict[str, dict[int, int]]:
     names = list(usernames)
     found: dict[str, dict[int, int]] = {name: {} for name in names}
-    for report in _reports(names):
-        for day in range(max(report.since // DAY_SECONDS, first), end):
-            open_day = _open_days(report, day, day + 1)
+    for meter in _meters(names, first=first, end=first):
+        for day in range(max(meter.since // DAY_SECONDS, first), end):
+            open_day = _open_days(meter, day, day + 1)
             if open_day:
-                found[report.username][day] = open_day
+                found[meter.username][day] = open_day
     # Read after it, a day that was closed meanwhile takes the place of the open one.
     for piece in _pieces(names):
         rows = UsageDay.objects.filter(username__in=piece, day__lt=end, day__gt=first - F("days"))
@@ -127,16 +168,18 @@ class Piece(NamedTuple):
     byte_seconds: int
 
 
-def pieces_of(spans: Sequence[Span]) -> Iterator[list[Piece]]:
+def pieces_of(spans: Sequence[Span], *, known_at: datetime | None = None) -> Iterator[list[Piece]]:
     """Each span day by day: its pieces add up to what `byte_seconds` says of it."""
     first = min(span.start for span in spans) // DAY_SECONDS
     last = max(span.end for span in spans) // DAY_SECONDS
-    days = by_days({span.username for span in spans}, first, last + 1)
+    names = {span.username for span in spans}
+    days = _metered_days(names, first, last + 1)
+    gaps = _gaps(names, known_at=known_at)
     for span in spans:
-        yield list(_pieces_of(span, days[span.username]))
+        yield list(_pieces_of(span, days[span.username], gaps.get(span.username, ())))
 
 
-def _pieces_of(span: Span, days: Mapping[int, int]) -> Iterator[Piece]:
+def _pieces_of(span: Span, days: Mapping[int, int], gaps: Sequence[_Gap]) -> Iterator[Piece]:
     first, last = span.days
     for day in range(first, last + 1):
         start = max(span.start, day * DAY_SECONDS)
@@ -144,17 +187,56 @@ def _pieces_of(span: Span, days: Mapping[int, int]) -> Iterator[Piece]:
         until = span.end_mark if day == last else days.get(day, 0)
         before = span.start_mark if day == first else 0
         if start < end:
-            yield Piece(start, end, until - before)
+            yield Piece(start, end, until - before - _waived(gaps, start, end))
 
 
-def _mark(report: Usage, at: int) -> int:
-    since_day, day = report.since // DAY_SECONDS, at // DAY_SECONDS
-    if day > since_day:
-        return report.bytes * (at % DAY_SECONDS)
-    return report.day_byte_seconds + report.bytes * max(0, at - report.since)
+def _metered(usernames: Iterable[str], first: int, end: int) -> dict[str, int]:
+    """What the meter counted, whether it was right or not."""
+    if first >= end:
+        return {}
+    found = {}
+    for meter in _meters(usernames, first=first, end=end):
+        total = meter.closed + _open_days(meter, first, end)
+        if total:
+            found[meter.username] = total
+    return found
 
 
-def _open_days(report: Usage, first: int, end: int) -> int:
+def _gaps(usernames: Iterable[str], *, known_at: datetime | None = None) -> dict[str, list[_Gap]]:
+    """When too much was noted, by address: there is little of it."""
+    known_by = _LAST_SECOND if known_at is None else seconds(known_at)
+    found: dict[str, list[_Gap]] = {}
+    for username, *gap in _rows(_GAPS, usernames, known_by=known_by):
+        found.setdefault(username, []).append(_Gap(*gap))
+    return found
+
+
+def _waived(gaps: Iterable[_Gap], start: int, end: int) -> int:
+    """What of a time was noted in excess. The gaps of one address never overlap."""
+    return sum(
+        gap.excess_bytes * max(0, min(gap.until, end) - max(gap.since, start)) for gap in gaps
+    )
+
+
+class _Gap(NamedTuple):
+    """A time in which so much more was noted than there was; seconds of Unix time."""
+
+    since: int
+    until: int
+    excess_bytes: int
+
+
+class _Meter(NamedTuple):
+    """A report, and what the days brought that are closed."""
+
+    username: str
+    bytes: int
+    since: int
+    day_byte_seconds: int
+    closed: int
+
+
+def _open_days(report: _Meter, first: int, end: int) -> int:
     """What days that the database has not closed yet bring if nothing changes any more."""
     since_day = report.since // DAY_SECONDS
     total = 0
@@ -165,27 +247,28 @@ def _open_days(report: Usage, first: int, end: int) -> int:
     return total + report.bytes * DAY_SECONDS * whole
 
 
-def _closed_days(usernames: list[str], first: int, end: int) -> dict[str, int]:
-    overlap = Least(F("day") + F("days"), end) - Greatest(F("day"), first)
-    found: dict[str, int] = {}
-    for names in _pieces(usernames):
-        rows = UsageDay.objects.filter(username__in=names, day__lt=end, day__gt=first - F("days"))
-        sums = (
-            rows.order_by()
-            .values("username")
-            .annotate(
-                high=Sum(F("byte_seconds") / _HALF * overlap),
-                low=Sum(F("byte_seconds") % _HALF * overlap),
-            )
-        )
-        for name, high, low in sums.values_list("username", "high", "low"):
-            found[name] = int(high) * _HALF + int(low)
-    return found
+def _meters(usernames: Iterable[str], *, first: int, end: int) -> Iterator[_Meter]:
+    overlap = _OVERLAP.format(first=first, end=end)
+    found = _rows(_METERS, usernames, half=_HALF, overlap=overlap, first=first, end=end)
+    for username, size, since, day_byte_seconds, high, low in found:
+        closed = int(high) * _HALF + int(low)
+        yield _Meter(username, size, since, day_byte_seconds, closed)
 
 
-def _reports(usernames: Iterable[str]) -> Iterator[Usage]:
-    for names in _pieces(list(usernames)):
-        yield from Usage.objects.filter(username__in=names)
+def _rows(statement: str, usernames: Iterable[str], **numbers: int | str) -> list[Any]:
+    """What a statement about some addresses finds in the database of the reports.
+
+    Any number of addresses goes as one value, in the way of each database.
+    """
+    connection = connections[Usage.objects.all().db]
+    names = list(usernames)
+    value: Any = names
+    among = "= ANY(%s)"
+    if connection.vendor == "sqlite":
+        value, among = json.dumps(names), "IN (SELECT value FROM json_each(%s))"
+    with connection.cursor() as cursor:
+        cursor.execute(statement.format(among=among, **numbers), [value])
+        return list(cursor.fetchall())
 
 
 def _pieces(names: list[str]) -> Iterator[list[str]]:

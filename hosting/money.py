@@ -30,7 +30,12 @@ def text(amount: Decimal, *, currency: str) -> str:
 
 def to_minor(amount: Fraction, *, currency: str) -> int:
     """An exact amount in the currency's smallest unit, halves away from zero."""
-    return half_up(amount * 10 ** EXPONENTS[currency])
+    return minor_of(amount.numerator, amount.denominator, currency=currency)
+
+
+def minor_of(numerator: int, denominator: int, *, currency: str) -> int:
+    """The same of a ratio that need not be reduced, which takes most of a fraction's time."""
+    return _half_up(numerator * 10 ** EXPONENTS[currency], denominator)
 
 
 def exact_minor(amount: Decimal, *, currency: str) -> int:
@@ -44,8 +49,12 @@ def exact_minor(amount: Decimal, *, currency: str) -> int:
 
 def half_up(amount: Fraction) -> int:
     """The nearest whole number, halves away from zero."""
-    sign = -1 if amount < 0 else 1
-    return sign * ((2 * abs(amount.numerator) + amount.denominator) // (2 * amount.denominator))
+    return _half_up(amount.numerator, amount.denominator)
+
+
+def _half_up(numerator: int, denominator: int) -> int:
+    sign = -1 if numerator < 0 else 1
+    return sign * ((2 * abs(numerator) + denominator) // (2 * denominator))
 
 
 def from_minor(amount_minor: int, *, currency: str) -> Decimal:

@@ -121,19 +121,23 @@ def end_contracts(*, limit: int = 500) -> int:
 
 
 def end_contract(mailbox: Mailbox, *, at: datetime) -> bool:
-    """From here on the mailbox is charged no more; False if it was not."""
+    """From here on the mailbox is charged no more; False if it was not.
+
+    A moment that is past has its mark kept with it: the meter has gone on since.
+    """
+    kept = mailbox.closing_mark if at == mailbox.closing_since else None
+    mark = _mark(mailbox, at) if kept is None else kept
     running = Contract.objects.filter(mailbox=mailbox, ends_at=None)
-    ended = running.update(ends_at=at, end_mark=_mark(mailbox, at), ended_at=timezone.now())
+    ended = running.update(ends_at=at, end_mark=mark, ended_at=timezone.now())
     return bool(ended)
 
 
 @transaction.atomic
 def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Take back a closing; the plan goes on from now. No limit stands in the way of it."""
-    closing_since = mailbox.closing_since
+    if mailbox.closing_since is not None:
+        end_contract(mailbox, at=mailbox.closing_since)
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
-    if closing_since is not None:
-        end_contract(mailbox, at=closing_since)
     last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at").first()
     if last is not None:
         open_contract(mailbox=mailbox, plan=last.plan, at=at)

@@ -7,11 +7,17 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from hosting.models import BillingProfile, Invoice, Plan, Price, PriceList
+
+# What the column of a price holds.
+_PLACES = 6
+_TOO_MUCH = Decimal(10) ** 6
+_DAY_TAKEN = "Another price begins on that day already. Withdraw it first."
 
 
 class PriceRefused(Exception):
@@ -110,6 +116,50 @@ def successions(
     return {key: tuple(prices) for key, prices in found.items()}
 
 
+def buyers_from(price_list: PriceList) -> QuerySet[Organisation]:
+    """Who buys from a list, as `lists_for` says of each: by agreement, or for want of one."""
+    agreed = Q(billing_profile__price_list=price_list)
+    if not price_list.is_default:
+        return Organisation.objects.filter(agreed)
+    none_agreed = Q(billing_profile=None) | Q(billing_profile__price_list=None)
+    return Organisation.objects.filter(agreed | none_agreed & _by_default(price_list))
+
+
+def _by_default(price_list: PriceList) -> Q:
+    kinds = Organisation.Kind
+    if price_list.audience == PriceList.Audience.WHOLESALE:
+        return Q(kind=kinds.RESELLER)
+    if price_list.seller_id is not None:
+        return Q(kind=kinds.CUSTOMER, parent=price_list.seller_id)
+    own = PriceList.objects.filter(
+        audience=PriceList.Audience.RETAIL, is_default=True, seller__isnull=False
+    )
+    return Q(kind=kinds.CUSTOMER) & ~Q(parent__in=own.values("seller"))
+
+
+def draft(
+    *,
+    price_list: PriceList,
+    plan: Plan,
+    starts_on: date,
+    monthly_price: Decimal,
+    included_bytes: int = 0,
+    storage_price: Decimal = Decimal(0),
+    at: datetime,
+) -> Price:
+    """A price that could be set; nothing is written. Raises `PriceRefused`."""
+    price = Price(
+        price_list=price_list,
+        plan=plan,
+        starts_on=starts_on,
+        monthly_price=monthly_price,
+        included_bytes=included_bytes,
+        storage_price=storage_price,
+    )
+    _refuse_if_impossible(price, at=at)
+    return price
+
+
 def succeed(
     *,
     actor: Actor,
@@ -127,22 +177,21 @@ def succeed(
     today, because what holds now was promised.
     """
     _must_sell(actor, price_list)
-    price = Price(
+    price = draft(
         price_list=price_list,
         plan=plan,
         starts_on=starts_on,
         monthly_price=monthly_price,
         included_bytes=included_bytes,
         storage_price=storage_price,
+        at=at,
     )
-    _refuse_if_impossible(price, at=at)
     try:
         with transaction.atomic():
             price.save()
             _record("price.set", price=price, actor=actor, at=at)
     except IntegrityError as error:
-        message = "Another price begins on that day already. Withdraw it first."
-        raise PriceRefused(message) from error
+        raise PriceRefused(_DAY_TAKEN) from error
     return price
 
 
@@ -191,18 +240,29 @@ def _refuse_list_of_others(organisation: Organisation, price_list: PriceList) ->
 
 
 def _refuse_if_impossible(price: Price, *, at: datetime) -> None:
-    if price.monthly_price <= 0:
-        message = "The price per month must be above zero."
-        raise PriceRefused(message)
-    if price.storage_price < 0 or price.included_bytes < 0:
-        message = "What a gigabyte costs and what is included cannot be negative."
-        raise PriceRefused(message)
+    _refuse_if_no_amount(price)
     if price.plan.protocol == "pop" and price.storage_price:
         message = "A POP mailbox has one flat price: its bill is known in advance."
         raise PriceRefused(message)
     others = Price.objects.filter(price_list=price.price_list, plan=price.plan)
     if price.starts_at <= at and others.exists():
         message = "A new price begins tomorrow at the earliest; what holds now was promised."
+        raise PriceRefused(message)
+    if others.filter(starts_on=price.starts_on).exists():
+        raise PriceRefused(_DAY_TAKEN)
+
+
+def _refuse_if_no_amount(price: Price) -> None:
+    for amount in (price.monthly_price, price.storage_price):
+        places = amount.as_tuple().exponent
+        if not isinstance(places, int) or places < -_PLACES or amount >= _TOO_MUCH:
+            message = f"A price has up to {_PLACES} decimals and is below {_TOO_MUCH}."
+            raise PriceRefused(message)
+    if price.monthly_price <= 0:
+        message = "The price per month must be above zero."
+        raise PriceRefused(message)
+    if price.storage_price < 0 or price.included_bytes < 0:
+        message = "What a gigabyte costs and what is included cannot be negative."
         raise PriceRefused(message)
 
 

@@ -31,6 +31,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "run-purges": _every("mailstore.run_purges", seconds=30),
     "run-restores": _every("mailstore.run_restores", seconds=15),
     "sweep-fully": _every("mailstore.sweep_fully", minutes=1),
+    "recount": _every("mailstore.recount", minutes=1),
     "make-due-changes": _every("mailstore.make_due_changes", minutes=1),
     "send-notices": _every("accounts.send_notices", seconds=15),
     "send-quota-warnings": _every("mailstore.send_quota_warnings", seconds=10),

@@ -85,6 +85,8 @@ COOLING_OFF = timedelta(
 # How long after its day a bill is due, where nothing else was agreed.
 PAYMENT_TERM_DAYS = environment.whole_number("PAYMENT_TERM_DAYS", default=14, highest=365)
 FULL_SWEEP_EVERY = timedelta(days=7)
+# The hour (UTC) of the nightly recount: before the close of a month, which begins at two.
+RECOUNT_HOUR = environment.whole_number("RECOUNT_HOUR", default=0, highest=23)
 
 # Payments by card -----------------------------------------------------------------------
 # Off unless both are given; the secret of the webhook is shown where its address is entered.

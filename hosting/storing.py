@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -40,12 +40,25 @@ def store(rows: Sequence[Model]) -> None:
     if not rows:
         return
     if connection.vendor == "postgresql":
-        _copy(rows)
+        _copy_rows(rows)
     else:
         type(rows[0])._base_manager.bulk_create(rows)  # noqa: SLF001  # Django's documented way
 
 
-def _copy(rows: Sequence[Model]) -> None:
+def store_values(model: type[Model], names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The same for rows that are no more than values of the columns `names`, in their order.
+
+    Where there are hundreds of thousands, making objects of them takes a third of the time.
+    """
+    if connection.vendor == "postgresql":
+        fields = model._meta.concrete_fields  # noqa: SLF001  # Django's documented way
+        columns = {field.attname: str(field.column) for field in fields}
+        _copy(model, [columns[name] for name in names], rows)
+    else:
+        store([model(**dict(zip(names, row, strict=True))) for row in rows])
+
+
+def _copy_rows(rows: Sequence[Model]) -> None:
     meta = rows[0]._meta  # noqa: SLF001  # Django's documented way
     columns: list[str] = []
     values: list[list[Any]] = []
@@ -55,14 +68,19 @@ def _copy(rows: Sequence[Model]) -> None:
         if any(value is not None for value in column):
             columns.append(str(field.column))
             values.append(_prepared(field, column))
-    table, *names = (connection.ops.quote_name(name) for name in (meta.db_table, *columns))
+    _copy(type(rows[0]), columns, zip(*values, strict=True))
+
+
+def _copy(model: type[Model], columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    table = model._meta.db_table  # noqa: SLF001  # Django's documented way
+    table, *names = (connection.ops.quote_name(name) for name in (table, *columns))
     statement = f"COPY {table} ({', '.join(names)}) FROM STDIN"
     with (
         connection.cursor() as cursor,
         connection.wrap_database_errors,
         cursor.copy(statement) as copy,
     ):
-        for row in zip(*values, strict=True):
+        for row in rows:
             copy.write_row(row)
 
 

@@ -13,7 +13,7 @@ from django.db import transaction
 from accounts.access import Actor
 from mailstore import holding, provisioning, purging, working
 from mailstore.engine import Engine
-from mailstore.models import AppPassword, LastLogin, Mailbox, PurgeRun, Usage
+from mailstore.models import AppPassword, LastLogin, Mailbox, PurgeRun, Usage, UsageDay
 from mailstore.models.mailboxes import MailboxQuerySet
 
 
@@ -98,7 +98,8 @@ def _with_people(mailboxes: MailboxQuerySet) -> MailboxQuerySet:
 def _forget_reports(mailbox: Mailbox) -> None:
     """Drop what Dovecot reported, unless a new mailbox has the address by now."""
     names = [mailbox.tombstone]
-    Usage.objects.filter(username=mailbox.tombstone).delete()
+    for reports in (Usage.objects, UsageDay.objects):
+        reports.filter(username=mailbox.tombstone).delete()
     if not Mailbox.objects.standing().filter(address=mailbox.address).exists():
         names.append(mailbox.address)
         _empty_report(mailbox.address)

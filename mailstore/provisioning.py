@@ -13,7 +13,7 @@ from accounts import outbox
 from accounts.access import Actor, Capability
 from mailstore import addresses, holding
 from mailstore.engine import Engine, EngineError, EngineUnavailable
-from mailstore.models import Domain, Mailbox, RetentionPolicy
+from mailstore.models import Domain, Mailbox, RetentionPolicy, Usage
 
 logger = logging.getLogger(__name__)
 
@@ -176,9 +176,15 @@ def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> 
         kind="mailbox.closing",
         sessions_end_asked_at=at,
         closing_since=at,
+        closing_mark=_mark(mailbox, at=at),
         erase_after=at + grace,
     )
     outbox.nudge("mailstore.end_sessions", mailbox_id=mailbox.pk)
+
+
+def _mark(mailbox: Mailbox, *, at: datetime) -> int:
+    report = Usage.objects.filter(username=mailbox.address).first()
+    return report.mark(int(at.timestamp())) if report else 0
 
 
 @transaction.atomic
@@ -192,6 +198,7 @@ def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         target=Mailbox.State.PENDING,
         kind="mailbox.restored",
         closing_since=None,
+        closing_mark=None,
         erase_after=None,
     )
     outbox.nudge("mailstore.provision_mailbox", mailbox_id=mailbox.pk)

@@ -8,14 +8,16 @@ from django.conf import settings
 from django.db import models
 
 # On SQLite these lie in a file of their own, because Dovecot waits one second for a lock.
-REPORT_TABLES = frozenset({"mailstore.usage", "mailstore.usageday", "mailstore.lastlogin"})
+REPORT_TABLES = frozenset(
+    {"mailstore.usage", "mailstore.usageday", "mailstore.drift", "mailstore.lastlogin"}
+)
 
 
 class ReportsRouter:
     """Reads, writes and migrates the report tables in `settings.REPORTS_DATABASE`."""
 
     def db_for_read(self, model: type[models.Model], **_hints: Any) -> str | None:
-        """The reports database for its two models; no opinion on others."""
+        """The reports database for its models; no opinion on others."""
         options = model._meta  # noqa: SLF001  # Django documents it as public.
         if options.label_lower in REPORT_TABLES:
             return str(settings.REPORTS_DATABASE)

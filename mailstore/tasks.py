@@ -16,6 +16,7 @@ from mailstore import (
     provisioning,
     purging,
     quotas,
+    recounting,
     recovery,
     sweeping,
     tripwire,
@@ -124,6 +125,14 @@ def run_restores() -> int:
 def sweep_fully() -> bool:
     """Look at the next part of all mailboxes, if the weekly sweep is on."""
     return sweeping.sweep_fully(engine=engine(), at=timezone.now(), every=settings.FULL_SWEEP_EVERY)
+
+
+@shared_task(name="mailstore.recount", throws=(EngineUnavailable,))
+def recount() -> bool:
+    """Compare the next part of all reports with the mail server, if the nightly recount is on."""
+    now = timezone.now()
+    due_at = recounting.due_at(now=now, hour=settings.RECOUNT_HOUR)
+    return recounting.recount(engine=engine(), at=now, due_at=due_at)
 
 
 @shared_task(name="mailstore.make_due_changes")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 import pytest
 from django.contrib.auth.models import Permission
 
@@ -40,3 +42,33 @@ def clerk(cast):
     """Staff with every right, who is no superuser."""
     cast.sam.user_permissions.set(Permission.objects.all())
     return verified(cast.sam)
+
+
+@pytest.fixture
+def counts(request):
+    """Adds to what the summary says of a test."""
+    counted: dict[str, int] = {}
+    # It travels with the result, also from another process.
+    request.node.user_properties.append(("counts", counted))
+
+    def count(**numbers):
+        for name, number in numbers.items():
+            counted[name] = counted.get(name, 0) + number
+
+    return count
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how much was tried, killed and compared, since a dot does not."""
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for outcome in ("passed", "failed"):
+        for result in terminalreporter.getreports(outcome):
+            name = result.nodeid.rpartition("::")[2].partition("[")[0].removeprefix("test_")
+            for what, numbers in result.user_properties:
+                if what == "counts":
+                    found[name].update(numbers)
+    if found:
+        terminalreporter.section("how much was tried")
+    for name, numbers in sorted(found.items()):
+        text = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in numbers.items())
+        terminalreporter.write_line(f"{name.replace('_', ' ')}: {text}")

@@ -8,6 +8,7 @@ from hosting.admin import (
     parties,
     payments,
     plans,
+    prices,
     statements,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "parties",
     "payments",
     "plans",
+    "prices",
     "statements",
 ]

@@ -8,7 +8,7 @@ from hosting.invoicing.closing import (
     profiles,
     seller_profile,
 )
-from hosting.invoicing.corrections import late
+from hosting.invoicing.corrections import last_known_at, late
 from hosting.invoicing.crediting import CreditRefused, credit
 from hosting.invoicing.verifying import Difference, verify
 from hosting.invoicing.writing import Bill
@@ -22,6 +22,7 @@ __all__ = [
     "close_month",
     "credit",
     "foresee",
+    "last_known_at",
     "late",
     "profiles",
     "seller_profile",

@@ -18,10 +18,13 @@ from hosting.invoicing import corrections
 from hosting.invoicing.writing import Bill, lock_counter, write
 from hosting.models import BillingProfile, Invoice
 from hosting.periods import Period
+from hosting.vat import Tax
 
-# So many buyers are computed at once and written in one transaction: few enough that memory
-# stays small and nobody waits long for the counter.
+# So many buyers are computed at once and written in one transaction: few enough that nobody
+# waits long for the counter.
 CHUNK = 100
+# Together they have about so many contracts at most, so that memory stays small.
+MOST_CONTRACTS = 10_000
 
 
 class ClosedEarly(Exception):
@@ -92,7 +95,7 @@ def _work_off(
     progress = Progress(total=waiting.count())
     for piece in _pieces(waiting):
         for alike in _alike(billing.buyers_of(piece)):
-            bills = list(_prepared(alike, period=period, problems=progress.problems))
+            bills = list(_prepared(alike, period=period, at=at, problems=progress.problems))
             progress.written += take(bills)
         progress.looked_at += len(piece)
         report(progress)
@@ -108,9 +111,23 @@ def _without_bill(period: Period) -> QuerySet[Organisation]:
 
 def _pieces(waiting: QuerySet[Organisation]) -> Iterator[list[Organisation]]:
     last = 0
-    while piece := list(waiting.filter(pk__gt=last)[:CHUNK]):
+    while some := list(waiting.filter(pk__gt=last)[:CHUNK]):
+        piece = _light(some)
         yield piece
         last = piece[-1].pk
+
+
+def _light(some: Sequence[Organisation]) -> list[Organisation]:
+    """The first of them that are not too much together, and one of them at least."""
+    weights = billing.contracts_of(some)
+    total = 0
+    piece: list[Organisation] = []
+    for organisation in some:
+        total += weights[organisation.pk]
+        if piece and total > MOST_CONTRACTS:
+            break
+        piece.append(organisation)
+    return piece
 
 
 def _alike(some: Sequence[Buyer]) -> Iterator[list[Buyer]]:
@@ -124,11 +141,13 @@ def _alike(some: Sequence[Buyer]) -> Iterator[list[Buyer]]:
         yield list(alike)
 
 
-def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) -> Iterator[Bill]:
+def _prepared(
+    alike: Sequence[Buyer], *, period: Period, at: datetime, problems: list[str]
+) -> Iterator[Bill]:
     """The bills of buyers of one seller, without numbers."""
     seller = pricing.seller_of(alike[0].organisation)
-    lines = billing.charges_of(alike, period=period)
-    late = corrections.late(alike, period=period)
+    lines = billing.charges_of(alike, period=period, known_at=at)
+    late = corrections.late(alike, period=period, known_at=at)
     unpriced = billing.unpriced(alike, period=period)
     said = [f"{alike[0].price_list} has no price for {p}, so it was not charged." for p in unpriced]
     problems += [problem for problem in said if problem not in problems]
@@ -140,10 +159,16 @@ def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) ->
             problems.append(f"{name} has no billing profile, so {len(alike)} bills are missing.")
         return
     known = profiles(alike, fallback=from_profile)
+    # The tax depends on no more than this of a buyer.
+    taxes: dict[tuple[str, bool], Tax] = {}
     for buyer in alike:
         key = buyer.organisation.pk
+        terms = known[key].country, bool(known[key].vat_id)
         try:
-            tax = vat.between(seller=from_profile, customer=known[key], on=period.first_day)
+            if terms not in taxes:
+                taxes[terms] = vat.between(
+                    seller=from_profile, customer=known[key], on=period.first_day
+                )
         except vat.NoRate as reason:
             problems.append(f"{buyer.organisation} gets no bill: {reason}")
             continue
@@ -155,7 +180,7 @@ def _prepared(alike: Sequence[Buyer], *, period: Period, problems: list[str]) ->
             period=period,
             lines=lines[key],
             corrections=late.get(key, ()),
-            tax=tax,
+            tax=taxes[terms],
         )
 
 

@@ -61,7 +61,9 @@ def _lines(invoice: Invoice) -> list[Difference]:
         pools_storage=invoice.pools_storage,
     )
     month = Period.of_day(invoice.period)
-    computed = {line.key: line for line in billing.charges(buyer, period=month)}
+    known_at = corrections.last_known_at(invoice)
+    lines = billing.charges(buyer, period=month, known_at=known_at)
+    computed = {line.key: line for line in lines}
     stored = {
         (line.mailbox_id, line.price_id, line.kind): line
         for line in invoice.lines.exclude(kind=InvoiceLine.Kind.CORRECTION)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from accounts import outbox
 from accounts.access import Actor
@@ -16,6 +17,20 @@ from hosting.charges import Charge
 from hosting.models import BillingProfile, Invoice, InvoiceCounter, InvoiceLine
 from hosting.periods import Period
 from hosting.vat import Tax
+
+# The fields of a line, in the order in which `_rows` gives their values.
+_LINE = (
+    "invoice_id",
+    "position",
+    "kind",
+    "mailbox_id",
+    "price_id",
+    "period",
+    "seconds",
+    "used_byte_seconds",
+    "included_byte_seconds",
+    "net_minor",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +85,7 @@ def write(bills: Sequence[Bill], *, counter: InvoiceCounter, actor: Actor, at: d
     counter.save(update_fields=["next_number"])
     storing.number(invoices)
     storing.store(invoices)
-    storing.store(list(_rows(bills, invoices)))
+    storing.store_values(InvoiceLine, _LINE, _rows(bills, invoices))
     terms = [bill.profile.payment_days for bill in bills]
     ledger.enter(invoices, payment_days=terms, actor=actor, at=at)
     storing.store(list(_events(bills, invoices, actor=actor, at=at)))
@@ -98,22 +113,22 @@ def _invoice(bill: Bill, *, number: str, at: datetime) -> Invoice:
     )
 
 
-def _rows(bills: Sequence[Bill], invoices: Sequence[Invoice]) -> Iterator[InvoiceLine]:
+def _rows(bills: Sequence[Bill], invoices: Sequence[Invoice]) -> Iterator[tuple[Any, ...]]:
     for bill, invoice in zip(bills, invoices, strict=True):
         corrections = [(InvoiceLine.Kind.CORRECTION, line) for line in bill.corrections]
         lines = [(line.kind, line) for line in bill.lines]
         for position, (kind, line) in enumerate([*lines, *corrections], start=1):
-            yield InvoiceLine(
-                invoice_id=invoice.pk,
-                position=position,
-                kind=kind,
-                mailbox_id=line.mailbox_id,
-                price_id=line.price.pk,
-                period=line.period.first_day,
-                seconds=line.seconds,
-                used_byte_seconds=line.used_byte_seconds,
-                included_byte_seconds=line.included_byte_seconds,
-                net_minor=line.net_minor,
+            yield (
+                invoice.pk,
+                position,
+                kind.value,
+                line.mailbox_id,
+                line.price.pk,
+                line.period.first_day,
+                line.seconds,
+                line.used_byte_seconds,
+                line.included_byte_seconds,
+                line.net_minor,
             )
 
 

@@ -58,6 +58,11 @@ class AdminAPI:
         answers = self._post([[name, given, name] for name, given in commands])
         return [_payload(answer, tolerated=tolerated) for answer in answers]
 
+    def call_each(self, commands: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+        """The same, with None for each command that failed."""
+        answers = self._post([[name, given, name] for name, given in commands])
+        return [answer[1] if answer[0] == "doveadmResponse" else None for answer in answers]
+
     def _client(self) -> httpx.Client:
         """A forked worker makes its own connections."""
         if self._connected != os.getpid():

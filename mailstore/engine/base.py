@@ -53,6 +53,14 @@ class FolderUsage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Size:
+    """What a person can see in a whole mailbox."""
+
+    bytes: int
+    messages: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class FolderState:
     """A folder as a purge sees it. `first_saved_at` is the oldest arrival, None if empty."""
 
@@ -129,6 +137,9 @@ class Engine(Protocol):
 
     def folder_usage(self, *, user: str) -> list[FolderUsage]:
         """Every folder the person can see."""
+
+    def sizes(self, *, users: Sequence[str]) -> dict[str, Size]:
+        """The sizes of many mailboxes, in few requests; those it cannot tell are left out."""
 
     def recalculate_usage(self, *, user: str) -> None:
         """Count anew what the mailbox holds."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from mailstore.engine import sizing
 from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI, CommandFailed
 from mailstore.engine.base import (
     EVERYTHING,
@@ -21,6 +22,7 @@ from mailstore.engine.base import (
     RemovedEntry,
     RemovedMessage,
     RemovedSearch,
+    Size,
     StoredMessage,
     uid_set,
 )
@@ -74,6 +76,10 @@ class DoveadmEngine:
             )
             for row in found
         ]
+
+    def sizes(self, *, users: Sequence[str]) -> dict[str, Size]:
+        """One request for many of them."""
+        return sizing.sizes(self._api, users)
 
     def recalculate_usage(self, *, user: str) -> None:
         """Count anew."""

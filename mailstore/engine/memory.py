@@ -20,6 +20,7 @@ from mailstore.engine.base import (
     RemovedEntry,
     RemovedMessage,
     RemovedSearch,
+    Size,
     StoredMessage,
     UnknownMailbox,
 )
@@ -100,6 +101,11 @@ class Account:
         """Bytes that a person can see."""
         return sum(folder.size for folder in self.folders.values())
 
+    @property
+    def messages(self) -> int:
+        """How many messages those are."""
+        return sum(len(folder.kept) for folder in self.folders.values())
+
 
 class MemoryEngine:
     """A mail server in a dictionary. `is_down` makes every call fail as a dead one would.
@@ -134,6 +140,15 @@ class MemoryEngine:
             )
             for name, folder in self._account(user).folders.items()
         ]
+
+    def sizes(self, *, users: Sequence[str]) -> dict[str, Size]:
+        """The sizes of those that are known."""
+        self._reach()
+        return {
+            user: Size(bytes=account.used_bytes, messages=account.messages)
+            for user in users
+            if (account := self.accounts.get(user))
+        }
 
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
         """Folders with the arrival of their oldest message."""

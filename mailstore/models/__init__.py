@@ -15,7 +15,15 @@ from mailstore.models.purging import (
 )
 from mailstore.models.quotas import QuotaWarning
 from mailstore.models.removals import Alarm, Removal
-from mailstore.models.reports import LastLogin, LogPosition, Usage, UsageDay
+from mailstore.models.reports import (
+    Drift,
+    LastLogin,
+    LogPosition,
+    Recount,
+    Suspicion,
+    Usage,
+    UsageDay,
+)
 from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
 
 __all__ = [
@@ -23,6 +31,7 @@ __all__ = [
     "Alarm",
     "AppPassword",
     "Domain",
+    "Drift",
     "FullSweep",
     "Hold",
     "LastLogin",
@@ -32,12 +41,14 @@ __all__ = [
     "PurgeBatch",
     "PurgeRun",
     "QuotaWarning",
+    "Recount",
     "Removal",
     "RestoreBatch",
     "RestoreRun",
     "RetentionPolicy",
     "RetentionRule",
     "Retrieval",
+    "Suspicion",
     "Usage",
     "UsageDay",
     "WorkState",

@@ -116,6 +116,8 @@ class Mailbox(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     # Stays when the mailbox is closed for good: until then it was sold.
     closing_since = models.DateTimeField(_("closing since"), null=True, blank=True, editable=False)
+    # What the day of that moment had brought until then: reports go on, and its bill ends there.
+    closing_mark = models.BigIntegerField(null=True, blank=True, editable=False)
     erase_after = models.DateTimeField(_("erased after"), null=True, blank=True, editable=False)
     # Null until nothing of the home is left on the mail server.
     erased_at = models.DateTimeField(_("erased"), null=True, blank=True, editable=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.db.models import Func, Q
+from django.db.models import F, Func, Q
 from django.utils.translation import gettext_lazy as _
 
 from mailstore.addresses import ADDRESS_OCTETS
+
+DAY_SECONDS = 86_400
 
 
 class UnixNow(Func):
@@ -53,6 +55,19 @@ class Usage(models.Model):
     def __str__(self) -> str:
         return f"{self.username}: {self.bytes}"
 
+    def mark(self, at: int) -> int:
+        """What the day of `at` has brought until then. `at` is not before the last change."""
+        return mark_of(
+            size=self.bytes, since=self.since, day_byte_seconds=self.day_byte_seconds, at=at
+        )
+
+
+def mark_of(*, size: int, since: int, day_byte_seconds: int, at: int) -> int:
+    """The same of a report's values."""
+    if at // DAY_SECONDS > since // DAY_SECONDS:
+        return size * (at % DAY_SECONDS)
+    return day_byte_seconds + size * max(0, at - since)
+
 
 class UsageDay(models.Model):
     """What one address used on a day that is over, or on each of several like days.
@@ -76,6 +91,42 @@ class UsageDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.username} {self.day}: {self.byte_seconds}"
+
+
+class Drift(models.Model):
+    """A report was lost: from `since` until `until` an address had another size than noted.
+
+    Unix time, whole seconds; `until` is not included, and is when it was put right. Where too
+    much was noted, the difference is not charged; too little is charged as it was noted.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    username = models.CharField(_("address"), max_length=ADDRESS_OCTETS)
+    since = models.BigIntegerField(_("since"))
+    until = models.BigIntegerField(_("put right"))
+    noted_bytes = models.BigIntegerField(_("noted bytes"))
+    true_bytes = models.BigIntegerField(_("true bytes"))
+
+    class Meta:
+        verbose_name = _("drift of a meter")
+        verbose_name_plural = _("drifts of meters")
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(since__lte=F("until")), name="mailstore_drift_ends_after_start"
+            ),
+        )
+        indexes = (
+            models.Index(fields=("username", "until"), name="mailstore_drift_username"),
+            models.Index(fields=("until",), name="mailstore_drift_until"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.username}: {self.noted_bytes} → {self.true_bytes}"
+
+    @property
+    def waived_bytes(self) -> int:
+        """By how much too much was noted: a gap is charged at its lower end."""
+        return max(0, self.noted_bytes - self.true_bytes)
 
 
 class LastLogin(models.Model):
@@ -119,3 +170,48 @@ class LogPosition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.path}:{self.offset}"
+
+
+class Recount(models.Model):
+    """One comparison of every mailbox's report with what the mail server counts itself."""
+
+    started_at = models.DateTimeField(_("started"))
+    finished_at = models.DateTimeField(_("finished"), null=True)
+    # The last mailbox that was looked at, so that a killed recount goes on from there.
+    last_id = models.BigIntegerField(default=0)
+    looked_at = models.PositiveBigIntegerField(_("mailboxes"), default=0)
+    # Of which the mail server gave no figure.
+    unanswered = models.PositiveBigIntegerField(_("without an answer"), default=0)
+
+    class Meta:
+        verbose_name = _("recount")
+        verbose_name_plural = _("recounts")
+
+    def __str__(self) -> str:
+        return f"{self.started_at:%Y-%m-%d}"
+
+
+class Suspicion(models.Model):
+    """A report that differed from the mail server's figure, and may only have been on its way.
+
+    Drift it is once both still stand after a while. `is_reported` is false where there was no
+    report at all; `since` is the last moment at which the report was right for all we know.
+    """
+
+    username = models.CharField(_("address"), max_length=ADDRESS_OCTETS, unique=True)
+    since = models.BigIntegerField()
+    is_reported = models.BooleanField()
+    noted_bytes = models.BigIntegerField()
+    noted_messages = models.BigIntegerField()
+    noted_since = models.BigIntegerField()
+    true_bytes = models.BigIntegerField()
+    true_messages = models.BigIntegerField()
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("suspicion of drift")
+        verbose_name_plural = _("suspicions of drift")
+        indexes = (models.Index(fields=("seen_at",), name="mailstore_suspicion_seen"),)
+
+    def __str__(self) -> str:
+        return self.username

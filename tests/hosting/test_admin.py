@@ -24,11 +24,13 @@ from mailstore.models import (
     Alarm,
     AppPassword,
     Domain,
+    Drift,
     Hold,
     Mailbox,
     PendingChange,
     PurgeRun,
     QuotaWarning,
+    Recount,
     Removal,
     RestoreRun,
     Usage,
@@ -145,6 +147,8 @@ def one_of_each_safeguard(cast, mailbox):
     PendingChange.objects.create(
         organisation=cast.customer, kind="close", sentence="x", asked_at=AT, effective_at=AT
     )
+    Recount.objects.create(started_at=AT, finished_at=AT, looked_at=1)
+    Drift.objects.create(username=mailbox.address, since=1, until=2, noted_bytes=3, true_bytes=4)
     Removal.objects.create(
         mailbox=mailbox,
         folder="INBOX",
@@ -243,6 +247,7 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Alarm",
         "PendingChange",
         "Plan",
+        "Price",
         "Contract",
         "MailboxImport",
         "BankImport",
@@ -255,6 +260,8 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Invoice",
         "PriceList",
         "VatRate",
+        "Recount",
+        "Drift",
     }
 
 
@@ -297,6 +304,8 @@ def test_nothing_is_deleted_here(staff, full_house, model):
     [
         Event,
         Contract,
+        Recount,
+        Drift,
         AppPassword,
         QuotaWarning,
         PurgeRun,

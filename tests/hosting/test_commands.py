@@ -7,13 +7,23 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import Membership, Organisation, User
 from hosting import demo, doctor, tasks
 from hosting.models import Pulse
 from mailstore import tasks as mail_tasks
-from mailstore.models import Domain, FullSweep, Mailbox, PurgeRun, RestoreRun
+from mailstore.models import (
+    Domain,
+    Drift,
+    FullSweep,
+    Mailbox,
+    PurgeRun,
+    Recount,
+    RestoreRun,
+    Usage,
+)
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -130,6 +140,28 @@ def test_doctor_warns_of_a_full_disk(settings, monkeypatch):
 
     with pytest.raises(doctor.Ailment, match="are free at"):
         doctor.CHECKS["disk"]()
+
+
+def test_doctor_tells_of_the_recount(db):
+    assert doctor.CHECKS["meter"]() == "not recounted yet"
+    now = timezone.now()
+    run = Recount.objects.create(started_at=now - timedelta(hours=9), looked_at=7, unanswered=1)
+    Drift.objects.create(
+        username="a@x.test", since=1, until=int(now.timestamp()), noted_bytes=1, true_bytes=2
+    )
+    assert doctor.CHECKS["meter"]() == "recounted 7 mailboxes, 1 silent, 1 had drifted"
+    Recount.objects.filter(pk=run.pk).update(started_at=now - timedelta(days=3))
+
+    with pytest.raises(doctor.Ailment, match="The last recount began at"):
+        doctor.CHECKS["meter"]()
+
+
+def test_doctor_finds_meters_that_stand_still(db):
+    soon = int(timezone.now().timestamp()) + 5_000
+    Usage.objects.create(username="a@x.test", bytes=1, since=soon)
+
+    with pytest.raises(doctor.Ailment, match="The meter of 1 addresses is ahead of the clock"):
+        doctor.CHECKS["meter"]()
 
 
 def test_role_is_for_postgresql_only(db):

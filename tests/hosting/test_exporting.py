@@ -14,7 +14,7 @@ import pytest
 from hosting import billing, exporting, invoicing, metering
 from hosting.metering import DAY_SECONDS
 from hosting.models import BillingProfile, Contract, Invoice
-from mailstore.models import Usage, UsageDay
+from mailstore.models import Drift, Usage, UsageDay
 from tests.factories import make_mailbox
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -120,6 +120,24 @@ def test_bill_comes_out_of_the_file_to_the_cent(cast, pools):
     rows = read(cast.customer)
     assert computed(rows) == expected
     assert {row["shares_included"] for row in rows} == {"yes" if pools else "no"}
+
+
+@pytest.mark.parametrize("is_found_in_time", [True, False])
+def test_bill_comes_out_of_the_file_whatever_had_drifted(cast, is_found_in_time):
+    make_month(cast)
+    until = moment(20, 5) if is_found_in_time else moment(3, month=11)
+    Drift.objects.create(
+        username=f"imap-c@{cast.domain.name}",
+        since=int(moment(12, 7).timestamp()),
+        until=int(until.timestamp()),
+        noted_bytes=9 * GIGABYTE,
+        true_bytes=GIGABYTE + 1,
+    )
+
+    expected = billed(cast.customer)
+
+    assert computed(read(cast.customer)) == expected
+    assert invoicing.verify(Invoice.objects.get(customer=cast.customer)) == []
 
 
 def test_worked_example_comes_out_of_the_file(cast):
@@ -238,7 +256,8 @@ def test_file_asks_a_fixed_number_of_queries(cast, count):
     with counted_queries() as count_queries:
         list(exporting.lines(chosen, at=CLOSED_AT))
 
-    assert count_queries() == 6
+    # One of them is about drift.
+    assert count_queries() == 7
 
 
 def test_days_of_several_addresses_are_those_of_each(cast):

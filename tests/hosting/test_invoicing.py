@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import itertools
+import time
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from accounts.access import Forbidden
+from accounts.models import Organisation
 from hosting import billing, invoicing, vat
 from hosting.models import (
     Contract,
@@ -24,8 +29,8 @@ from hosting.models import (
     VatRate,
 )
 from hosting.periods import Period
-from mailstore.models import Usage, UsageDay
-from tests.factories import make_cast
+from mailstore.models import Drift, Usage, UsageDay
+from tests.factories import make_cast, make_domain
 from tests.hosting.billing_rows import (
     ACTOR,
     CLOSED_AT,
@@ -48,6 +53,17 @@ def cast():
     make_profile(cast.provider)
     make_profile(cast.other_customer)
     return cast
+
+
+@pytest.fixture
+def machine_zone(monkeypatch):
+    def put(name):
+        monkeypatch.setenv("TZ", name)
+        time.tzset()
+
+    yield put
+    monkeypatch.undo()
+    time.tzset()
 
 
 def close(period=OCTOBER, at=CLOSED_AT):
@@ -116,6 +132,40 @@ def test_a_close_that_dies_leaves_nothing_half_done(cast, monkeypatch, fault):
     assert InvoiceCounter.objects.get().next_number == 1
     close()
     assert Invoice.objects.get().number == "R-000001"
+
+
+def test_statements_of_a_close_do_not_grow_with_the_buyers(cast):
+    taken = []
+    for number, count in enumerate((2, 12)):
+        for buyer in range(count):
+            owner = Organisation.objects.create(
+                kind="customer", name=f"C{number}-{buyer}", parent=cast.provider
+            )
+            sold(make_domain(f"c{number}-{buyer}.test", owner), "a")
+        with CaptureQueriesContext(connection) as queries:
+            assert close().written == count
+        taken.append(len(queries))
+
+    assert taken[0] == taken[1]
+
+
+def test_large_buyers_are_billed_in_pieces_of_their_own(cast, monkeypatch):
+    make_profile(cast.reseller)
+    for domain in (cast.domain, cast.other_domain):
+        for name in ("a", "b"):
+            sold(domain, name)
+    monkeypatch.setattr(invoicing.closing, "MOST_CONTRACTS", 3)
+    looked_at = []
+
+    invoicing.close_month(
+        actor=ACTOR,
+        period=OCTOBER,
+        at=CLOSED_AT,
+        report=lambda progress: looked_at.append(progress.looked_at),
+    )
+
+    assert looked_at == [1, 2, 3]
+    assert Invoice.objects.count() == 3
 
 
 def test_final_is_final(cast):
@@ -281,6 +331,36 @@ def test_a_whole_month_costs_its_price_however_long_it_is(cast, month):
     assert Invoice.objects.get().net_minor == 100
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("month", ["2027-12", "2028-02", "2028-03", "2026-10"])
+def test_a_month_is_the_same_in_any_zone(cast, month, zone, machine_zone):
+    """Around new year, the leap day and the change to winter time, whatever the machine's zone."""
+    machine_zone(zone)
+    period, here = Period.parse(month), ZoneInfo(zone)
+    mailbox = sold(
+        cast.other_domain,
+        "a",
+        since=period.starts_at.astimezone(here),
+        until=period.ends_at.astimezone(here),
+    )
+    used(mailbox, (period.starts_at, 9 * GIGABYTE), until=period.ends_at)
+    last_moment = (period.ends_at - timedelta(microseconds=1)).astimezone(here)
+    with timezone.override(here):
+        with pytest.raises(invoicing.ClosedEarly):
+            close(period, at=last_moment)
+        written = [
+            close(each, at=each.ends_at.astimezone(here)).written
+            for each in (period.previous, period, period, period.next)
+        ]
+
+    assert written == [0, 1, 0, 0]
+    invoice = Invoice.objects.get()
+    assert (invoice.number, invoice.net_minor) == ("R-000001", 250 + 48)
+    assert invoice.net_minor == sum(line.net_minor for line in invoice.lines.all())
+    assert invoice.lines.get(kind="mailbox").seconds == period.seconds
+    assert invoicing.verify(invoice) == []
+
+
 # Resellers ------------------------------------------------------------------------------
 
 
@@ -392,6 +472,71 @@ def test_an_end_that_came_late_is_put_right_next_month(cast):
     assert invoicing.verify(november) == invoicing.verify(october) == []
     december = Invoice.objects.get(period=date(2026, 12, 1))
     assert shown(december) == [("mailbox", "b", 100)]
+
+
+def drift(mailbox, since, until, *, noted, true):
+    return Drift.objects.create(
+        username=mailbox.address,
+        since=int(since.timestamp()),
+        until=int(until.timestamp()),
+        noted_bytes=noted * GIGABYTE,
+        true_bytes=true * GIGABYTE,
+    )
+
+
+def test_a_gap_is_charged_at_its_lower_end(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE))
+    # Half of the month was noted with 36 GB and had 5; a day had more than was noted.
+    drift(mailbox, moment(1), moment(16, 12), noted=36, true=5)
+    drift(mailbox, moment(20), moment(21), noted=36, true=90)
+
+    close()
+
+    invoice = Invoice.objects.get()
+    storage = invoice.lines.get(kind="storage")
+    half = 31 * 86_400 // 2
+    assert storage.used_byte_seconds == (36 + 5) * GIGABYTE * half
+    assert storage.net_minor == 186
+    assert invoicing.verify(invoice) == []
+
+
+def test_drift_that_is_found_after_the_bill_is_put_right_next_month(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE), until=moment(1, month=12))
+    close()
+    october = Invoice.objects.get()
+    drift(mailbox, moment(16, 12), moment(2, month=11), noted=36, true=5)
+
+    assert invoicing.verify(october) == []
+    close(Period(2026, 11), at=moment(1, month=12))
+    close(Period(2026, 12), at=moment(1, month=1, year=2027))
+
+    november = Invoice.objects.get(period=date(2026, 11, 1))
+    day = 86_400 * 31 * GIGABYTE * Decimal("0.12") / (GIGABYTE * 30 * 86_400)
+    storage = round((31 * Decimal("0.12") - day) * 100)
+    assert shown(november) == [
+        ("mailbox", "a", 250),
+        ("storage", "a", storage),
+        ("correction", "a", -186),
+    ]
+    assert invoicing.verify(november) == invoicing.verify(october) == []
+    december = Invoice.objects.get(period=date(2026, 12, 1))
+    assert shown(december) == [("mailbox", "a", 250)]
+
+
+def test_drift_in_a_month_without_a_bill_waits_for_that_bill(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE), until=moment(1, month=12))
+    drift(mailbox, moment(1), moment(2, month=11), noted=36, true=5)
+
+    close(Period(2026, 11), at=moment(1, month=12))
+    assert [kind for kind, _name, _net in shown(Invoice.objects.get())] == ["mailbox", "storage"]
+    close(OCTOBER, at=moment(2, month=12))
+
+    october = Invoice.objects.get(period=OCTOBER.first_day)
+    assert shown(october) == [("mailbox", "a", 250)]
+    assert invoicing.verify(october) == []
 
 
 def test_a_credit_note_mirrors_its_bill_once(cast):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from playwright.sync_api import expect
 
@@ -87,3 +89,21 @@ def test_staff_pages_look_as_they_should(staff_page, many, look):
     ):
         page.goto(f"/staff/{path}")
         look(f"staff-{name}")
+
+
+def test_staff_look_at_a_price_before_they_set_it(staff_page, many, look):
+    page = staff_page
+    page.goto("/staff/hosting/plan/")
+    page.locator("#result_list").get_by_role("link", name="IMAP", exact=True).click()
+    look("staff-plan")
+    page.get_by_role("link", name="Retail (EUR)").click()
+    page.get_by_label("From").fill((AT + timedelta(days=3_000)).date().isoformat())
+    page.get_by_label("Price per mailbox and month").fill("3.10")
+    page.get_by_label("Included GB").fill("4")
+    page.get_by_label("Price per further GB and month").fill("0.15")
+    page.get_by_role("button", name="Show whom it touches").click()
+    expect(page.get_by_text("Mailboxes that it touches")).to_be_visible()
+    look("staff-price")
+    page.get_by_role("button", name="Set this price").click()
+    expect(page.get_by_text("It can be withdrawn until its day.")).to_be_visible()
+    look("staff-prices")

@@ -11,7 +11,8 @@ from contextlib import suppress
 import pytest
 from django.db.models import Sum
 
-from hosting import invoicing, limits, ordering, papers
+from hosting import billing, invoicing, limits, ordering, papers, storing
+from hosting.invoicing import closing, corrections
 from hosting.models import Contract, Invoice, InvoiceCounter, InvoiceLine, Limits, Plan
 from mailstore.models import Mailbox
 from tests.factories import make_cast, make_domain
@@ -25,7 +26,7 @@ from tests.hosting.billing_rows import (
     sold,
     used,
 )
-from tests.live.faults import in_a_process, killed
+from tests.live.faults import Place, in_a_process, kill_at, killed
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -113,14 +114,58 @@ def print_what_is_there():
         assert papers.pdf(bill, papers.paper(bill)).startswith(b"%PDF-")
 
 
+# The third piece, with two whole ones before it; each write has a place on either side.
+PLACES = [
+    Place(
+        name="before the lines are computed",
+        owner=billing,
+        function="charges_of",
+        is_before=True,
+        call=3,
+    ),
+    Place(name="after the lines are computed", owner=billing, function="charges_of", call=3),
+    Place(name="after corrections", owner=corrections, function="late", call=3),
+    Place(
+        name="before the counter is locked",
+        owner=closing,
+        function="lock_counter",
+        is_before=True,
+        call=3,
+    ),
+    Place(name="with the counter locked", owner=closing, function="lock_counter", call=3),
+    Place(name="with numbers taken", owner=storing, function="number", call=3),
+    # A piece stores its invoices, what stands open of them, and its events.
+    Place(name="with the invoices written", owner=storing, function="store", call=7),
+    Place(name="with the lines written", owner=storing, function="store_values", call=3),
+    Place(name="with what stands open written", owner=storing, function="store", call=8),
+    Place(name="with the events written", owner=storing, function="store", call=9),
+    Place(name="before the commit", owner=closing, function="write", call=3),
+    Place(name="after the commit", owner=closing, function="_write", call=3),
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_close_that_is_killed_at_a_named_place_goes_on(month, monkeypatch, place, counts):
+    monkeypatch.setattr(closing, "CHUNK", 20)
+    kill_at(place, close)
+    assert Invoice.objects.count() < CUSTOMERS + 1
+
+    pids = [in_a_process(close) for _ in range(2)]
+
+    assert all_ended(pids) == [0, 0]
+    assert_each_was_billed_once(month)
+    counts(kills=1)
+
+
 def test_close_that_is_killed_anywhere_leaves_no_gap(month, monkeypatch, counts):
     # Many small pieces have many places to be killed at.
-    monkeypatch.setattr(invoicing.closing, "CHUNK", 5)
+    monkeypatch.setattr(closing, "CHUNK", 5)
     chance = random.Random(4)
     kills = printed = 0
-    for _turn in range(200):
+    for turn in range(200):
         pids = [in_a_process(close) for _ in range(2)]
-        time.sleep(chance.uniform(0.02, 0.2))
+        # Longer by and by, or a busy machine would never come to the end.
+        time.sleep(chance.uniform(0.02, 0.2) * (1 + turn / 20))
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -59,6 +59,20 @@ class EngineContract:
         with pytest.raises(UnknownMailbox):
             mail.folder_usage(user=NOBODY)
 
+    def test_sizes_are_those_that_are_reported(self, mail, user):
+        mail.create_mailbox(user=user, folders=["Work"])
+        mail.store(user=user, folder="Work", message=letter())
+        mail.store(user=user, folder="INBOX", message=letter(size=100))
+        [gone] = [message.uid for message in mail.messages(user=user, folder="INBOX")]
+        mail.remove(user=user, folder="INBOX", uids=[gone])
+
+        sizes = mail.sizes(users=[user, NOBODY])
+
+        [work] = [found for found in mail.folder_usage(user=user) if found.folder == "Work"]
+        assert {name: (size.bytes, size.messages) for name, size in sizes.items()} == {
+            user: (work.bytes, 1)
+        }
+
     def test_nobody_has_no_sessions(self, mail, user):
         assert mail.end_sessions(user=NOBODY) == 0
 

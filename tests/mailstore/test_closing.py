@@ -7,7 +7,7 @@ import pytest
 
 from accounts.access import system
 from mailstore import closing, holding, provisioning, purging, receipts, working
-from mailstore.models import Mailbox, PurgeRun
+from mailstore.models import Mailbox, PurgeRun, UsageDay
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -110,3 +110,13 @@ def test_held_mailbox_cannot_be_closed(cast, twin):
 
     with pytest.raises(holding.Stopped):
         provisioning.close(actor=SYSTEM, mailbox=mailbox, grace=timedelta(0), at=NOW)
+
+
+def test_nothing_is_metered_under_the_name_of_a_home_that_is_gone(closed, twin):
+    UsageDay.objects.create(username=closed.tombstone, day=1, byte_seconds=1)
+    UsageDay.objects.create(username=closed.address, day=1, byte_seconds=1)
+
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    closing.erase_closed(engine=twin, at=NOW)
+
+    assert list(UsageDay.objects.values_list("username", flat=True)) == [closed.address]
