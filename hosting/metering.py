@@ -55,11 +55,16 @@ def moment(unix_seconds: int) -> datetime:
 
 
 def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
-    """What the day of `at` has brought each address until then. `at` is not in the past.
+    """What the day of `at` has brought each address until then. `at` is now, or later.
 
-    An address that nothing was ever reported of has no mark, which stands for 0.
+    An address that nothing was ever reported of has no mark, which stands for 0. Whoever waited
+    for a lock over midnight finds the day of `at` closed; then all that it brought counts.
     """
-    return {report.username: _mark(report, at) for report in _reports(usernames)}
+    found = {}
+    for report in _reports(usernames):
+        is_closed = at // DAY_SECONDS < report.since // DAY_SECONDS
+        found[report.username] = _closed_mark(report, at) if is_closed else _mark(report, at)
+    return found
 
 
 def sizes(usernames: Iterable[str]) -> dict[str, int]:
@@ -152,6 +157,11 @@ def _mark(report: Usage, at: int) -> int:
     if day > since_day:
         return report.bytes * (at % DAY_SECONDS)
     return report.day_byte_seconds + report.bytes * max(0, at - report.since)
+
+
+def _closed_mark(report: Usage, at: int) -> int:
+    day = at // DAY_SECONDS
+    return whole_days([report.username], day, day + 1).get(report.username, 0)
 
 
 def _open_days(report: Usage, first: int, end: int) -> int:

@@ -9,10 +9,13 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 
 from accounts import membership
 from accounts.access import Actor, Capability
 from accounts.models import Organisation, User
+from hosting import changing
+from hosting.models import PlanChange
 from mailstore.models import Alarm, Mailbox, PendingChange
 
 
@@ -68,3 +71,8 @@ def waiting_close(mailbox: Mailbox) -> PendingChange | None:
     """The closing that somebody asked for and anybody in charge may still call off."""
     waiting = PendingChange.objects.waiting().filter(mailbox=mailbox)
     return waiting.filter(kind=PendingChange.Kind.CLOSE).first()
+
+
+def last_change(mailbox: Mailbox) -> PlanChange | None:
+    """The change of plan that can still be taken back."""
+    return changing.last_change(mailbox, at=timezone.now())

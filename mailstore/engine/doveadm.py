@@ -33,6 +33,10 @@ _MESSAGE_FIELDS = ["uid", "guid", "size.virtual", "hdr.message-id", "date.saved.
 _REMOVED_FIELDS = ["mailbox", "uid", "guid", "size.virtual", "date.saved.unixtime"]
 _REMOVED_HEADERS = ("hdr.from.utf8", "hdr.subject.utf8")
 
+# Programs see this keyword only in the flags of a message, and leave it alone.
+_SET_ASIDE = "$ReadBefore"
+_SEEN = "\\Seen"
+
 _WILDCARDS = frozenset("*?%")
 
 
@@ -271,6 +275,31 @@ class DoveadmEngine:
                 self._api.call(
                     "flagsAdd", NOTHING_FOUND, user=user, flag=flags.split(), query=query
                 )
+
+    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+        """The keyword first: a server that dies in between has forgotten nothing."""
+        if uids:
+            query = ["mailbox", "INBOX", "uid", uid_set(uids)]
+            self._flags("flagsAdd", user, _SET_ASIDE, query)
+            self._flags("flagsRemove", user, _SEEN, query)
+
+    def bring_reads_back(self, *, user: str) -> None:
+        """The mark first, for the same reason."""
+        query = ["mailbox", "INBOX", "keyword", _SET_ASIDE]
+        self._flags("flagsAdd", user, _SEEN, query)
+        self._flags("flagsRemove", user, _SET_ASIDE, query)
+
+    def _flags(self, command: str, user: str, flag: str, query: list[str]) -> None:
+        self._api.call(command, NOTHING_FOUND, user=user, flag=[flag], query=query)
+
+    def gather(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move within the home, which takes no space."""
+        place = self._in(user, folder)
+        if place and uids:
+            query = [*place, "uid", uid_set(uids)]
+            self._api.call(
+                "move", NOTHING_FOUND, user=user, destinationMailbox="INBOX", query=query
+            )
 
     def erase(self, *, user: str) -> None:
         """Remove all mail through the index, then the home with what is left in it."""

@@ -17,6 +17,7 @@ from mailstore.models.quotas import QuotaWarning
 from mailstore.models.removals import Alarm, Removal
 from mailstore.models.reports import LastLogin, LogPosition, Usage, UsageDay
 from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
+from mailstore.models.switching import ProtocolSwitch
 
 __all__ = [
     "OPEN_STATES",
@@ -29,6 +30,7 @@ __all__ = [
     "LogPosition",
     "Mailbox",
     "PendingChange",
+    "ProtocolSwitch",
     "PurgeBatch",
     "PurgeRun",
     "QuotaWarning",
