@@ -25,7 +25,7 @@ from tests.hosting.billing_rows import (
     used,
 )
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 
 NOW = moment(12, 10)
 WAIT = timedelta(hours=72)
