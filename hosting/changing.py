@@ -122,9 +122,18 @@ def propose(*, mailbox: Mailbox, plan: Plan, at: datetime) -> Proposal:
     return Proposal(
         settled=settled,
         at=at,
-        this_month=_month(buyer, turn, period=period),
-        full_month=_month(buyer, turn, period=period.next),
+        this_month=_month(buyer, turn, mailbox_id=mailbox.pk, period=period),
+        full_month=_month(buyer, turn, mailbox_id=mailbox.pk, period=period.next),
     )
+
+
+def as_it_is(*, mailbox: Mailbox, at: datetime) -> tuple[Month, Month]:
+    """This month and a full one, if nothing changes."""
+    buyer, period = billing.buyer(mailbox.organisation), Period.of(at)
+    this_month, full_month = (
+        _month(buyer, None, mailbox_id=mailbox.pk, period=each) for each in (period, period.next)
+    )
+    return this_month, full_month
 
 
 def cost_of_closing(*, mailbox: Mailbox, closes_at: datetime, at: datetime) -> list[Month]:
@@ -132,7 +141,7 @@ def cost_of_closing(*, mailbox: Mailbox, closes_at: datetime, at: datetime) -> l
     buyer = billing.buyer(mailbox.organisation)
     turn = _turn(running(mailbox), plan=None, at=closes_at)
     months = Period.of(at).until(Period.of(closes_at))
-    return [_month(buyer, turn, period=period) for period in months]
+    return [_month(buyer, turn, mailbox_id=mailbox.pk, period=period) for period in months]
 
 
 @transaction.atomic
@@ -253,13 +262,12 @@ def _turn(contract: Contract, *, plan: Plan | None, at: datetime) -> Turn:
     )
 
 
-def _month(buyer: Buyer, turn: Turn, *, period: Period) -> Month:
-    return Month(
-        period=period,
-        currency=buyer.currency,
-        before=billing.foreseen(buyer, mailbox_id=turn.mailbox_id, turn=None, period=period),
-        after=billing.foreseen(buyer, mailbox_id=turn.mailbox_id, turn=turn, period=period),
+def _month(buyer: Buyer, turn: Turn | None, *, mailbox_id: int, period: Period) -> Month:
+    before = billing.foreseen(buyer, mailbox_id=mailbox_id, turn=None, period=period)
+    after = (
+        billing.foreseen(buyer, mailbox_id=mailbox_id, turn=turn, period=period) if turn else before
     )
+    return Month(period=period, currency=buyer.currency, before=before, after=after)
 
 
 def _refuse_if_not_on_sale(plan: Plan) -> None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from hosting import changing, limits, presenting, pricing
-from hosting.changing import Proposal
+from hosting.changing import Month, Proposal
 from hosting.models import Plan, Price
 from mailstore import (
     credentials,
@@ -46,7 +46,9 @@ class Option:
     plan: Plan
     price: Price
     is_current: bool
-    proposal: Proposal | None
+    # Nothing where the plan cannot be had.
+    this_month: Month | None
+    full_month: Month | None
     refusal: str
 
     @property
@@ -59,11 +61,6 @@ class Option:
             if first == highest
             else _("{first} to {highest}").format(first=text(first), highest=text(highest))
         )
-
-    @property
-    def full_month_text(self) -> str:
-        """What the next whole month costs, with what is kept now."""
-        return self.proposal.full_month.after_text if self.proposal else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,13 +185,22 @@ def devices(mailbox: Mailbox, *, protocol: str) -> list[Device]:
 
 
 def _option(mailbox: Mailbox, price: Price, *, is_current: bool, at: datetime) -> Option:
-    proposal, refusal = None, ""
+    this_month, full_month, refusal = None, None, ""
     try:
-        proposal = None if is_current else changing.propose(mailbox=mailbox, plan=price.plan, at=at)
+        if is_current:
+            this_month, full_month = changing.as_it_is(mailbox=mailbox, at=at)
+        else:
+            proposal = changing.propose(mailbox=mailbox, plan=price.plan, at=at)
+            this_month, full_month = proposal.this_month, proposal.full_month
     except REFUSALS as reason:
         refusal = str(reason)
     return Option(
-        plan=price.plan, price=price, is_current=is_current, proposal=proposal, refusal=refusal
+        plan=price.plan,
+        price=price,
+        is_current=is_current,
+        this_month=this_month,
+        full_month=full_month,
+        refusal=refusal,
     )
 
 
@@ -218,11 +224,10 @@ def _storage_text(price: Price | None) -> str:
 def _rules(proposal: Proposal, *, until_text: str) -> list[Difference]:
     """How long mail stays, folder by folder, where that changes."""
     mailbox, effect = proposal.settled.contract.mailbox, proposal.settled.effect
-    moved = retention.under_plan(
-        mailbox, plan=effect.terms.policy, protocol=effect.terms.protocol
-    )
+    moved = retention.under_plan(mailbox, plan=effect.terms.policy, protocol=effect.terms.protocol)
     old, new = retention.layers_of(mailbox), retention.layers_of(moved)
-    is_pop_only = not mailbox.is_imap and effect.terms.protocol == Mailbox.Protocol.POP
+    # What POP does not show has no days that anybody would see pass.
+    shows_inbox_only = effect.terms.protocol == Mailbox.Protocol.POP
     return [
         Difference(
             name=_("Mail in {folder} stays").format(folder=_folder_name(folder)),
@@ -230,7 +235,7 @@ def _rules(proposal: Proposal, *, until_text: str) -> list[Difference]:
             after=_stay(retention.decide(moved, folder, new)),
             until_text=until_text,
         )
-        for folder in (("INBOX",) if is_pop_only else ("INBOX", "Sent", "Junk", "Trash"))
+        for folder in (("INBOX",) if shows_inbox_only else ("INBOX", "Junk", "Trash"))
     ]
 
 
@@ -253,7 +258,7 @@ def _tripwire(proposal: Proposal, *, until_text: str) -> Difference:
 
 def _stay(decision: policy.Decision) -> str:
     if decision.days is None:
-        return _("until it is removed")
+        return _("as long as you keep it")
     if decision.counted_from is policy.CountedFrom.DOWNLOAD:
         return _("{days} after a program fetched it").format(days=_days(decision.days))
     return _("{days} after it arrived there").format(days=_days(decision.days))

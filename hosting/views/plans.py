@@ -37,6 +37,7 @@ def choose(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "mailbox": mailbox,
         "may_manage": may_manage(actor, mailbox),
         "space": presenting.spaces([mailbox])[mailbox.address],
+        "device_count": max(1, mailbox.app_passwords.filter(revoked_at__isnull=True).count()),
         **_choices(mailbox),
     }
     return render(request, "hosting/plans.html", context)

@@ -1,10 +1,11 @@
-"""The pages on which a plan or the protocol is changed."""
+"""The doors to a change of plan: pages, staff action and command."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
@@ -12,6 +13,7 @@ from hosting.models import Contract, Limits, Plan, PlanChange
 from mailstore import credentials
 from mailstore.models import AppPassword, Mailbox, PendingChange, Usage
 from tests.factories import AT, make_mailbox
+from tests.staffing import act
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -50,9 +52,10 @@ def test_choices_stand_side_by_side_with_their_prices(alice, mailbox):
 
     assert "Your plan" in text
     assert "See what POP changes" in text
-    assert "Your 3 messages wait here until one program fetches them." in text
+    assert "3 messages wait here until one program fetches them" in text
+    assert "if you stay" in text
+    assert "if you change now" in text
     assert "1.00 EUR" in text
-    assert "instead of" in text
 
 
 def test_choice_that_is_impossible_says_what_must_go(alice, mailbox):
@@ -181,5 +184,65 @@ def test_closing_says_what_it_costs(alice, mailbox):
 
 
 def test_number_of_queries_is_known(alice, mailbox, django_assert_num_queries):
-    with django_assert_num_queries(28):
+    with django_assert_num_queries(36):
         alice.get(path(mailbox, "plans"))
+
+
+# Staff ----------------------------------------------------------------------------------
+
+
+def test_staff_foresee_and_change_plans(staff, mailbox):
+    asked = {"plan": Plan.objects.get(slug="pop").pk}
+
+    foreseen = act(staff, "change_plan", mailbox, foresee="yes", **asked)
+
+    assert "2.50 EUR → 1.00 EUR" in text_of(foreseen)
+    assert "Some of it waits." in text_of(foreseen)
+    assert not PlanChange.objects.exists()
+    act(staff, "change_plan", mailbox, confirmed="yes", **asked)
+    assert PlanChange.objects.get().by.endswith("sam@example.test")
+
+
+@pytest.mark.parametrize("button", ["foresee", "confirmed"])
+def test_staff_change_all_plans_or_none(staff, cast, mailbox, button):
+    other = make_mailbox(cast.domain, "till", "pop")
+    asked = {"plan": Plan.objects.get(slug="pop").pk, button: "yes"}
+
+    page = act(staff, "change_plan", mailbox, other, **asked)
+
+    assert "till@alder.test is on the plan POP already." in text_of(page)
+    assert not PlanChange.objects.exists()
+
+
+# The command ----------------------------------------------------------------------------
+
+
+def run(capsys, *arguments):
+    call_command("change_plan", *arguments)
+    return capsys.readouterr().out
+
+
+def test_command_says_what_it_would_do_and_does_it(capsys, mailbox):
+    dry = run(capsys, mailbox.address, "pop", "--dry-run")
+    assert "Limit: 10 GB -> 1 GB" in dry
+    assert "Removed mail comes back for: 30 days -> 14 days (the old holds until" in dry
+    assert "2.50 EUR -> 1.00 EUR" in dry
+    assert not PlanChange.objects.exists()
+
+    done = run(capsys, mailbox.address, "pop", "--gather")
+
+    assert done.endswith("hello@alder.test went from IMAP to POP.\n")
+    assert mailbox.protocol_switches.get().gathers
+
+
+def test_command_refuses_in_words(capsys, mailbox):
+    Usage.objects.update(bytes=10**9 + 1)
+
+    for arguments, said in (
+        ((mailbox.address, "pop"), "Remove 1 B first"),
+        ((mailbox.address, "imap"), "on the plan IMAP already"),
+        ((mailbox.address, "gold"), "There is no plan gold."),
+        (("nobody@alder.test", "pop"), "There is no mailbox"),
+    ):
+        with pytest.raises(CommandError, match=said):
+            run(capsys, *arguments)
