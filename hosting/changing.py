@@ -16,6 +16,7 @@ from accounts.access import Actor, Capability
 from hosting import billing, limits, metering, money, ordering, pricing
 from hosting.billing import Buyer, Turn
 from hosting.charges import Charge
+from hosting.limits import Rooms
 from hosting.models import Contract, Plan, PlanChange
 from hosting.periods import Period
 from mailstore import credentials, holding, provisioning, switching
@@ -101,10 +102,11 @@ class Proposal:
 def running(mailbox: Mailbox) -> Contract:
     """The contract of a mailbox; raises `provisioning.WrongState` if there is none."""
     contracts = Contract.objects.filter(mailbox=mailbox, ends_at=None)
-    found = contracts.select_related("plan__retention_policy", "mailbox").first()
+    found = contracts.select_related("plan__retention_policy").first()
     if found is None:
         message = f"{mailbox} is on no plan at present."
         raise provisioning.WrongState(message)
+    found.mailbox = mailbox
     return found
 
 
@@ -162,9 +164,9 @@ def change(
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     _refuse_if_not_on_sale(plan)
-    made = _change(
-        actor=actor, mailbox=mailbox, plan=plan, gathers=gathers, wait=wait, undo=None, at=at
-    )
+    locked = _lock(mailbox, at=at)
+    made = _make(locked, plan, actor=actor, gathers=gathers, wait=wait, at=at)
+    mailbox.refresh_from_db()
     if widens:
         credentials.widen(actor=actor, mailbox=mailbox, protocol=plan.protocol, at=at)
     return made
@@ -178,11 +180,15 @@ def take_back(*, actor: Actor, mailbox: Mailbox, wait: timedelta, at: datetime) 
     the room, and more may be stored than the old plan holds.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    locked = _lock(mailbox, at=at)
     last = last_change(mailbox, at=at)
     if last is None:
         message = "There is no change that could be taken back."
         raise NothingToTakeBack(message)
-    return _change(actor=actor, mailbox=mailbox, plan=last.old_plan, wait=wait, undo=last, at=at)
+    made = _make(locked, last.old_plan, actor=actor, undo=last, wait=wait, at=at)
+    PlanChange.objects.filter(pk=last.pk).update(undone_at=at)
+    mailbox.refresh_from_db()
+    return made
 
 
 def last_change(mailbox: Mailbox, *, at: datetime) -> PlanChange | None:
@@ -193,25 +199,35 @@ def last_change(mailbox: Mailbox, *, at: datetime) -> PlanChange | None:
     return found if is_open else None
 
 
-def _change(
+@dataclass(frozen=True, kw_only=True)
+class _Locked:
+    """A mailbox whose row and whose owner's limits are locked until the transaction ends."""
+
+    mailbox: Mailbox
+    rooms: Rooms
+
+
+def _lock(mailbox: Mailbox, *, at: datetime) -> _Locked:
+    # Limits first, as an order does, or two would wait for each other.
+    rooms = limits.lock([mailbox.organisation], at=at)
+    return _Locked(rooms=rooms, mailbox=holding.lock(mailbox))
+
+
+def _make(
+    locked: _Locked,
+    plan: Plan,
     *,
     actor: Actor,
-    mailbox: Mailbox,
-    plan: Plan,
     gathers: bool = False,
+    undo: PlanChange | None = None,
     wait: timedelta,
-    undo: PlanChange | None,
     at: datetime,
 ) -> PlanChange:
-    owner = mailbox.organisation
-    rooms = limits.lock([owner], at=at)
-    locked = holding.lock(mailbox)
-    settled = _settle(locked, plan, undo=undo, at=at)
-    rooms.take(owner, limits.Wanted(plan=plan, instead_of=settled.old_plan))
-    if undo is not None and not _mark_undone(undo, at=at):
-        message = "This change was taken back already."
-        raise NothingToTakeBack(message)
-    made = _written(settled, locked, actor=actor, undo_until=None if undo else at + wait, at=at)
+    mailbox = locked.mailbox
+    settled = _settle(mailbox, plan, undo=undo, at=at)
+    wanted = limits.Wanted(plan=plan, instead_of=settled.old_plan)
+    locked.rooms.take(mailbox.organisation, wanted)
+    made = _written(settled, actor=actor, undo_until=None if undo else at + wait, at=at)
     switching.change_terms(
         actor=actor,
         mailbox=mailbox,
@@ -276,14 +292,10 @@ def _refuse_if_not_on_sale(plan: Plan) -> None:
         raise NotOnSale(message)
 
 
-def _mark_undone(undo: PlanChange, *, at: datetime) -> bool:
-    open_ones = PlanChange.objects.filter(pk=undo.pk, undone_at=None)
-    return bool(open_ones.update(undone_at=at))
-
-
 def _written(
-    settled: Settled, mailbox: Mailbox, *, actor: Actor, undo_until: datetime | None, at: datetime
+    settled: Settled, *, actor: Actor, undo_until: datetime | None, at: datetime
 ) -> PlanChange:
+    mailbox = settled.contract.mailbox
     outbox.record(
         kind="mailbox.plan_changed",
         at=at,

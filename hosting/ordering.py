@@ -155,7 +155,7 @@ def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
     if closing_since is not None:
         end_contract(mailbox, at=closing_since)
-    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at").first()
+    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at", "-pk").first()
     if last is not None:
         open_contract(mailbox=mailbox, plan=last.plan, at=at)
 

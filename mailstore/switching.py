@@ -272,6 +272,8 @@ def _followed(switch: ProtocolSwitch, mailbox: Mailbox, *, engine: Engine, at: d
     aside = [message.uid for message in seen if message.uid not in known]
     for uids in _parts(aside):
         engine.set_reads_aside(user=mailbox.address, uids=uids)
+    # What was fetched since the commit is looked at once more, now that it counts.
+    Mailbox.objects.filter(pk=mailbox.pk).update(retrievals_asked_at=at)
     return True
 
 

@@ -34,6 +34,9 @@ def make_due(*, engine: Engine, at: datetime, limit: int = 100) -> int:
 def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
     try:
         with transaction.atomic():
+            # In the order in which a change of plan takes the two, or they wait for each other.
+            if change.mailbox is not None:
+                holding.lock(change.mailbox)
             changes.end(change, PendingChange.State.MADE, ended_by=_HOUSE.name, at=at)
             _MAKERS[Kind(change.kind)](change, engine, at)
             changes.record("change.made", change=change, actor=_HOUSE, at=at)

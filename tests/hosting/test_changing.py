@@ -390,5 +390,6 @@ def test_window_on_its_way_does_not_count_as_chosen(mailbox):
 def test_history_says_what_was_changed(mailbox):
     change(mailbox, "pop")
 
+    assert str(PlanChange.objects.get()) == "hello@alder.test: IMAP → POP"
     kinds = Event.objects.filter(subject_id=str(mailbox.uuid)).values_list("kind", flat=True)
     assert {"mailbox.plan_changed", "mailbox.protocol_switched", "mailbox.updated"} <= set(kinds)

@@ -131,6 +131,27 @@ def test_change_that_makes_nothing_less_safe_needs_no_typing(alice, cast, twin):
     assert not PendingChange.objects.exists()
 
 
+def test_larger_plan_of_the_same_protocol_switches_nothing(alice, mailbox):
+    larger = Plan.objects.get(slug="imap")
+    prices = list(larger.prices.all())
+    larger.pk, larger.slug, larger.name, larger.ceiling_bytes = None, "imap-xl", "XL", 10**12
+    larger.quota_bytes = 10**11
+    larger.save(force_insert=True)
+    assert "See what XL changes" not in text_of(alice.get(path(mailbox, "plans")))
+    for price in prices:
+        price.pk, price.plan = None, larger
+        price.save(force_insert=True)
+
+    assert "See what XL changes" in text_of(alice.get(path(mailbox, "plans")))
+    text = text_of(alice.get(path(mailbox, "change_plan", "imap-xl")))
+    assert "Your devices" not in text
+    assert "The tripwire fires at" in text
+    text = text_of(alice.post(path(mailbox, "change_plan", "imap-xl"), {}, follow=True))
+
+    assert "The plan is XL from now on." in text
+    assert not mailbox.protocol_switches.exists()
+
+
 def test_limit_that_is_reached_is_told(alice, cast, mailbox, twin):
     pop = make_mailbox(cast.domain, "till", "pop")
     twin.know(pop.address)

@@ -22,6 +22,7 @@ from mailstore import (
     rules,
     sweeping,
     switching,
+    tasks,
     tripwire,
     working,
 )
@@ -648,6 +649,20 @@ def test_run_that_is_done_meanwhile_is_left_alone(twin, mailbox):
     assert done == [True]
     run.refresh_from_db()
     assert (run.state, run.messages) == (WorkState.DONE, 1)
+
+
+def test_tasks_follow_switches_any_number_of_times(twin, mailbox, till):
+    switch(mailbox, POP)
+    switch(till, IMAP)
+    [first, _second] = ProtocolSwitch.objects.order_by("pk")
+
+    for _ in range(2):
+        tasks.follow_switch(switch_id=first.pk)
+    tasks.follow_switch(switch_id=0)
+    followed = [tasks.follow_switches() for _ in range(2)]
+
+    assert followed == [1, 0]
+    assert str(first) == "hello@alder.test → pop"
 
 
 # App passwords --------------------------------------------------------------------------
