@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
@@ -23,9 +23,9 @@ from mailstore import (
     switching,
     tripwire,
 )
-from mailstore.engine import Engine, FolderUsage
+from mailstore.engine import Engine, FolderUsage, RemovedMessage, RemovedSearch
 from mailstore.models import Mailbox
-from mailstore.previewing import Preview
+from mailstore.previewing import FolderPreview, Preview
 
 # How far the preview of what goes looks ahead.
 HORIZON = timedelta(days=60)
@@ -79,20 +79,50 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Going:
+    """What goes from one folder, and how many messages on which day."""
+
+    folder: FolderPreview
+    days: Mapping[datetime, int]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Letters:
     """What becomes of the mail that is there, as the mail server tells."""
 
     hidden: Sequence[FolderUsage]
     preview: Preview
+    # Nothing goes by the new rules before.
+    rules_hold_from: datetime
+    # Removed mail that the shorter window ends for.
+    lost: Sequence[RemovedMessage]
+
+    @property
+    def lost_text(self) -> str:
+        """How much could be brought back now and not then."""
+        return _counted(len(self.lost), sum(message.bytes for message in self.lost))
+
+    @property
+    def going(self) -> list[Going]:
+        """Folder by folder, what goes on which day."""
+        return [
+            Going(folder=found, days=self._days(found))
+            for found in self.preview.folders
+            if found.going
+        ]
+
+    def _days(self, found: FolderPreview) -> Mapping[datetime, int]:
+        days: dict[datetime, int] = {}
+        for day, count in sorted(found.days.items()):
+            first = max(day, self.rules_hold_from)
+            days[first] = days.get(first, 0) + count
+        return days
 
     @property
     def hidden_text(self) -> str:
         """How much no POP program would show."""
         messages = sum(folder.messages for folder in self.hidden)
-        size = quotas.byte_text(sum(folder.bytes for folder in self.hidden))
-        return ngettext(
-            "{messages} message ({size})", "{messages} messages ({size})", messages
-        ).format(messages=messages, size=size)
+        return _counted(messages, sum(folder.bytes for folder in self.hidden))
 
     @property
     def may_gather(self) -> bool:
@@ -142,7 +172,7 @@ def differences(proposal: Proposal, *, wait: timedelta) -> list[Difference]:
     ]
 
 
-def letters(proposal: Proposal, *, engine: Engine) -> Letters:
+def letters(proposal: Proposal, *, engine: Engine, wait: timedelta) -> Letters:
     """What becomes of the mail that is there; raises `EngineError`."""
     mailbox, effect = proposal.settled.contract.mailbox, proposal.settled.effect
     to_pop = effect.terms.protocol == Mailbox.Protocol.POP
@@ -155,7 +185,23 @@ def letters(proposal: Proposal, *, engine: Engine) -> Letters:
         until=proposal.at + HORIZON,
         forgets=effect.is_switch and to_pop,
     )
-    return Letters(hidden=hidden, preview=preview)
+    later = proposal.at + wait
+    return Letters(
+        hidden=hidden,
+        preview=preview,
+        rules_hold_from=later if effect.rules_wait else proposal.at,
+        lost=_lost(proposal, at=later, engine=engine) if effect.window_waits else (),
+    )
+
+
+def _lost(proposal: Proposal, *, at: datetime, engine: Engine) -> list[RemovedMessage]:
+    """What is in the store now, would be there by the old window, and not by the new one."""
+    mailbox = proposal.settled.contract.mailbox
+    search = RemovedSearch(
+        since=at - timedelta(days=mailbox.window_days),
+        until=at - timedelta(days=proposal.settled.effect.terms.window_days),
+    )
+    return engine.removed_mail(user=mailbox.address, search=search, headers=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +308,11 @@ def _stay(decision: policy.Decision) -> str:
     if decision.counted_from is policy.CountedFrom.DOWNLOAD:
         return _("{days} after a program fetched it").format(days=_days(decision.days))
     return _("{days} after it arrived there").format(days=_days(decision.days))
+
+
+def _counted(messages: int, size: int) -> str:
+    text = ngettext("{messages} message ({size})", "{messages} messages ({size})", messages)
+    return text.format(messages=messages, size=quotas.byte_text(size))
 
 
 def _folder_name(folder: str) -> str:

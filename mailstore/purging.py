@@ -8,7 +8,6 @@ its batches name every message, and the finished run is the receipt.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,7 +27,6 @@ from mailstore.engine import (
     StoredMessage,
 )
 from mailstore.models import (
-    OPEN_STATES,
     Mailbox,
     PurgeBatch,
     PurgeRun,
@@ -215,21 +213,6 @@ def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
         run, sources=(WorkState.PLANNED, WorkState.PAUSED), target=WorkState.CANCELLED, at=at
     )
     _record("purge.cancelled", run=run, actor=actor, at=at)
-
-
-def give_up_rest(*, mailbox: Mailbox, at: datetime) -> None:
-    """Other rules hold now: what was let go before, and nobody has begun to remove, stays.
-
-    A run that has begun ends with what it was at, and its receipt says so.
-    """
-    runs = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.RETENTION)
-    for run in runs:
-        with suppress(working.WrongWorkState), transaction.atomic():
-            # Its worker stops before the next batch.
-            working.move(run, sources=(WorkState(run.state),), target=WorkState(run.state), at=at)
-            run.batches.filter(state=PurgeBatch.State.PLANNED).delete()
-            if not run.batches.exists():
-                working.move(run, sources=OPEN_STATES, target=WorkState.CANCELLED, at=at)
 
 
 def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, Any]:

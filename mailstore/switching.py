@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,7 +25,6 @@ from mailstore import (
     holding,
     policy,
     provisioning,
-    purging,
     quotas,
     retention,
     rules,
@@ -32,8 +32,11 @@ from mailstore import (
 )
 from mailstore.engine import Engine, EngineError, EngineUnavailable, FolderUsage
 from mailstore.models import (
+    OPEN_STATES,
     Mailbox,
     ProtocolSwitch,
+    PurgeBatch,
+    PurgeRun,
     RestoreRun,
     RetentionPolicy,
     WorkState,
@@ -56,7 +59,7 @@ class BelowUse(Exception):
         text = quotas.byte_text
         super().__init__(
             f"{mailbox} holds {text(used_bytes)}, and there would be {text(quota_bytes)}. "
-            f"Remove {text(self.excess_bytes)} first ({self.excess_bytes} bytes)."
+            f"Remove {text(self.excess_bytes)} first (exactly {self.excess_bytes} B)."
         )
 
 
@@ -110,7 +113,8 @@ def foresee(*, mailbox: Mailbox, terms: Terms) -> Effect:
         terms=terms,
         is_switch=terms.protocol != mailbox.protocol,
         window_waits=terms.window_days < mailbox.window_days,
-        rules_wait=not comes_back and rules.is_plan_less_safe(mailbox=mailbox, plan=terms.policy, protocol=terms.protocol),
+        rules_wait=not comes_back
+        and rules.is_plan_less_safe(mailbox=mailbox, plan=terms.policy, protocol=terms.protocol),
     )
 
 
@@ -181,6 +185,21 @@ def follow(*, switch: ProtocolSwitch, engine: Engine, at: datetime) -> bool:
         raise
     _release(switch, **({"done_at": at, "failure": ""} if is_done else {}))
     return is_done
+
+
+def give_up_rest(*, mailbox: Mailbox, at: datetime) -> None:
+    """Other rules hold now: what was let go before, and nobody has begun to remove, stays.
+
+    A run that has begun ends with what it was at, and its receipt says so.
+    """
+    runs = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.RETENTION)
+    for run in runs:
+        with suppress(working.WrongWorkState), transaction.atomic():
+            # Its worker stops before the next batch.
+            working.move(run, sources=(WorkState(run.state),), target=WorkState(run.state), at=at)
+            run.batches.filter(state=PurgeBatch.State.PLANNED).delete()
+            if not run.batches.exists():
+                working.move(run, sources=OPEN_STATES, target=WorkState.CANCELLED, at=at)
 
 
 def out_of_sight(found: Iterable[FolderUsage]) -> list[FolderUsage]:
@@ -260,7 +279,7 @@ def _followed(switch: ProtocolSwitch, mailbox: Mailbox, *, engine: Engine, at: d
     if mailbox.state == Mailbox.State.CLOSED:
         return True
     provisioning.end_sessions(mailbox=mailbox, engine=engine)
-    purging.give_up_rest(mailbox=mailbox, at=at)
+    give_up_rest(mailbox=mailbox, at=at)
     if mailbox.is_imap:
         engine.create_mailbox(user=mailbox.address, folders=mailbox.special_folders)
         engine.bring_reads_back(user=mailbox.address)

@@ -14,8 +14,7 @@ from django.utils import timezone
 from accounts import membership
 from accounts.access import Actor, Capability
 from accounts.models import Organisation, User
-from hosting import changing
-from hosting.models import PlanChange
+from hosting import changing, pricing
 from mailstore.models import Alarm, Mailbox, PendingChange
 
 
@@ -73,6 +72,13 @@ def waiting_close(mailbox: Mailbox) -> PendingChange | None:
     return waiting.filter(kind=PendingChange.Kind.CLOSE).first()
 
 
-def last_change(mailbox: Mailbox) -> PlanChange | None:
-    """The change of plan that can still be taken back."""
-    return changing.last_change(mailbox, at=timezone.now())
+def way_back(mailbox: Mailbox) -> dict[str, Any]:
+    """Context: the change of plan that can be taken back, if any, and what the old plan costs."""
+    at = timezone.now()
+    last = changing.last_change(mailbox, at=at)
+    if last is None:
+        return {"last_change": None}
+    price_list = pricing.list_for(mailbox.organisation)
+    prices = pricing.prices_at(price_list=price_list, plans=[last.old_plan_id], at=at)
+    price = prices.get(last.old_plan_id)
+    return {"last_change": last, "back_price_text": price.price_text if price else ""}

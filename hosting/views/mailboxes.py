@@ -22,12 +22,12 @@ from hosting.models import Plan, Price
 from hosting.models.plans import GIGABYTE
 from hosting.views import (
     actor_of,
-    last_change,
     load,
     may_manage,
     open_alarm,
     set_up,
     waiting_close,
+    way_back,
 )
 from hosting.views.public import bill, shown
 from mailstore import cooling, credentials, holding, provisioning, quotas
@@ -133,7 +133,7 @@ def state(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "mailbox": mailbox,
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
-        "last_change": last_change(mailbox),
+        **way_back(mailbox),
         "may_manage": may_manage(actor, mailbox),
     }
     return render(request, "hosting/_state.html", context)
@@ -179,7 +179,7 @@ def _detail_context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, A
         "events": presenting.happenings(mailbox, passwords),
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
-        "last_change": last_change(mailbox),
+        **way_back(mailbox),
         "plan": Plan.objects.filter(contracts__mailbox=mailbox, contracts__ends_at=None).first(),
         **live,
         **forms,

@@ -123,23 +123,21 @@ def _proposal_context(
 
 def _letters(proposal: Proposal) -> dict[str, Any]:
     try:
-        found = comparing.letters(proposal, engine=engine())
+        found = comparing.letters(proposal, engine=engine(), wait=settings.COOLING_OFF)
     except EngineError:
         return {"letters": None}
     going = [
         {
-            "folder": folder,
-            "size_text": byte_text(folder.going_bytes),
-            "dates": sorted(folder.days.items())[:_MOST_DATES],
-            "more_dates": max(0, len(folder.days) - _MOST_DATES),
+            "folder": one.folder,
+            "size_text": byte_text(one.folder.going_bytes),
+            "dates": list(one.days.items())[:_MOST_DATES],
+            "more_dates": max(0, len(one.days) - _MOST_DATES),
         }
-        for folder in found.preview.folders
-        if folder.going
+        for one in found.going
     ]
-    hidden = presenting.folders(found.hidden)
     return {
         "letters": found,
-        "hidden": hidden,
+        "hidden": presenting.folders(found.hidden),
         "going": going,
         "horizon_days": comparing.HORIZON.days,
     }

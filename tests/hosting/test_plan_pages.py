@@ -63,7 +63,7 @@ def test_choice_that_is_impossible_says_what_must_go(alice, mailbox):
 
     text = text_of(alice.get(path(mailbox, "plans")))
 
-    assert "Remove 2 GB first (2000000000 bytes)." in text
+    assert "Remove 2 GB first (exactly 2000000000 B)." in text
     response = alice.get(path(mailbox, "change_plan", "pop"))
     assert response.status_code == 409
     assert "Remove 2 GB first" in text_of(response)
@@ -89,6 +89,33 @@ def test_preview_says_what_changes_what_it_costs_and_what_goes_out_of_sight(alic
     assert Contract.objects.get().plan.slug == "imap"
 
 
+def test_preview_names_days_no_earlier_than_the_rules_hold(alice, mailbox, twin):
+    alice.post(path(mailbox, "change_plan", "pop"), {"address": mailbox.address})
+    PendingChange.objects.all().delete()
+    Mailbox.objects.update(former_policy=None, window_days=14)
+    trash = twin.accounts[mailbox.address].folders["Trash"]
+    trash.append(letter("Old"), at=timezone.now() - timedelta(days=90))
+
+    text = text_of(alice.get(path(mailbox, "change_plan", "imap")))
+
+    effective = timezone.now() + timedelta(hours=72)
+    assert "2 of the messages in Trash" in text
+    assert f"{effective:%-d %b}</time> (1)" in text
+
+
+def test_preview_names_removed_mail_that_the_shorter_window_ends_for(alice, mailbox, twin):
+    store = twin.accounts[mailbox.address].store
+    twin.remove(user=mailbox.address, folder="INBOX", uids=[1])
+    for days in (40, 20, 5):
+        old = letter(f"Removed {days}")
+        store["INBOX"].append(old, at=timezone.now() - timedelta(days=days))
+
+    text = text_of(alice.get(path(mailbox, "change_plan", "pop")))
+
+    assert "1 message (" in text
+    assert "among the removed mail could not be brought back any more" in text
+
+
 def test_change_is_made_and_taken_back(alice, cast, mailbox):
     credentials.issue(
         actor=cast.actor(cast.alice), mailbox=mailbox, label="Phone", allows_pop=False, at=AT
@@ -100,6 +127,7 @@ def test_change_is_made_and_taken_back(alice, cast, mailbox):
     text = text_of(response)
     assert "Mail is read by POP from now on." in text
     assert "Changed from IMAP to POP on" in text
+    assert "2.50 EUR a month" in text
     mailbox.refresh_from_db()
     assert mailbox.protocol == "pop"
     assert AppPassword.objects.get().allows_pop
@@ -226,12 +254,13 @@ def test_staff_foresee_and_change_plans(staff, mailbox):
 
 @pytest.mark.parametrize("button", ["foresee", "confirmed"])
 def test_staff_change_all_plans_or_none(staff, cast, mailbox, button):
-    other = make_mailbox(cast.domain, "till", "pop")
+    other = make_mailbox(cast.domain, "till")
+    Usage.objects.create(username=other.address, bytes=10**9 + 1)
     asked = {"plan": Plan.objects.get(slug="pop").pk, button: "yes"}
 
     page = act(staff, "change_plan", mailbox, other, **asked)
 
-    assert "till@alder.test is on the plan POP already." in text_of(page)
+    assert "Remove 1 B first (exactly 1 B)." in text_of(page)
     assert not PlanChange.objects.exists()
 
 

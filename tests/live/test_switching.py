@@ -66,7 +66,7 @@ def fetched(program):
     """What the log tells of POP sessions, taken in."""
     logbook.read(path=program.server.log)
     sweeping.note_retrievals(engine=program.live, at=timezone.now())
-    return retention.fetched(program.mailbox)
+    return retention.fetched(mailbox=program.mailbox, engine=program.live)
 
 
 def purge(program):

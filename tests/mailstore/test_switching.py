@@ -104,7 +104,7 @@ def visible(twin, mailbox):
 
 
 def decided(mailbox, folder):
-    return policy.decide(folder=folder, layers=retention.layers_of(mailbox)).days
+    return retention.decide(mailbox, folder, retention.layers_of(mailbox)).days
 
 
 # The safer of two policies --------------------------------------------------------------
@@ -401,7 +401,7 @@ def test_marks_of_an_earlier_pop_life_are_forgotten(twin, till):
     follow(twin)
 
     assert seen(twin, till) == []
-    assert retention.fetched(till) == frozenset()
+    assert retention.fetched(mailbox=till, engine=twin) == frozenset()
 
 
 def test_who_only_tried_imap_keeps_the_marks(twin, till):
@@ -416,7 +416,7 @@ def test_who_only_tried_imap_keeps_the_marks(twin, till):
     follow(twin)
 
     assert seen(twin, till) == [1, 2]
-    assert retention.fetched(till) == {1, 2}
+    assert retention.fetched(mailbox=till, engine=twin) == {1, 2}
 
 
 def test_log_that_is_late_counts_nothing_in_an_imap_mailbox(twin, till):
@@ -437,7 +437,12 @@ def test_preview_forgets_what_the_switch_forgets(twin, till):
 
     counts = [
         previewing.under_plan(
-            mailbox=till, plan=pop, engine=twin, until=NOW + 60 * DAY, forgets=forgets
+            mailbox=till,
+            plan=pop,
+            protocol="pop",
+            engine=twin,
+            until=NOW + 60 * DAY,
+            forgets=forgets,
         ).going
         for forgets in (False, True)
     ]
@@ -641,10 +646,10 @@ def test_purge_that_has_begun_ends_with_what_it_was_at(twin, mailbox, monkeypatc
 def test_run_that_is_done_meanwhile_is_left_alone(twin, mailbox):
     put(twin, mailbox, "Junk", 40)
     run = purging.plan_retention(mailbox=mailbox, engine=twin, at=NOW)
-    before = Place(name="give up", owner=purging, function="suppress", is_before=True)
+    before = Place(name="give up", owner=switching, function="suppress", is_before=True)
 
     with before.reached(lambda: purging.work_off(run=run, engine=twin, now=lambda: NOW)) as done:
-        purging.give_up_rest(mailbox=mailbox, at=NOW)
+        switching.give_up_rest(mailbox=mailbox, at=NOW)
 
     assert done == [True]
     run.refresh_from_db()
