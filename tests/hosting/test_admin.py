@@ -17,7 +17,7 @@ from accounts.access import system
 from accounts.models import Event, Membership, Organisation, User
 from accounts.staff import StaffAdmin
 from hosting import ledger, tasks
-from hosting.models import BankImport, Contract, MailboxImport, Plan, ProviderEvent
+from hosting.models import BankImport, Contract, MailboxImport, Plan, PlanChange, ProviderEvent
 from hosting.paying import refunding
 from mailstore import credentials, holding
 from mailstore.models import (
@@ -27,6 +27,7 @@ from mailstore.models import (
     Hold,
     Mailbox,
     PendingChange,
+    ProtocolSwitch,
     PurgeRun,
     QuotaWarning,
     Removal,
@@ -173,6 +174,19 @@ def one_of_each_payment(cast):
     )
 
 
+def one_change_of_plan(mailbox):
+    ProtocolSwitch.objects.create(mailbox=mailbox, protocol="pop", at=AT, by="x")
+    PlanChange.objects.create(
+        mailbox=mailbox,
+        old_plan=Plan.objects.get(slug="imap"),
+        new_plan=Plan.objects.get(slug="pop"),
+        old_quota_bytes=10**10,
+        old_window_days=30,
+        at=AT,
+        by="x",
+    )
+
+
 @pytest.fixture
 def full_house(cast, staff):
     """One of everything, with every secret that could leak."""
@@ -189,6 +203,7 @@ def full_house(cast, staff):
     mailbox.refresh_from_db()
     Group.objects.create(name="Clerks")
     one_of_each_safeguard(cast, mailbox)
+    one_change_of_plan(mailbox)
     return [
         issued.secret,
         issued.app_password.digest,
@@ -232,7 +247,9 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Removal",
         "Alarm",
         "PendingChange",
+        "ProtocolSwitch",
         "Plan",
+        "PlanChange",
         "Contract",
         "MailboxImport",
         "BankImport",
