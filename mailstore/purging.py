@@ -26,13 +26,7 @@ from mailstore.engine import (
     RemovedSearch,
     StoredMessage,
 )
-from mailstore.models import (
-    Mailbox,
-    PurgeBatch,
-    PurgeRun,
-    Removal,
-    WorkState,
-)
+from mailstore.models import Mailbox, PurgeBatch, PurgeRun, Removal, WorkState
 from mailstore.working import Item, LeaseLost
 
 # Who the events name for what a worker does.
