@@ -221,6 +221,19 @@ def test_to_imap_again_old_junk_is_kept_for_the_wait(twin, mailbox):
     assert decided(mailbox, "Junk") == 30
 
 
+def test_to_imap_under_a_rule_by_age_unfetched_mail_is_spared_for_the_wait(twin, till):
+    rules.set_rule(actor=ACTOR, target=till.organisation, rule=rule("INBOX", 60), at=NOW)
+    put(twin, till, "INBOX", 90)
+
+    effect = switch(till, IMAP)
+
+    assert effect.rules_wait
+    assert purging.plan_retention(mailbox=till, engine=twin, at=NOW) is None
+    cooling.make_due(engine=twin, at=NOW + WAIT)
+    till.refresh_from_db()
+    assert purging.plan_retention(mailbox=till, engine=twin, at=NOW + WAIT) is not None
+
+
 def test_back_before_the_wait_is_over_finds_what_there_was(twin, mailbox):
     switch(mailbox, POP)
 
