@@ -144,8 +144,8 @@ def options(mailbox: Mailbox, *, at: datetime) -> dict[str, list[Option]]:
     return found
 
 
-def differences(proposal: Proposal, *, wait: timedelta) -> list[Difference]:
-    """Everything that could change, in the order of its weight."""
+def differences(proposal: Proposal, *, wait: timedelta, has_price: bool = True) -> list[Difference]:
+    """Everything that could change, in the order of its weight; prices for whom they concern."""
     settled, mailbox = proposal.settled, proposal.settled.contract.mailbox
     until_text = _until_text(proposal.at + wait)
     effect = settled.effect
@@ -160,7 +160,7 @@ def differences(proposal: Proposal, *, wait: timedelta) -> list[Difference]:
             before=quotas.byte_text(mailbox.quota_bytes),
             after=quotas.byte_text(effect.terms.quota_bytes),
         ),
-        _storage_price(proposal),
+        *([_storage_price(proposal)] if has_price else []),
         Difference(
             name=_("Removed mail comes back for"),
             before=_days(mailbox.window_days),

@@ -120,10 +120,16 @@ def under_plan(
     `forgets` has nothing count as fetched so far. Raises `EngineError`.
     """
     moved = retention.under_plan(mailbox, plan=plan, protocol=protocol)
+    outlooks = retention.outlook(mailbox=moved, engine=engine, until=until, forgets=forgets)
     folders: dict[str, FolderPreview] = {}
-    for found in retention.outlook(mailbox=moved, engine=engine, until=until, forgets=forgets):
+    for found in outlooks:
         folders.setdefault(found.folder, FolderPreview(folder=found.folder)).take(found)
-    return Preview(mailboxes=1, looked_at=1, folders=_in_order(folders.values()))
+    return Preview(
+        mailboxes=1,
+        looked_at=1,
+        folders=_in_order(folders.values()),
+        bytes_of={mailbox.pk: sum(found.bytes for found in outlooks)},
+    )
 
 
 def check_rule(*, target: rules.Target, rule: policy.Rule, engine: Engine, at: datetime) -> None:

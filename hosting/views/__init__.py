@@ -59,6 +59,11 @@ def sees_bills(actor: Actor, organisation: Organisation) -> bool:
     return actor.can(Capability.SEE_BILLS, lineage=organisation.lineage)
 
 
+def sees_price(actor: Actor, mailbox: Mailbox) -> bool:
+    """Whoever may change a plan sees what it costs before; so does whoever sees the bills."""
+    return may_manage(actor, mailbox) or sees_bills(actor, mailbox.organisation)
+
+
 def open_alarm(mailbox: Mailbox) -> Alarm | None:
     """The alarm that froze the mailbox, which only its owner's answer ends."""
     if mailbox.frozen_at is None:

@@ -25,6 +25,7 @@ from hosting.views import (
     load,
     may_manage,
     open_alarm,
+    sees_price,
     set_up,
     waiting_close,
     way_back,
@@ -298,6 +299,7 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "form": form,
         "space": presenting.spaces([mailbox])[mailbox.address],
         **_closing_costs(mailbox),
+        "sees_price": sees_price(actor, mailbox),
         "grace_days": settings.CLOSING_GRACE.days,
     }
     return render(request, "hosting/close.html", context, status=422 if form.errors else 200)

@@ -19,7 +19,7 @@ from hosting import changing, comparing, presenting
 from hosting.changing import Proposal
 from hosting.forms import ChangePlanForm
 from hosting.models import Plan
-from hosting.views import actor_of, load, may_manage
+from hosting.views import actor_of, load, may_manage, sees_price
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox
 from mailstore.quotas import byte_text
@@ -36,6 +36,7 @@ def choose(request: HttpRequest, uuid: UUID) -> HttpResponse:
     context = {
         "mailbox": mailbox,
         "may_manage": may_manage(actor, mailbox),
+        "sees_price": sees_price(actor, mailbox),
         "space": presenting.spaces([mailbox])[mailbox.address],
         "device_count": max(1, mailbox.app_passwords.filter(revoked_at__isnull=True).count()),
         **_choices(mailbox),
@@ -72,7 +73,11 @@ def change(request: HttpRequest, uuid: UUID, slug: str) -> HttpResponse:
     except comparing.REFUSALS as refusal:
         context = {"mailbox": mailbox, "plan": plan, "refusal": str(refusal)}
         return render(request, "hosting/change_plan.html", context, status=409)
-    context = _proposal_context(proposal, may_manage=may_manage(actor, mailbox), form=form)
+    has_price = sees_price(actor, mailbox)
+    context = _proposal_context(proposal, form=form, has_price=has_price) | {
+        "may_manage": may_manage(actor, mailbox),
+        "sees_price": has_price,
+    }
     status = 422 if form.errors else 200
     return render(request, "hosting/change_plan.html", context, status=status)
 
@@ -99,15 +104,14 @@ def _done_text(proposal: Proposal) -> str:
 
 
 def _proposal_context(
-    proposal: Proposal, *, may_manage: bool, form: ChangePlanForm
+    proposal: Proposal, *, form: ChangePlanForm, has_price: bool
 ) -> dict[str, Any]:
     settled = proposal.settled
     mailbox = settled.contract.mailbox
-    found = comparing.differences(proposal, wait=settings.COOLING_OFF)
+    found = comparing.differences(proposal, wait=settings.COOLING_OFF, has_price=has_price)
     devices = comparing.devices(mailbox, protocol=settled.plan.protocol)
     return {
         "mailbox": mailbox,
-        "may_manage": may_manage,
         "proposal": proposal,
         "settled": settled,
         "plan": settled.plan,

@@ -58,6 +58,19 @@ def test_choices_stand_side_by_side_with_their_prices(alice, mailbox):
     assert "1.00 EUR" in text
 
 
+def test_who_may_only_look_sees_no_amounts(client, cast, mailbox):
+    client.force_login(cast.bob)
+
+    for page in (
+        path(mailbox, "plans"),
+        path(mailbox, "change_plan", "pop"),
+        path(mailbox, "close"),
+    ):
+        text = text_of(client.get(page))
+        assert " EUR" not in text
+        assert "with costs" not in text
+
+
 def test_choice_that_is_impossible_says_what_must_go(alice, mailbox):
     Usage.objects.update(bytes=3 * 10**9)
 
