@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -102,6 +102,29 @@ def monthly_cost(buyer: Buyer, *, at: datetime) -> Decimal:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """A running contract as if it ended at a moment, and the mailbox went over to another plan.
+
+    `mark` is what the meter says there (`Contract`). Without a plan the mailbox closes.
+    """
+
+    mailbox_id: int
+    plan_id: int | None
+    at: int
+    mark: int
+
+    def taken(self, contracts: Iterable[Held]) -> Iterator[Held]:
+        """The contracts as they would be."""
+        for held in contracts:
+            if held.mailbox_id != self.mailbox_id or held.end is not None:
+                yield held
+                continue
+            yield held._replace(end=self.at, end_mark=self.mark)
+            if self.plan_id is not None:
+                yield held._replace(plan_id=self.plan_id, start=self.at, start_mark=self.mark)
+
+
 def charges(
     buyer: Buyer,
     *,
@@ -109,15 +132,26 @@ def charges(
     until: datetime | None = None,
     only: int | None = None,
     known_at: datetime | None = None,
+    turn: Turn | None = None,
 ) -> list[Charge]:
     """The lines of a month: all of it, or of what has gone by at `until`, which is now.
 
     Of a month that is not over, the whole is a forecast: nothing changes from now on. `only`
-    is the key of the one mailbox to look at. Of drift, only what was written down until
-    `known_at` counts.
+    is the key of the one mailbox to look at, and `turn` what is to happen to one. Of drift,
+    only what was written down until `known_at` counts.
     """
-    found = charges_of([buyer], period=period, until=until, only=only, known_at=known_at)
+    found = charges_of([buyer], period=period, until=until, only=only, known_at=known_at, turn=turn)
     return found[buyer.organisation.pk]
+
+
+def foreseen(buyer: Buyer, *, mailbox_id: int, turn: Turn | None, period: Period) -> list[Charge]:
+    """The lines of a whole month that a mailbox has a part in, with or without a turn.
+
+    Where included space is shared these are the lines of all that share it.
+    """
+    only = None if buyer.pools_storage else mailbox_id
+    lines = charges(buyer, period=period, only=only, turn=turn)
+    return [line for line in lines if line.mailbox_id in {mailbox_id, None}]
 
 
 def charges_of(
@@ -127,6 +161,7 @@ def charges_of(
     until: datetime | None = None,
     only: int | None = None,
     known_at: datetime | None = None,
+    turn: Turn | None = None,
 ) -> dict[int, list[Charge]]:
     """The same for several buyers, by the key of the organisation.
 
@@ -134,7 +169,7 @@ def charges_of(
     """
     end = end_of(period, until=until)
     owners = owners_of([each.organisation for each in alike])
-    parts = list(stretches(alike, period=period, end=end, owners=owners, only=only))
+    parts = list(stretches(alike, period=period, end=end, owners=owners, only=only, turn=turn))
     found: dict[int, list[Measured]] = {each.organisation.pk: [] for each in alike}
     used = metering.byte_seconds(spans(parts, now=end), known_at=known_at)
     for part, byte_seconds in zip(parts, used, strict=True):
@@ -159,6 +194,7 @@ def stretches(
     end: int,
     owners: Mapping[int, int],
     only: int | None = None,
+    turn: Turn | None = None,
 ) -> Iterator[Stretch]:
     """The parts of all contracts of a month until `end`, each at one price.
 
@@ -166,7 +202,8 @@ def stretches(
     """
     lists = {each.organisation.pk: each.price_list.pk for each in alike}
     prices = pricing.successions(lists.values(), until=period.ends_at)
-    for held in _held(owners, start=period.start, end=end, only=only):
+    contracts: Iterable[Held] = _held(owners, start=period.start, end=end, only=only)
+    for held in contracts if turn is None else turn.taken(contracts):
         succession = prices.get((lists[owners[held.organisation_id]], held.plan_id), ())
         yield from _stretches(held, succession, start=period.start, end=end)
 

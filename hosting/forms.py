@@ -361,3 +361,35 @@ class CapForm(forms.Form):
         if amount is None:
             return None
         return money.to_minor(Fraction(amount), currency=self.currency)
+
+
+class ChangePlanForm(forms.Form):
+    """Another plan; where mail gets less safe by it, the address is typed."""
+
+    gathers = forms.BooleanField(
+        label=_("Move the mail of the other folders into the inbox, so that my program fetches it"),
+        required=False,
+        help_text=_("All folders except Junk and Trash. The folders themselves stay."),
+    )
+    widens = forms.BooleanField(
+        label=_("Let app passwords that are meant for the other protocol work as well"),
+        required=False,
+    )
+    address = forms.CharField(
+        label=_("Type the address to confirm"),
+        max_length=ADDRESS_OCTETS,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+    )
+
+    def __init__(self, *args: Any, mailbox: Mailbox, waits: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.mailbox = mailbox
+        if not waits:
+            del self.fields["address"]
+
+    def clean_address(self) -> str:
+        """Only the address itself will do."""
+        typed: str = self.cleaned_data["address"]
+        if typed.lower() != self.mailbox.address:
+            raise ValidationError(_("This is not the address of this mailbox."), code="differs")
+        return typed

@@ -46,6 +46,8 @@ def _updated(data: Mapping[str, Any]) -> str:
         return _("Removed mail can be brought back for {new} days instead of {old}.").format(
             **data["window_days"]
         )
+    if "plan" in data:
+        return _("From here on the new plan alone decides how long mail stays.")
     if "trip_messages" in data:
         return _("It was changed when the tripwire fires.")
     if "tripwire" in data:
@@ -75,10 +77,22 @@ def _restored(data: Mapping[str, Any]) -> str:
     )
 
 
+def _switched(data: Mapping[str, Any]) -> str:
+    return _("Mail is read by {new} instead of {old} from here on.").format(
+        new=data["new"].upper(), old=data["old"].upper()
+    )
+
+
+def _plan_changed(data: Mapping[str, Any]) -> str:
+    return _("The plan was changed from {old} to {new}.").format(**data)
+
+
 # A kind that is missing here is not shown: no page ever shows a code.
 SENTENCES: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
     "mailbox.created": _later("The mailbox was ordered."),
     "mailbox.updated": _updated,
+    "mailbox.plan_changed": _plan_changed,
+    "mailbox.protocol_switched": _switched,
     "mailbox.suspended": _later("The mailbox was suspended: nobody could sign in."),
     "mailbox.resumed": _later("The mailbox was resumed."),
     "mailbox.closing": _later("The mailbox was closed."),
@@ -92,6 +106,7 @@ SENTENCES: Mapping[str, str | Callable[[Mapping[str, Any]], str]] = {
     "mailbox.restore_planned": _planned,
     "mailbox.mail_restored": _restored,
     "app_password.created": _later("An app password was made for “%(name)s”."),
+    "app_password.widened": _later("The app password of “%(name)s” works by both protocols."),
     "app_password.revoked": _later("The app password of “%(name)s” was revoked."),
     "retention.policy_changed": _later("The rules about how long mail stays were changed."),
     "tripwire.fired": _later("Much was removed at once: the tripwire locked the mailbox."),

@@ -39,6 +39,13 @@ class Wanted:
     plan: Plan | None = None
     instead_of: Plan | None = None
 
+    @property
+    def is_more_space(self) -> bool:
+        """Whether more mail could be kept than before."""
+        if self.plan is None or self.instead_of is None:
+            return self.mailboxes > 0
+        return self.plan.ceiling_bytes > self.instead_of.ceiling_bytes
+
 
 @dataclass(kw_only=True)
 class Room:
@@ -62,7 +69,7 @@ class Room:
         if wanted.domains and self.domains is not None and wanted.domains > self.domains:
             message = f"{name} may have {limits.domains} domains, and has them."
             raise LimitReached(message)
-        if wanted.mailboxes and self.stored_bytes is not None and self.stored_bytes <= 0:
+        if wanted.is_more_space and self.stored_bytes is not None and self.stored_bytes <= 0:
             most = quotas.byte_text(limits.stored_bytes or 0)
             message = f"{name} may keep {most} of mail, and keeps as much."
             raise LimitReached(message)

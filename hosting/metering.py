@@ -80,16 +80,16 @@ def moment(unix_seconds: int) -> datetime:
 
 
 def marks(usernames: Iterable[str], *, at: int) -> dict[str, int]:
-    """What the day of `at` has brought each address until then. `at` is not in the past.
+    """What the day of `at` has brought each address until then. `at` is now, or later.
 
-    An address that nothing was ever reported of has no mark, which stands for 0.
+    An address that nothing was ever reported of has no mark, which stands for 0. Whoever waited
+    for a lock over midnight finds the day of `at` closed; then all that it brought counts.
     """
-    return {
-        meter.username: mark_of(
-            size=meter.bytes, since=meter.since, day_byte_seconds=meter.day_byte_seconds, at=at
-        )
-        for meter in _meters(usernames, first=0, end=0)
-    }
+    found = {}
+    for meter in _meters(usernames, first=0, end=0):
+        is_closed = at // DAY_SECONDS < meter.since // DAY_SECONDS
+        found[meter.username] = _closed_mark(meter, at) if is_closed else _mark(meter, at)
+    return found
 
 
 def sizes(usernames: Iterable[str]) -> dict[str, int]:
@@ -200,6 +200,18 @@ def _metered(usernames: Iterable[str], first: int, end: int) -> dict[str, int]:
         if total:
             found[meter.username] = total
     return found
+
+
+def _mark(meter: _Meter, at: int) -> int:
+    return mark_of(
+        size=meter.bytes, since=meter.since, day_byte_seconds=meter.day_byte_seconds, at=at
+    )
+
+
+def _closed_mark(meter: _Meter, at: int) -> int:
+    """Marks tell what was counted; what of it was wrong is taken off from spans."""
+    day = at // DAY_SECONDS
+    return _metered([meter.username], day, day + 1).get(meter.username, 0)
 
 
 def _gaps(usernames: Iterable[str], *, known_at: datetime | None = None) -> dict[str, list[_Gap]]:

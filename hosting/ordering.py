@@ -132,13 +132,34 @@ def end_contract(mailbox: Mailbox, *, at: datetime) -> bool:
     return bool(ended)
 
 
+def change_contract(contract: Contract, *, plan: Plan, at: datetime) -> Contract:
+    """From here on the mailbox is charged by another plan; no second and no byte-second by both.
+
+    Call it with the mailbox locked. A clock that was set back ends no contract before it began.
+    """
+    moment = max(at, contract.starts_at)
+    mark = mark_at(contract, at=moment)
+    contract.ends_at, contract.end_mark, contract.ended_at = moment, mark, timezone.now()
+    contract.save(update_fields=["ends_at", "end_mark", "ended_at"])
+    return Contract.objects.create(
+        mailbox=contract.mailbox, plan=plan, starts_at=moment, start_mark=mark
+    )
+
+
+def mark_at(contract: Contract, *, at: datetime) -> int:
+    """What the meter says where a running contract is to end; within its first second, nothing."""
+    if metering.seconds(at) == metering.seconds(contract.starts_at):
+        return contract.start_mark
+    return _mark(contract.mailbox, at)
+
+
 @transaction.atomic
 def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     """Take back a closing; the plan goes on from now. No limit stands in the way of it."""
     if mailbox.closing_since is not None:
         end_contract(mailbox, at=mailbox.closing_since)
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
-    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at").first()
+    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at", "-pk").first()
     if last is not None:
         open_contract(mailbox=mailbox, plan=last.plan, at=at)
 

@@ -24,6 +24,7 @@ def _every(task: str, **interval: int) -> dict[str, Any]:
 SCHEDULE: dict[str, dict[str, Any]] = {
     "beat-pulse": _every("hosting.record_pulse", seconds=10),
     "provision-pending-mailboxes": _every("mailstore.provision_pending", seconds=10),
+    "follow-switches": _every("mailstore.follow_switches", seconds=10),
     "watch-quotas": _every("mailstore.watch_quotas", seconds=5),
     "read-mail-log": _every("mailstore.read_mail_log", seconds=5),
     "note-retrievals": _every("mailstore.note_retrievals", seconds=30),

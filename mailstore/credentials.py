@@ -10,6 +10,7 @@ from datetime import datetime
 from argon2 import PasswordHasher
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
@@ -106,6 +107,28 @@ def revoke(*, actor: Actor, app_password: AppPassword, at: datetime) -> None:
     if revoked:
         _record("app_password.revoked", mailbox=mailbox, password=app_password, actor=actor, at=at)
         _ask_to_end_sessions(mailbox, at=at)
+
+
+@transaction.atomic
+def widen(*, actor: Actor, mailbox: Mailbox, protocol: str, at: datetime) -> int:
+    """Let app passwords that were meant for the other protocol sign in by this one as well.
+
+    Returns how many they were.
+    """
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    narrow = list(narrow_for(mailbox, protocol=protocol))
+    AppPassword.objects.filter(pk__in=[password.pk for password in narrow]).update(
+        **{f"allows_{protocol}": True}
+    )
+    for password in narrow:
+        _record("app_password.widened", mailbox=mailbox, password=password, actor=actor, at=at)
+    return len(narrow)
+
+
+def narrow_for(mailbox: Mailbox, *, protocol: str) -> QuerySet[AppPassword]:
+    """The app passwords in use that cannot sign in by a protocol."""
+    in_use = AppPassword.objects.filter(mailbox=mailbox, revoked_at__isnull=True)
+    return in_use.filter(**{f"allows_{protocol}": False}).order_by("pk")
 
 
 @transaction.atomic

@@ -155,6 +155,18 @@ def own_bounds(*, folder: str, layer: Layer) -> Bounds:
     return Bounds() if rule is None else Bounds().narrowed(rule, by=layer.name)
 
 
+def safer(one: Layer, other: Layer) -> Layer:
+    """A layer by which nothing goes sooner than by either of two; it is called like the second.
+
+    A folder of which only one of them speaks is kept: by the other nothing is removed from it.
+    """
+    targets = dict.fromkeys(rule.folder for rule in (*one.rules, *other.rules))
+    rules = tuple(
+        _later(target, _best(target, one.rules), _best(target, other.rules)) for target in targets
+    )
+    return Layer(name=other.name, rules=rules)
+
+
 def check(rule: Rule, *, above: Sequence[Layer]) -> None:
     """Raise `RuleRefused` unless the rule may stand below these layers."""
     _check_values(rule)
@@ -225,6 +237,23 @@ def _best(folder: str, rules: Iterable[Rule]) -> Rule | None:
         if target and target in by_target:
             return by_target[target]
     return None
+
+
+def _later(target: str, one: Rule | None, other: Rule | None) -> Rule:
+    """For one target of two layers: later of the two, and with the bounds that allow more."""
+    rules = [rule for rule in (one, other) if rule is not None]
+    days = [rule.days for rule in rules if rule.days is not None]
+    ceilings = [rule.ceiling_days for rule in rules if rule.ceiling_days is not None]
+    floors = [rule.floor_days for rule in rules if rule.floor_days is not None]
+    is_by_download = any(rule.counted_from is CountedFrom.DOWNLOAD for rule in rules)
+    # What was never fetched stays, whatever its age, so counting from there is later.
+    return Rule(
+        folder=target,
+        counted_from=CountedFrom.DOWNLOAD if is_by_download else CountedFrom.ARRIVAL,
+        days=max(days) if len(days) == len((one, other)) else None,
+        floor_days=max(floors, default=None),
+        ceiling_days=max(ceilings) if len(ceilings) == len((one, other)) else None,
+    )
 
 
 def _sentence(folder: str, rule: Rule, *, days: int | None, layer: Layer, moved_by: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from mailstore import policy, retention, rules
 from mailstore.engine import Engine
-from mailstore.models import Mailbox
+from mailstore.models import Mailbox, RetentionPolicy
 from mailstore.retention import Fate, FolderOutlook
 
 # A rule that leaves nothing of so many mailboxes is refused without asking the others.
@@ -103,6 +103,32 @@ def preview(
         looked_at=looked_at,
         folders=_in_order(folders.values()),
         bytes_of=bytes_of,
+    )
+
+
+def under_plan(
+    *,
+    mailbox: Mailbox,
+    plan: RetentionPolicy,
+    protocol: str,
+    engine: Engine,
+    until: datetime,
+    forgets: bool,
+) -> Preview:
+    """Count what would go from one mailbox under another plan, and nothing else.
+
+    `forgets` has nothing count as fetched so far. Raises `EngineError`.
+    """
+    moved = retention.under_plan(mailbox, plan=plan, protocol=protocol)
+    outlooks = retention.outlook(mailbox=moved, engine=engine, until=until, forgets=forgets)
+    folders: dict[str, FolderPreview] = {}
+    for found in outlooks:
+        folders.setdefault(found.folder, FolderPreview(folder=found.folder)).take(found)
+    return Preview(
+        mailboxes=1,
+        looked_at=1,
+        folders=_in_order(folders.values()),
+        bytes_of={mailbox.pk: sum(found.bytes for found in outlooks)},
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,13 @@ from django.db.models import Q
 
 from mailstore import policy
 from mailstore.engine import Engine, FolderState, StoredMessage, uid_set, uids_of
-from mailstore.models import Mailbox, RetentionRule, Retrieval
+from mailstore.models import (
+    Mailbox,
+    ProtocolSwitch,
+    RetentionPolicy,
+    RetentionRule,
+    Retrieval,
+)
 
 # With nothing to remove, a mailbox is looked at again after this long.
 _FAR = timedelta(days=policy.LONGEST_DAYS)
@@ -59,6 +66,9 @@ class FolderOutlook:
 Marks = dict[int, dict[int, datetime]]
 # Which layer: `plan`, `organisation`, `domain` or `mailbox`, and the key of its row.
 LayerKey = tuple[str, int]
+_PLAN: LayerKey = ("plan", 0)
+_FORMER: LayerKey = ("former", 0)
+_NO_PLAN = policy.Layer(name=PLAN, rules=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +90,32 @@ def layers_of(mailbox: Mailbox, *, trial: Trial | None = None) -> list[policy.La
     ).select_related("organisation", "domain")
     rows: dict[LayerKey, list[RetentionRule]] = {}
     for rule in rules:
-        rows.setdefault(_layer_key(rule), []).append(rule)
+        rows.setdefault(_layer_key(rule, mailbox), []).append(rule)
     found = {key: layer(of_layer) for key, of_layer in rows.items()}
     if trial is not None:
         found[trial.key] = trial.layer
+    if mailbox.former_policy_id is not None:
+        former = found.pop(_FORMER, _NO_PLAN)
+        found[_PLAN] = policy.safer(former, found.get(_PLAN, _NO_PLAN))
     order = [
-        ("plan", 0),
+        _PLAN,
         *(("organisation", pk) for pk in lineage),
         ("domain", mailbox.domain_id),
         ("mailbox", mailbox.pk),
     ]
     return [found[key] for key in order if key in found]
+
+
+def policy_of(mailbox: Mailbox) -> RetentionPolicy:
+    """The policy that came with what was bought."""
+    return mailbox.retention_policy or RetentionPolicy.objects.get(slug=mailbox.protocol)
+
+
+def under_plan(mailbox: Mailbox, *, plan: RetentionPolicy, protocol: str) -> Mailbox:
+    """The mailbox as it would be under another policy alone; not to be saved."""
+    moved = copy.copy(mailbox)
+    moved.retention_policy, moved.former_policy, moved.protocol = plan, None, protocol
+    return moved
 
 
 def version(layers: Sequence[policy.Layer]) -> str:
@@ -121,13 +146,16 @@ def outlook(
     engine: Engine,
     until: datetime,
     layers: Sequence[policy.Layer] | None = None,
+    forgets: bool = False,
 ) -> list[FolderOutlook]:
     """What goes from each folder until a moment. A purge asks with `until` now, a preview later.
 
-    `layers` are those of the mailbox unless others are to be tried out.
+    `layers` are those of the mailbox unless others are to be tried out. `forgets` has nothing
+    count as fetched so far.
     """
     chosen = layers_of(mailbox) if layers is None else layers
-    marks = _retrieved_at(mailbox) if not mailbox.is_imap or _counts_downloads(chosen) else {}
+    spares = _spares_unfetched(mailbox) or _counts_downloads(chosen)
+    marks = _retrieved_at(mailbox) if spares and not forgets else {}
     return [
         _folder_outlook(
             mailbox,
@@ -135,7 +163,7 @@ def outlook(
             state=state,
             until=until,
             marks=marks,
-            decision=_decide(mailbox, state.folder, chosen),
+            decision=decide(mailbox, state.folder, chosen),
         )
         for state in engine.folder_states(user=mailbox.address)
     ]
@@ -150,7 +178,7 @@ def explain(
     *, mailbox: Mailbox, engine: Engine, folder: str, uid: int, at: datetime
 ) -> tuple[datetime | None, str]:
     """When one message goes, or None for never, and the reason in a sentence."""
-    decision = _decide(mailbox, folder, layers_of(mailbox))
+    decision = decide(mailbox, folder, layers_of(mailbox))
     if decision.age is None:
         return None, decision.sentence
     for found in outlook(mailbox=mailbox, engine=engine, until=at + _FAR * 2):
@@ -161,13 +189,21 @@ def explain(
 
 
 def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
-    """Remember which messages of the inbox were fetched by now; returns how many are new."""
-    states = engine.folder_states(user=mailbox.address)
-    validity = next((s.uidvalidity for s in states if s.folder == "INBOX"), 0)
+    """Remember which messages of the inbox were fetched by now; returns how many are new.
+
+    Only where seen means fetched: in a POP mailbox, once a switch to it is through. In an IMAP
+    mailbox a person has read what is seen, and no program may have a copy.
+    """
+    before = _switches(mailbox)
+    if not _is_seen_fetched(mailbox):
+        return 0
+    validity = _inbox_validity(mailbox, engine)
     found = engine.messages(user=mailbox.address, folder="INBOX", retrieved=True)
     with transaction.atomic():
         # One worker at a time, or both would note the same messages.
-        Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        locked = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        if not _is_seen_fetched(locked) or _switches(mailbox) != before:
+            return 0
         known = _retrieved_at(mailbox).get(validity, {})
         new = [message.uid for message in found if message.uid not in known]
         if new:
@@ -178,9 +214,43 @@ def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
     return len(new)
 
 
-def _decide(mailbox: Mailbox, folder: str, layers: Sequence[policy.Layer]) -> policy.Decision:
-    is_pop_inbox = not mailbox.is_imap and folder == "INBOX"
-    return policy.decide(folder=folder, layers=layers, only_fetched=is_pop_inbox)
+def forget_retrieved(mailbox: Mailbox) -> None:
+    """From here on nothing counts as fetched until a program fetches it."""
+    Retrieval.objects.filter(mailbox=mailbox).delete()
+
+
+def fetched(*, mailbox: Mailbox, engine: Engine) -> frozenset[int]:
+    """The uids of the inbox that were noted as fetched."""
+    validity = _inbox_validity(mailbox, engine)
+    return frozenset(_retrieved_at(mailbox).get(validity, {}))
+
+
+def _inbox_validity(mailbox: Mailbox, engine: Engine) -> int:
+    states = engine.folder_states(user=mailbox.address)
+    return next((s.uidvalidity for s in states if s.folder == "INBOX"), 0)
+
+
+def _is_seen_fetched(mailbox: Mailbox) -> bool:
+    fresh = Mailbox.objects.filter(pk=mailbox.pk, protocol=Mailbox.Protocol.POP)
+    return fresh.exists() and not ProtocolSwitch.objects.open().filter(mailbox=mailbox).exists()
+
+
+def _switches(mailbox: Mailbox) -> int:
+    return ProtocolSwitch.objects.filter(mailbox=mailbox).count()
+
+
+def decide(mailbox: Mailbox, folder: str, layers: Sequence[policy.Layer]) -> policy.Decision:
+    """What layers say of a folder of this mailbox."""
+    spares = folder == "INBOX" and _spares_unfetched(mailbox)
+    return policy.decide(folder=folder, layers=layers, only_fetched=spares)
+
+
+def _spares_unfetched(mailbox: Mailbox) -> bool:
+    """What nobody fetched from a POP mailbox exists nowhere else.
+
+    Until a change of plan has cooled off the same is held of any: it may have been one.
+    """
+    return not mailbox.is_imap or mailbox.former_policy_id is not None
 
 
 def _folder_outlook(
@@ -250,19 +320,19 @@ def _counts_downloads(layers: Sequence[policy.Layer]) -> bool:
 
 
 def _plan_rules(mailbox: Mailbox) -> Q:
-    if mailbox.retention_policy_id is not None:
-        return Q(policy=mailbox.retention_policy_id)
-    return Q(policy__slug=mailbox.protocol)
+    named = [pk for pk in (mailbox.retention_policy_id, mailbox.former_policy_id) if pk is not None]
+    chosen = Q(policy__in=named)
+    return chosen if mailbox.retention_policy_id else chosen | Q(policy__slug=mailbox.protocol)
 
 
-def _layer_key(rule: RetentionRule) -> LayerKey:
+def _layer_key(rule: RetentionRule, mailbox: Mailbox) -> LayerKey:
     if rule.organisation_id is not None:
         return "organisation", rule.organisation_id
     if rule.domain_id is not None:
         return "domain", rule.domain_id
     if rule.mailbox_id is not None:
         return "mailbox", rule.mailbox_id
-    return "plan", 0
+    return _FORMER if rule.policy_id == mailbox.former_policy_id else _PLAN
 
 
 def layer(rows: list[RetentionRule]) -> policy.Layer:

@@ -12,7 +12,13 @@ from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from mailstore import policy, retention
-from mailstore.models import Domain, Mailbox, RetentionPolicy, RetentionRule
+from mailstore.models import (
+    Domain,
+    Mailbox,
+    ProtocolSwitch,
+    RetentionPolicy,
+    RetentionRule,
+)
 from mailstore.models.mailboxes import MailboxQuerySet
 
 Target = Organisation | Domain | Mailbox | RetentionPolicy
@@ -105,6 +111,23 @@ def _loosens_bounds(folder: str, *, new: policy.Layer, old: policy.Layer) -> boo
     return bounds.are_less_safe_than(policy.own_bounds(folder=folder, layer=old))
 
 
+def is_plan_less_safe(*, mailbox: Mailbox, plan: RetentionPolicy, protocol: str) -> bool:
+    """Whether mail of a mailbox would go sooner anywhere under another plan."""
+    moved = retention.under_plan(mailbox, plan=plan, protocol=protocol)
+    old, new = retention.layers_of(mailbox), retention.layers_of(moved)
+    # A POP mailbox that was never anything else has an inbox only.
+    was_imap = mailbox.is_imap or ProtocolSwitch.objects.filter(mailbox=mailbox).exists()
+    named = {row.folder for layer in new for row in layer.rules}
+    probes = {*_PROBES, *named} - {policy.EVERY_FOLDER, *policy.SPECIAL_USES.values()}
+    return any(
+        _is_sooner(
+            retention.decide(moved, probe, new),
+            retention.decide(mailbox, probe, old),
+        )
+        for probe in (probes if was_imap else {"INBOX"})
+    )
+
+
 @transaction.atomic
 def set_rule(*, actor: Actor, target: Target, rule: policy.Rule, at: datetime) -> RetentionRule:
     """Set a rule that `previewing.check_rule` let pass.
@@ -145,7 +168,9 @@ def mailboxes_under(target: Target) -> MailboxQuerySet:
         return standing.filter(domain=target)
     if isinstance(target, RetentionPolicy):
         default = Q(retention_policy=None, protocol=target.slug)
-        return standing.filter(Q(retention_policy=target) | default)
+        return standing.filter(
+            Q(retention_policy=target) | Q(former_policy=target) | default,
+        )
     return standing.filter(
         Q(organisation=target)
         | Q(organisation__parent=target)
@@ -157,10 +182,12 @@ def _plans_below(target: Target) -> list[policy.Layer]:
     """What the plans in use say, where `above` cannot know which of them holds."""
     if isinstance(target, Mailbox | RetentionPolicy):
         return []
-    used = mailboxes_under(target).order_by().values_list("retention_policy", "protocol").distinct()
+    used = mailboxes_under(target).order_by()
+    kinds = used.values_list("retention_policy", "former_policy", "protocol").distinct()
     chosen = Q()
-    for policy_id, protocol in used:
+    for policy_id, former_id, protocol in kinds:
         chosen |= Q(pk=policy_id) if policy_id else Q(slug=protocol)
+        chosen |= Q(pk__in=[former_id] if former_id else [])
     found = RetentionPolicy.objects.filter(chosen) if chosen else RetentionPolicy.objects.none()
     return [_layer_of_rules(one) for one in found]
 

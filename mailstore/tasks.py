@@ -19,10 +19,11 @@ from mailstore import (
     recounting,
     recovery,
     sweeping,
+    switching,
     tripwire,
 )
 from mailstore.engine import EngineError, EngineUnavailable, engine
-from mailstore.models import Mailbox, PurgeRun, RestoreRun
+from mailstore.models import Mailbox, ProtocolSwitch, PurgeRun, RestoreRun
 
 
 @shared_task(name="mailstore.provision_mailbox", throws=(EngineError,))
@@ -51,6 +52,20 @@ def end_sessions(*, mailbox_id: int) -> None:
 def end_due_sessions() -> int:
     """End the sessions of mailboxes that lost a right to sign in."""
     return provisioning.end_due_sessions(engine=engine())
+
+
+@shared_task(name="mailstore.follow_switch", throws=(EngineError,))
+def follow_switch(*, switch_id: int) -> None:
+    """Have the mail server follow one switch now rather than at the next sweep."""
+    switch = ProtocolSwitch.objects.filter(pk=switch_id).select_related("mailbox").first()
+    if switch is not None:
+        switching.follow(switch=switch, engine=engine(), at=timezone.now())
+
+
+@shared_task(name="mailstore.follow_switches")
+def follow_switches() -> int:
+    """Have the mail server follow every switch that it has not followed yet."""
+    return switching.follow_open(engine=engine(), at=timezone.now())
 
 
 @shared_task(name="mailstore.reload_after_outage", throws=(DatabaseError, EngineError))

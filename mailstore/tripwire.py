@@ -18,7 +18,7 @@ from django.db import transaction
 
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, system
-from mailstore import credentials, policy, quotas, recovery
+from mailstore import credentials, policy, quotas, recovery, retention
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -107,14 +107,14 @@ def completed(
         if value is not None and not least <= value <= most:
             message = f"The tripwire's {name} are a whole number from {least} to {most}."
             raise ThresholdsRefused(message)
-    base = _policy_of(target)
-    if base is target and None in (messages, percent, minutes):
+    base = _defaults_of(target)
+    if isinstance(target, RetentionPolicy) and None in (messages, percent, minutes):
         message = "A policy says all three: messages, percent and minutes."
         raise ThresholdsRefused(message)
     return Thresholds(
-        messages=messages or base.trip_messages,
-        percent=percent or base.trip_percent,
-        minutes=minutes or base.trip_minutes,
+        messages=messages or base.messages,
+        percent=percent or base.percent,
+        minutes=minutes or base.minutes,
     )
 
 
@@ -123,7 +123,7 @@ def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     fresh = list(Removal.objects.filter(is_weighed=False).order_by("id")[:limit])
     ids = {removal.mailbox_id for removal in fresh}
     mailboxes = Mailbox.objects.filter(pk__in=ids).select_related(
-        "organisation__parent", "retention_policy"
+        "organisation__parent", "retention_policy", "former_policy"
     )
     fired, unknown = 0, set()
     for mailbox in mailboxes.standing():
@@ -191,10 +191,17 @@ def roll_back(*, actor: Actor, alarm: Alarm, engine: Engine, at: datetime) -> Re
     return run
 
 
-def _policy_of(target: Mailbox | RetentionPolicy) -> RetentionPolicy:
+def _defaults_of(target: Mailbox | RetentionPolicy) -> Thresholds:
+    """What a policy says; of two that hold at once, what fires sooner."""
     if isinstance(target, RetentionPolicy):
-        return target
-    return target.retention_policy or RetentionPolicy.objects.get(slug=target.protocol)
+        policies = [target]
+    else:
+        policies = [p for p in (retention.policy_of(target), target.former_policy) if p is not None]
+    return Thresholds(
+        messages=min(one.trip_messages for one in policies),
+        percent=min(one.trip_percent for one in policies),
+        minutes=max(one.trip_minutes for one in policies),
+    )
 
 
 def _not_answered(mailbox: Mailbox, limits: Thresholds) -> list[Removal]:

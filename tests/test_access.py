@@ -80,6 +80,9 @@ ACCESS = {
     "mailboxes:revoke_app_password": ASK_AND_CHANGE,
     "mailboxes:set_password": CHANGE,
     "mailboxes:change_quota": CHANGE,
+    "mailboxes:plans": READ,
+    "mailboxes:change_plan": ASK_AND_CHANGE,
+    "mailboxes:take_back_plan": CHANGE,
     "mailboxes:suspend": CHANGE,
     "mailboxes:resume": CHANGE,
     "mailboxes:close": ASK_AND_CHANGE,
@@ -149,6 +152,7 @@ CHANGING = [name for name, access in ACCESS.items() if access.changes]
 FORMS = {
     "mailboxes:add_app_password": {"label": "Laptop", "protocols": ["imap"]},
     "mailboxes:change_quota": {"gigabytes": "1"},
+    "mailboxes:change_plan": {"address": "hello@alder.test"},
     "mailboxes:close": {"address": "hello@alder.test"},
     "mailboxes:empty_store": {"address": "hello@alder.test", "password": PASSWORD},
     "mailboxes:roll_back": {"moment": "2026-11-01T10:00"},
@@ -219,6 +223,8 @@ def address(cast, twin):
             arguments.append(issued.app_password.uuid)
         if name.endswith("usage") and namespace == "billing":
             arguments.append(Period.of(AT))
+        if name == "mailboxes:change_plan":
+            arguments.append("pop")
         return reverse(name, args=arguments)
 
     return make

@@ -23,10 +23,11 @@ from django.utils.translation import gettext_lazy as _
 from accounts import outbox
 from accounts.access import Actor, Forbidden
 from hosting import limits, ordering
+from hosting.admin.changing import ChangingPlans
 from hosting.forms import QuotaForm
 from hosting.models import Contract, Plan
 from mailstore import cooling, holding, provisioning, quotas
-from mailstore.admin.acting import Asking, answer
+from mailstore.admin.acting import answer
 from mailstore.admin.holds import to_new_hold
 from mailstore.admin.policies import POLICY_REFUSALS, ThresholdsForm, slower_where_less_safe
 from mailstore.models import Domain, Mailbox, Usage
@@ -84,7 +85,7 @@ class Change:
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(Asking):
+class MailboxAdmin(ChangingPlans):
     """Only the label is edited here; the rest is done by actions."""
 
     list_display = (
@@ -106,7 +107,16 @@ class MailboxAdmin(Asking):
     )
     search_fields = ("address", "label")
     autocomplete_fields = ("domain",)
-    actions = ("suspend", "resume", "change_limit", "change_thresholds", "hold", "close", "reopen")
+    actions = (
+        "suspend",
+        "resume",
+        "change_plan",
+        "change_limit",
+        "change_thresholds",
+        "hold",
+        "close",
+        "reopen",
+    )
     csv_columns = (
         "address",
         "plan",

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import outbox
 from accounts.models import Organisation
 from accounts.staff import ReadOnlyAdmin, StaffAdmin
-from hosting.models import Contract, Plan, Price
+from hosting.models import Contract, Plan, PlanChange, Price
 from mailstore import quotas
 from mailstore.admin.tables import Row, Table, first, url_of
 from mailstore.models import RetentionPolicy
@@ -189,3 +189,33 @@ class ContractAdmin(ReadOnlyAdmin):
     search_fields = ("mailbox__address",)
     fields = ("mailbox", "plan", "starts_at", "ends_at")
     csv_columns = ("mailbox__address", "plan__slug", "starts_at", "ends_at")
+
+
+@admin.register(PlanChange)
+class PlanChangeAdmin(ReadOnlyAdmin):
+    """Who let which mailbox go over to which plan."""
+
+    list_display = ("at", "mailbox", "old_plan", "new_plan", "by", "undo_until", "undone_at")
+    list_select_related = ("mailbox", "old_plan", "new_plan")
+    list_filter = ("new_plan", ("undone_at", admin.EmptyFieldListFilter))
+    search_fields = ("mailbox__address", "by")
+    fields = (
+        "mailbox",
+        "old_plan",
+        "new_plan",
+        "old_quota_bytes",
+        "old_window_days",
+        "at",
+        "by",
+        "undo_until",
+        "undone_at",
+    )
+    csv_columns = (
+        "mailbox__address",
+        "old_plan__slug",
+        "new_plan__slug",
+        "at",
+        "by",
+        "undo_until",
+        "undone_at",
+    )

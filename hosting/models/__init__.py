@@ -4,7 +4,7 @@ from hosting.models.imports import BankImport, MailboxImport, UploadedList
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
 from hosting.models.parties import BillingProfile, Limits, Logo, VatRate
 from hosting.models.payments import LedgerEntry, OpenItem, Payment
-from hosting.models.plans import Contract, Plan
+from hosting.models.plans import Contract, Plan, PlanChange
 from hosting.models.prices import Price, PriceList
 from hosting.models.provider import ProviderEvent, Refund
 from hosting.models.pulses import Pulse
@@ -25,6 +25,7 @@ __all__ = [
     "OpenItem",
     "Payment",
     "Plan",
+    "PlanChange",
     "Price",
     "PriceList",
     "ProviderEvent",

@@ -59,6 +59,10 @@ class Plan(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def nearest_limit(self, quota_bytes: int) -> int:
+        """A limit as it was, or the nearest one that the plan begins or ends with."""
+        return min(max(quota_bytes, self.quota_bytes), self.ceiling_bytes)
+
 
 class Contract(models.Model):
     """A mailbox on a plan, from one moment until another or for as long as it lasts.
@@ -93,3 +97,29 @@ class Contract(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mailbox} · {self.plan}"
+
+
+class PlanChange(models.Model):
+    """A mailbox went from one plan to another; until `undo_until` it can go back as if it had not.
+
+    The old values are what it goes back to.
+    """
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.PROTECT, related_name="plan_changes")
+    old_plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    new_plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="+")
+    old_quota_bytes = models.BigIntegerField(_("limit before"))
+    old_window_days = models.PositiveIntegerField(_("window before"))
+    at = models.DateTimeField(_("at"))
+    by = models.CharField(_("by"), max_length=254)
+    # Null for what cannot be undone, such as an undoing itself.
+    undo_until = models.DateTimeField(_("can be taken back until"), null=True)
+    undone_at = models.DateTimeField(_("taken back"), null=True)
+
+    class Meta:
+        verbose_name = _("change of plan")
+        verbose_name_plural = _("changes of plan")
+        indexes = (models.Index(fields=("mailbox", "id"), name="hosting_planchange_last"),)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox}: {self.old_plan} → {self.new_plan}"

@@ -9,10 +9,12 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils import timezone
 
 from accounts import membership
 from accounts.access import Actor, Capability
 from accounts.models import Organisation, User
+from hosting import changing, pricing
 from mailstore.models import Alarm, Mailbox, PendingChange
 
 
@@ -63,6 +65,11 @@ def sees_bills(actor: Actor, organisation: Organisation) -> bool:
     return actor.can(Capability.SEE_BILLS, lineage=organisation.lineage)
 
 
+def sees_price(actor: Actor, mailbox: Mailbox) -> bool:
+    """Whoever may change a plan sees what it costs before; so does whoever sees the bills."""
+    return may_manage(actor, mailbox) or sees_bills(actor, mailbox.organisation)
+
+
 def open_alarm(mailbox: Mailbox) -> Alarm | None:
     """The alarm that froze the mailbox, which only its owner's answer ends."""
     if mailbox.frozen_at is None:
@@ -74,3 +81,15 @@ def waiting_close(mailbox: Mailbox) -> PendingChange | None:
     """The closing that somebody asked for and anybody in charge may still call off."""
     waiting = PendingChange.objects.waiting().filter(mailbox=mailbox)
     return waiting.filter(kind=PendingChange.Kind.CLOSE).first()
+
+
+def way_back(mailbox: Mailbox) -> dict[str, Any]:
+    """Context: the change of plan that can be taken back, if any, and what the old plan costs."""
+    at = timezone.now()
+    last = changing.last_change(mailbox, at=at)
+    if last is None:
+        return {"last_change": None}
+    price_list = pricing.list_for(mailbox.organisation)
+    prices = pricing.prices_at(price_list=price_list, plans=[last.old_plan_id], at=at)
+    price = prices.get(last.old_plan_id)
+    return {"last_change": last, "back_price_text": price.price_text if price else ""}

@@ -16,11 +16,20 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, Forbidden
-from hosting import limits, ordering, presenting, pricing
+from hosting import changing, limits, ordering, presenting, pricing
 from hosting.forms import AppPasswordForm, CloseForm, MailboxPasswordForm, OrderForm, QuotaForm
-from hosting.models import Price
+from hosting.models import Plan, Price
 from hosting.models.plans import GIGABYTE
-from hosting.views import actor_of, load, may_manage, open_alarm, set_up, waiting_close
+from hosting.views import (
+    actor_of,
+    load,
+    may_manage,
+    open_alarm,
+    sees_price,
+    set_up,
+    waiting_close,
+    way_back,
+)
 from hosting.views.public import bill, shown
 from mailstore import cooling, credentials, holding, provisioning, quotas
 from mailstore.addresses import InvalidAddress
@@ -125,6 +134,7 @@ def state(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "mailbox": mailbox,
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
+        **way_back(mailbox),
         "may_manage": may_manage(actor, mailbox),
     }
     return render(request, "hosting/_state.html", context)
@@ -170,6 +180,8 @@ def _detail_context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, A
         "events": presenting.happenings(mailbox, passwords),
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
+        **way_back(mailbox),
+        "plan": Plan.objects.filter(contracts__mailbox=mailbox, contracts__ends_at=None).first(),
         **live,
         **forms,
     }
@@ -286,10 +298,22 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "mailbox": mailbox,
         "form": form,
         "space": presenting.spaces([mailbox])[mailbox.address],
-        "closes_at": timezone.now() + settings.COOLING_OFF,
+        **_closing_costs(mailbox),
+        "sees_price": sees_price(actor, mailbox),
         "grace_days": settings.CLOSING_GRACE.days,
     }
     return render(request, "hosting/close.html", context, status=422 if form.errors else 200)
+
+
+def _closing_costs(mailbox: Mailbox) -> dict[str, Any]:
+    """What the closing means in money, if anything is charged."""
+    at = timezone.now()
+    closes_at = at + settings.COOLING_OFF
+    try:
+        months = changing.cost_of_closing(mailbox=mailbox, closes_at=closes_at, at=at)
+    except (provisioning.WrongState, pricing.NoPrice):
+        months = []
+    return {"closes_at": closes_at, "months": months}
 
 
 @login_required

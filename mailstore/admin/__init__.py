@@ -11,6 +11,7 @@ from mailstore.admin import (
     purges,
     quota_warnings,
     restores,
+    switches,
 )
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "purges",
     "quota_warnings",
     "restores",
+    "switches",
 ]

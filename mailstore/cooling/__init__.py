@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from mailstore.cooling.asking import (
     ReasonNeeded,
+    ask_plan,
     ask_rule,
     ask_rule_removal,
     ask_thresholds,
@@ -18,6 +19,7 @@ from mailstore.cooling.asking import (
     ask_window,
     call_off,
     shorten,
+    withdraw_plan,
 )
 from mailstore.cooling.changes import NotWaiting
 from mailstore.cooling.making import make_due
@@ -25,6 +27,7 @@ from mailstore.cooling.making import make_due
 __all__ = [
     "NotWaiting",
     "ReasonNeeded",
+    "ask_plan",
     "ask_rule",
     "ask_rule_removal",
     "ask_thresholds",
@@ -35,4 +38,5 @@ __all__ = [
     "call_off",
     "make_due",
     "shorten",
+    "withdraw_plan",
 ]

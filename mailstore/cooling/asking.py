@@ -187,6 +187,37 @@ def ask_thresholds(
     )
 
 
+def ask_plan(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    window_days: int,
+    sentence: str,
+    wait: timedelta,
+    at: datetime,
+) -> PendingChange:
+    """Let what another plan says hold alone. Until then the safer of the old and the new holds.
+
+    A window that somebody changes meanwhile stays as they set it.
+    """
+    return _ask(
+        actor=actor,
+        target=mailbox,
+        kind=Kind.PLAN,
+        what={"window_days": window_days, "instead_of": mailbox.window_days},
+        sentence=sentence,
+        wait=wait,
+        at=at,
+    )
+
+
+@transaction.atomic
+def withdraw_plan(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
+    """The mailbox leaves the plan that was on its way; without one nothing happens."""
+    for change in PendingChange.objects.waiting().filter(mailbox=mailbox, kind=Kind.PLAN):
+        call_off(actor=actor, change=change, at=at)
+
+
 @transaction.atomic
 def call_off(*, actor: Actor, change: PendingChange, at: datetime) -> None:
     """Any owner or admin of the organisation may stop a change that waits."""

@@ -34,6 +34,9 @@ def make_due(*, engine: Engine, at: datetime, limit: int = 100) -> int:
 def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
     try:
         with transaction.atomic():
+            # In the order in which a change of plan takes the two, or they wait for each other.
+            if change.mailbox is not None:
+                holding.lock(change.mailbox)
             changes.end(change, PendingChange.State.MADE, ended_by=_HOUSE.name, at=at)
             _MAKERS[Kind(change.kind)](change, engine, at)
             changes.record("change.made", change=change, actor=_HOUSE, at=at)
@@ -97,6 +100,14 @@ def _set_thresholds(change: PendingChange, _engine: Engine, at: datetime) -> Non
     switches.set_thresholds(target, **change.what, actor=_HOUSE, at=at)
 
 
+def _make_plan(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    mailbox = holding.lock(_mailbox(change))
+    holding.refuse_if_stopped(mailbox)
+    switches.leave_former_policy(mailbox, actor=_HOUSE, at=at)
+    if mailbox.window_days == change.what["instead_of"] != change.what["window_days"]:
+        switches.set_window(mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=at)
+
+
 _MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
     Kind.RULE: _make_rule,
     Kind.WINDOW: _make_window,
@@ -104,6 +115,7 @@ _MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
     Kind.CLOSE: _close,
     Kind.TRIPWIRE: _switch_tripwire_off,
     Kind.THRESHOLDS: _set_thresholds,
+    Kind.PLAN: _make_plan,
 }
 
 

@@ -20,6 +20,13 @@ def set_window(mailbox: Mailbox, *, window_days: int, actor: Actor, at: datetime
     _record_update(mailbox, {"window_days": {"old": old_days, "new": window_days}}, actor, at)
 
 
+def leave_former_policy(mailbox: Mailbox, *, actor: Actor, at: datetime) -> None:
+    """From here on the plan's own policy holds alone."""
+    Mailbox.objects.filter(pk=mailbox.pk).update(former_policy=None, retention_due_at=None)
+    mailbox.refresh_from_db(fields=["former_policy", "retention_due_at"])
+    _record_update(mailbox, {"plan": "holds"}, actor, at)
+
+
 def set_tripwire(mailbox: Mailbox, *, off_at: datetime | None, actor: Actor, at: datetime) -> None:
     """Since when nobody is warned, or None for the tripwire on."""
     Mailbox.objects.filter(pk=mailbox.pk).update(tripwire_off_at=off_at)

@@ -214,6 +214,18 @@ class Engine(Protocol):
         `twins` has the uid in the folder by the uid in the store.
         """
 
+    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+        """Have these messages of the inbox count as not seen, and remember that they were.
+
+        POP programs mark as seen what they fetch, so what was only read must not be.
+        """
+
+    def bring_reads_back(self, *, user: str) -> None:
+        """The other way round, for every message of the inbox that was set aside."""
+
+    def gather(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move messages of a folder into the inbox; those gone are no error."""
+
     def erase(self, *, user: str) -> None:
         """Remove every message and folder and the home itself, for good."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import smtplib
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 
-from mailstore.engine import sizing
+from mailstore.engine import sizing, store
 from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI, CommandFailed
 from mailstore.engine.base import (
     EVERYTHING,
@@ -26,14 +26,14 @@ from mailstore.engine.base import (
     StoredMessage,
     uid_set,
 )
-from mailstore.engine.folder_names import from_wire, to_wire
 
-# The hidden namespace that takes what is removed; the configuration defines it.
-REMOVED_PREFIX = ".EXPUNGED/"
-_EVERY_REMOVED = f"{REMOVED_PREFIX}*"
 _MESSAGE_FIELDS = ["uid", "guid", "size.virtual", "hdr.message-id", "date.saved.unixtime"]
 _REMOVED_FIELDS = ["mailbox", "uid", "guid", "size.virtual", "date.saved.unixtime"]
 _REMOVED_HEADERS = ("hdr.from.utf8", "hdr.subject.utf8")
+
+# Programs see this keyword only in the flags of a message, and leave it alone.
+_SET_ASIDE = "$ReadBefore"
+_SEEN = "\\Seen"
 
 _WILDCARDS = frozenset("*?%")
 
@@ -116,21 +116,21 @@ class DoveadmEngine:
         """What lies in the recoverable store, with the folder each message came from."""
         fields = [*_REMOVED_FIELDS, *(_REMOVED_HEADERS if headers else ())]
         found = self._api.call(
-            "fetch", NOTHING_FOUND, user=user, field=fields, query=_removed_query(search)
+            "fetch", NOTHING_FOUND, user=user, field=fields, query=store.removed_query(search)
         )
-        return [_removed_message(row) for row in found]
+        return [store.removed_message(row) for row in found]
 
     def removed_index(self, *, user: str, search: RemovedSearch = EVERYTHING) -> list[RemovedEntry]:
         """What the index alone knows, which costs a tenth of what headers do."""
         fields = ["mailbox", "uid", "date.saved.unixtime"]
         found = self._api.call(
-            "fetch", NOTHING_FOUND, user=user, field=fields, query=_removed_query(search)
+            "fetch", NOTHING_FOUND, user=user, field=fields, query=store.removed_query(search)
         )
         return [
             RemovedEntry(
-                folder=_origin(row["mailbox"]),
+                folder=store.origin(row["mailbox"]),
                 uid=int(row["uid"]),
-                removed_at=_moment(row["date.saved.unixtime"]),
+                removed_at=store.moment(row["date.saved.unixtime"]),
             )
             for row in found
         ]
@@ -142,13 +142,13 @@ class DoveadmEngine:
         known = {state.folder for state in self.folder_states(user=user, removed=True)}
         fields = [*_REMOVED_FIELDS, *_REMOVED_HEADERS]
         queries = [
-            [*self._in(user, _kept(folder)), "uid", uid_set(uids)]
+            [*self._in(user, store.kept(folder)), "uid", uid_set(uids)]
             for folder, uids in chosen.items()
             if folder in known and uids
         ]
         commands = [("fetch", {"user": user, "field": fields, "query": query}) for query in queries]
         found = self._api.call_all(commands, tolerated=NOTHING_FOUND) if commands else []
-        return [_removed_message(row) for rows in found for row in rows]
+        return [store.removed_message(row) for rows in found for row in rows]
 
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
         """Folders with the arrival of their oldest message.
@@ -156,15 +156,15 @@ class DoveadmEngine:
         The store's folders need a call of their own: in a list with others they are left out.
         """
         fields = ["messages", "vsize", "uidvalidity", "firstsaved"]
-        mask = [_EVERY_REMOVED if removed else "*"]
+        mask = [store.EVERY_REMOVED if removed else "*"]
         found = self._api.call("mailboxStatus", user=user, field=fields, mailboxMask=mask)
         return [
             FolderState(
-                folder=_origin(row["mailbox"]) if removed else row["mailbox"],
+                folder=store.origin(row["mailbox"]) if removed else row["mailbox"],
                 uidvalidity=int(row["uidvalidity"]),
                 messages=int(row["messages"]),
                 bytes=int(row["vsize"]),
-                first_saved_at=_first_moment(row["firstsaved"]),
+                first_saved_at=store.first_moment(row["firstsaved"]),
             )
             for row in found
         ]
@@ -180,13 +180,13 @@ class DoveadmEngine:
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
         """Messages by their numbers; a program that fetched one left it marked as seen."""
-        query = self._in(user, _kept(folder) if removed else folder)
+        query = self._in(user, store.kept(folder) if removed else folder)
         if not query:
             return []
         if uids is not None:
             query += ["uid", uid_set(uids)]
         if saved_before is not None:
-            query += ["savedbefore", _seconds(saved_before)]
+            query += ["savedbefore", store.seconds(saved_before)]
         if retrieved:
             query += ["seen"]
         query += ["all"]  # A query needs more than a folder's name.
@@ -199,7 +199,7 @@ class DoveadmEngine:
                 guid=row["guid"],
                 bytes=int(row["size.virtual"]),
                 message_id=row["hdr.message-id"],
-                saved_at=_moment(row["date.saved.unixtime"]),
+                saved_at=store.moment(row["date.saved.unixtime"]),
             )
             for row in found
         ]
@@ -208,7 +208,7 @@ class DoveadmEngine:
         self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
     ) -> Present:
         """Ask for the folder and its messages in one request."""
-        name = _kept(folder) if removed else folder
+        name = store.kept(folder) if removed else folder
         place = self._in(user, name)
         if not place or not uids:
             return Present(uidvalidity=0, guids={})
@@ -234,11 +234,11 @@ class DoveadmEngine:
         place = self._in(user, folder)
         if not place or not uids:
             return
-        self._move([*place, "uid", uid_set(uids)], _kept(folder), user=user)
+        self._move([*place, "uid", uid_set(uids)], store.kept(folder), user=user)
 
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Expunge from the store itself."""
-        self._expunge(user, _kept(folder), uids)
+        self._expunge(user, store.kept(folder), uids)
 
     def restore(
         self, *, user: str, folder: str, uids: Sequence[int], as_unfetched: bool = False
@@ -247,7 +247,7 @@ class DoveadmEngine:
 
         The mark goes before the move, so whoever dies in between leaves nothing half done.
         """
-        place = self._in(user, _kept(folder))
+        place = self._in(user, store.kept(folder))
         if not place or not uids:
             return
         query = [*place, "uid", uid_set(uids)]
@@ -260,7 +260,7 @@ class DoveadmEngine:
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
         """Read the store's flags, and add each set of them to all that have it."""
-        removed = self._in(user, _kept(folder))
+        removed = self._in(user, store.kept(folder))
         place = self._in(user, folder)
         if not (removed and place and twins):
             return
@@ -278,9 +278,31 @@ class DoveadmEngine:
                     "flagsAdd", NOTHING_FOUND, user=user, flag=flags.split(), query=query
                 )
 
+    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+        """The keyword first: a server that dies in between has forgotten nothing."""
+        if uids:
+            query = ["mailbox", "INBOX", "uid", uid_set(uids)]
+            self._flags("flagsAdd", user, _SET_ASIDE, query)
+            self._flags("flagsRemove", user, _SEEN, query)
+
+    def bring_reads_back(self, *, user: str) -> None:
+        """The mark first, for the same reason."""
+        query = ["mailbox", "INBOX", "keyword", _SET_ASIDE]
+        self._flags("flagsAdd", user, _SEEN, query)
+        self._flags("flagsRemove", user, _SET_ASIDE, query)
+
+    def _flags(self, command: str, user: str, flag: str, query: list[str]) -> None:
+        self._api.call(command, NOTHING_FOUND, user=user, flag=[flag], query=query)
+
+    def gather(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move within the home, which takes no space."""
+        place = self._in(user, folder)
+        if place and uids:
+            self._move([*place, "uid", uid_set(uids)], "INBOX", user=user)
+
     def erase(self, *, user: str) -> None:
         """Remove all mail through the index, then the home with what is left in it."""
-        for mask in ("*", _EVERY_REMOVED):
+        for mask in ("*", store.EVERY_REMOVED):
             query = ["mailbox", mask, "all"]
             self._api.call("expunge", NOTHING_FOUND, user=user, query=query)
         home = self._api.call("user", userMask=[user])
@@ -319,7 +341,7 @@ class DoveadmEngine:
         """
         if not _WILDCARDS & set(mailbox):
             return ["mailbox", mailbox]
-        prefix = REMOVED_PREFIX if mailbox.startswith(REMOVED_PREFIX) else ""
+        prefix = store.REMOVED_PREFIX if mailbox.startswith(store.REMOVED_PREFIX) else ""
         found = self._api.call(
             "mailboxStatus", user=user, field=["guid"], mailboxMask=[f"{prefix}*"]
         )
@@ -347,50 +369,3 @@ def from_settings() -> DoveadmEngine:
 
 def _readable(answer: bytes | str) -> str:
     return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
-
-
-def _kept(folder: str) -> str:
-    """The store's folder for one that a program sees."""
-    return REMOVED_PREFIX + to_wire(folder)
-
-
-def _origin(kept: str) -> str:
-    """The folder that one of the store is for."""
-    return from_wire(kept.removeprefix(REMOVED_PREFIX))
-
-
-def _removed_message(row: Mapping[str, str]) -> RemovedMessage:
-    return RemovedMessage(
-        folder=_origin(row["mailbox"]),
-        uid=int(row["uid"]),
-        guid=row["guid"],
-        bytes=int(row["size.virtual"]),
-        removed_at=_moment(row["date.saved.unixtime"]),
-        sender=row.get("hdr.from.utf8", ""),
-        subject=row.get("hdr.subject.utf8", ""),
-    )
-
-
-def _removed_query(search: RemovedSearch) -> list[str]:
-    query = ["mailbox", _kept(search.folder) if search.folder else _EVERY_REMOVED]
-    if search.sender:
-        query += ["from", search.sender]
-    if search.subject:
-        query += ["subject", search.subject]
-    if search.since is not None:
-        query += ["savedsince", _seconds(search.since)]
-    if search.until is not None:
-        query += ["savedbefore", _seconds(search.until)]
-    return [*query, "all"]
-
-
-def _seconds(moment: datetime) -> str:
-    return str(int(moment.timestamp()))
-
-
-def _moment(unix_seconds: str) -> datetime:
-    return datetime.fromtimestamp(int(unix_seconds), tz=UTC)
-
-
-def _first_moment(unix_seconds: str) -> datetime | None:
-    return None if unix_seconds == "never" else _moment(unix_seconds)

@@ -26,6 +26,7 @@ from mailstore.engine.base import (
 )
 
 _uidvalidities = count(1)
+_SET_ASIDE = "$ReadBefore"
 
 
 def _now() -> datetime:
@@ -270,6 +271,35 @@ class MemoryEngine:
         visible.kept = [
             replace(message, flags=message.flags | flags.get(message.uid, frozenset()))
             for message in visible.kept
+        ]
+
+    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+        """Change the flags of messages that are there."""
+        self.on_change("before set_reads_aside")
+        self._reflag(user, wanted=set(uids), add=_SET_ASIDE, drop="\\Seen")
+        self.on_change("after set_reads_aside")
+
+    def bring_reads_back(self, *, user: str) -> None:
+        """Change the flags of messages that were set aside."""
+        kept = self._account(user).folders["INBOX"].kept
+        aside = {message.uid for message in kept if _SET_ASIDE in message.flags}
+        self._reflag(user, wanted=aside, add="\\Seen", drop=_SET_ASIDE)
+
+    def gather(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
+        """Move into the inbox."""
+        self.on_change("before gather")
+        folders = self._account(user).folders
+        for message in folders.get(folder, Folder()).drop(uids):
+            folders["INBOX"].take(message, at=_now())
+        self.on_change("after gather")
+
+    def _reflag(self, user: str, *, wanted: set[int], add: str, drop: str) -> None:
+        inbox = self._account(user).folders["INBOX"]
+        inbox.kept = [
+            replace(message, flags=message.flags - {drop} | {add})
+            if message.uid in wanted
+            else message
+            for message in inbox.kept
         ]
 
     def recalculate_usage(self, *, user: str) -> None:

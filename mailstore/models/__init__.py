@@ -25,6 +25,7 @@ from mailstore.models.reports import (
     UsageDay,
 )
 from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
+from mailstore.models.switching import ProtocolSwitch
 
 __all__ = [
     "OPEN_STATES",
@@ -38,6 +39,7 @@ __all__ = [
     "LogPosition",
     "Mailbox",
     "PendingChange",
+    "ProtocolSwitch",
     "PurgeBatch",
     "PurgeRun",
     "QuotaWarning",

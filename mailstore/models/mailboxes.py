@@ -96,6 +96,17 @@ class Mailbox(models.Model):
         blank=True,
         related_name="mailboxes",
     )
+    # What it was under before, until a change of plan has cooled off: nothing goes sooner than
+    # by both.
+    former_policy = models.ForeignKey(
+        RetentionPolicy,
+        verbose_name=_("former retention policy"),
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="+",
+    )
     # The earliest moment at which a rule can remove anything; null asks for a look.
     retention_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The same for the recoverable store; null while nothing lies in it.

@@ -17,7 +17,15 @@ from accounts.access import system
 from accounts.models import Event, Membership, Organisation, User
 from accounts.staff import StaffAdmin
 from hosting import invoicing, ledger, tasks
-from hosting.models import BankImport, Contract, Invoice, MailboxImport, Plan, ProviderEvent
+from hosting.models import (
+    BankImport,
+    Contract,
+    Invoice,
+    MailboxImport,
+    Plan,
+    PlanChange,
+    ProviderEvent,
+)
 from hosting.paying import refunding
 from mailstore import credentials, holding
 from mailstore.models import (
@@ -28,6 +36,7 @@ from mailstore.models import (
     Hold,
     Mailbox,
     PendingChange,
+    ProtocolSwitch,
     PurgeRun,
     QuotaWarning,
     Recount,
@@ -186,6 +195,19 @@ def a_bill(cast):
     invoicing.close_month(actor=system("tests"), period=OCTOBER, at=OCTOBER.ends_at)
 
 
+def one_change_of_plan(mailbox):
+    ProtocolSwitch.objects.create(mailbox=mailbox, protocol="pop", at=AT, by="x")
+    PlanChange.objects.create(
+        mailbox=mailbox,
+        old_plan=Plan.objects.get(slug="imap"),
+        new_plan=Plan.objects.get(slug="pop"),
+        old_quota_bytes=10**10,
+        old_window_days=30,
+        at=AT,
+        by="x",
+    )
+
+
 @pytest.fixture
 def full_house(cast, staff):
     """One of everything, with every secret that could leak."""
@@ -203,6 +225,7 @@ def full_house(cast, staff):
     Group.objects.create(name="Clerks")
     one_of_each_safeguard(cast, mailbox)
     a_bill(cast)
+    one_change_of_plan(mailbox)
     return [
         issued.secret,
         issued.app_password.digest,
@@ -246,8 +269,10 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Removal",
         "Alarm",
         "PendingChange",
+        "ProtocolSwitch",
         "Plan",
         "Price",
+        "PlanChange",
         "Contract",
         "MailboxImport",
         "BankImport",

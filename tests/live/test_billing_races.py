@@ -7,14 +7,26 @@ import random
 import signal
 import time
 from contextlib import suppress
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from django.db.models import Sum
 
-from hosting import billing, invoicing, limits, ordering, papers, storing
+from hosting import billing, changing, invoicing, limits, ordering, papers, storing
 from hosting.invoicing import closing, corrections
-from hosting.models import Contract, Invoice, InvoiceCounter, InvoiceLine, Limits, Plan
-from mailstore.models import Mailbox
+from hosting.models import (
+    Contract,
+    Invoice,
+    InvoiceCounter,
+    InvoiceLine,
+    Limits,
+    Plan,
+    PlanChange,
+    Price,
+    PriceList,
+)
+from mailstore.models import Mailbox, Usage
 from tests.factories import make_cast, make_domain
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -62,6 +74,113 @@ def test_orders_at_once_make_exactly_the_allowed_number(on_reseller, counts):
     assert all_ended(pids) == [0] * AT_ONCE
     assert Mailbox.objects.count() == Contract.objects.count() == allowed
     counts(orders=AT_ONCE, opened=allowed)
+
+
+def change(mailbox, plan):
+    with suppress(limits.LimitReached):
+        changing.change(
+            actor=ACTOR, mailbox=mailbox, plan=plan, wait=timedelta(hours=72), at=moment(16)
+        )
+
+
+def plan_at(monthly_price, *, slug, ceiling):
+    """A plan of the house with a price for everybody."""
+    plan = Plan.objects.create(
+        slug=slug,
+        name=slug.title(),
+        protocol="imap",
+        quota_bytes=GIGABYTE,
+        ceiling_bytes=ceiling,
+        window_days=30,
+    )
+    for price_list in PriceList.objects.all():
+        Price.objects.create(
+            price_list=price_list,
+            plan=plan,
+            starts_on=moment(1).date(),
+            monthly_price=Decimal(monthly_price),
+        )
+    return plan
+
+
+@pytest.mark.parametrize("on_reseller", [False, True])
+def test_changes_at_once_stay_within_the_spend_cap(on_reseller, counts):
+    cast = make_cast()
+    small = plan_at("1.00", slug="small", ceiling=GIGABYTE)
+    large = plan_at("4.00", slug="large", ceiling=9 * GIGABYTE)
+    orders = [
+        ordering.order(
+            actor=ACTOR, domain=cast.domain, local_part=f"m{n}", plan=small, at=moment(2)
+        )
+        for n in range(AT_ONCE)
+    ]
+    allowed = 9
+    owner = cast.reseller if on_reseller else cast.customer
+    # All of them at 1.00, and nine at 3.00 more: the tenth is a cent too much.
+    cap_minor = 100 * AT_ONCE + 300 * allowed + 299
+    Limits.objects.create(organisation=owner, spend_cap_minor=cap_minor)
+
+    pids = [in_a_process(lambda mailbox=m: change(mailbox, large)) for m in orders]
+
+    assert all_ended(pids) == [0] * AT_ONCE
+    running = Contract.objects.filter(ends_at=None)
+    assert running.filter(plan=large).count() == PlanChange.objects.count() == allowed
+    assert running.count() == AT_ONCE
+    counts(changes=AT_ONCE, made=allowed)
+
+
+def test_orders_and_changes_at_once_stay_within_the_spend_cap(counts):
+    cast = make_cast()
+    small = plan_at("1.00", slug="small", ceiling=GIGABYTE)
+    large = plan_at("3.00", slug="large", ceiling=9 * GIGABYTE)
+    old = [
+        ordering.order(
+            actor=ACTOR, domain=cast.domain, local_part=f"m{n}", plan=small, at=moment(2)
+        )
+        for n in range(AT_ONCE // 2)
+    ]
+    Limits.objects.create(organisation=cast.customer, spend_cap_minor=100 * len(old) + 1300)
+
+    def order(number):
+        with suppress(limits.LimitReached):
+            ordering.order(
+                actor=ACTOR,
+                domain=cast.domain,
+                local_part=f"n{number}",
+                plan=large,
+                at=moment(16),
+            )
+
+    pids = [in_a_process(lambda mailbox=m: change(mailbox, large)) for m in old]
+    pids += [in_a_process(lambda number=n: order(number)) for n in range(AT_ONCE // 2)]
+
+    assert all_ended(pids) == [0] * AT_ONCE
+    opened = Mailbox.objects.count() - len(old)
+    changed = PlanChange.objects.count()
+    # What is left is too little for one more change, which is the cheaper of the two.
+    assert 1300 - 200 < 300 * opened + 200 * changed <= 1300
+    counts(at_once=AT_ONCE, opened=opened, changed=changed)
+
+
+@pytest.mark.parametrize(("stored", "allowed"), [(GIGABYTE, 0), (GIGABYTE - 1, AT_ONCE)])
+def test_space_by_use_lets_all_in_until_it_is_full(stored, allowed, counts):
+    cast = make_cast()
+    small = plan_at("1.00", slug="small", ceiling=GIGABYTE)
+    large = plan_at("4.00", slug="large", ceiling=9 * GIGABYTE)
+    mailboxes = [
+        ordering.order(
+            actor=ACTOR, domain=cast.domain, local_part=f"m{n}", plan=small, at=moment(2)
+        )
+        for n in range(AT_ONCE)
+    ]
+    Usage.objects.create(username=mailboxes[0].address, bytes=stored)
+    Limits.objects.create(organisation=cast.reseller, stored_bytes=GIGABYTE)
+
+    pids = [in_a_process(lambda mailbox=m: change(mailbox, large)) for m in mailboxes]
+
+    assert all_ended(pids) == [0] * AT_ONCE
+    assert PlanChange.objects.count() == allowed
+    counts(changes=AT_ONCE, made=allowed)
 
 
 @pytest.fixture

@@ -222,3 +222,46 @@ class EngineContract:
         mail.ping()
         mail.reload()
         mail.ping()
+
+    def test_reads_are_set_aside_and_come_back(self, mail, user):
+        for subject in ("One", "Two", "Three"):
+            mail.store(user=user, folder="INBOX", message=letter(subject))
+        uids = [message.uid for message in mail.messages(user=user, folder="INBOX")]
+        seen = lambda: [  # noqa: E731
+            message.uid for message in mail.messages(user=user, folder="INBOX", retrieved=True)
+        ]
+        mail.set_reads_aside(user=user, uids=uids[:2])
+        mail.bring_reads_back(user=user)
+        assert seen() == uids[:2]
+
+        for _ in range(2):
+            mail.set_reads_aside(user=user, uids=uids[:1])
+        assert seen() == uids[1:2]
+        for _ in range(2):
+            mail.bring_reads_back(user=user)
+
+        assert seen() == uids[:2]
+        assert [m.uid for m in mail.messages(user=user, folder="INBOX")] == uids
+
+    def test_setting_nothing_aside_changes_nothing(self, mail, user):
+        mail.store(user=user, folder="INBOX", message=letter())
+
+        mail.set_reads_aside(user=user, uids=[])
+        mail.bring_reads_back(user=user)
+
+        assert mail.messages(user=user, folder="INBOX", retrieved=True) == []
+
+    def test_mail_of_a_folder_is_gathered_once_and_leaves_nothing_behind(self, mail, user):
+        mail.create_mailbox(user=user, folders=["Work"])
+        mail.store(user=user, folder="Work", message=letter("Plan"))
+        [before] = mail.messages(user=user, folder="Work")
+
+        for _ in range(2):
+            mail.gather(user=user, folder="Work", uids=[before.uid])
+        mail.gather(user=user, folder="Nowhere", uids=[1])
+        mail.gather(user=user, folder="Work", uids=[])
+
+        [inside] = mail.messages(user=user, folder="INBOX")
+        assert (inside.guid, inside.bytes) == (before.guid, before.bytes)
+        assert mail.messages(user=user, folder="Work") == []
+        assert mail.removed_mail(user=user) == []
