@@ -82,6 +82,8 @@ CLOSING_GRACE = timedelta(
 COOLING_OFF = timedelta(
     hours=environment.whole_number("COOLING_OFF_HOURS", default=72, highest=24 * 30),
 )
+# How long after its day a bill is due, where nothing else was agreed.
+PAYMENT_TERM_DAYS = environment.whole_number("PAYMENT_TERM_DAYS", default=14, highest=365)
 FULL_SWEEP_EVERY = timedelta(days=7)
 
 # Applications ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from hosting import storing
+from hosting import ledger, storing
 from hosting.invoicing.writing import lock_counter
 from hosting.models import Invoice, InvoiceLine
 
@@ -62,6 +62,7 @@ def credit(*, actor: Actor, invoice: Invoice, reason: str, at: datetime) -> Invo
     counter.save(update_fields=["next_number"])
     note.save()
     storing.store([_mirrored(line, note) for line in invoice.lines.order_by("position")])
+    ledger.credit(actor=actor, note=note, at=at)
     outbox.record(
         kind="invoice.credited",
         at=at,

@@ -10,7 +10,7 @@ from datetime import datetime
 from accounts import outbox
 from accounts.access import Actor
 from accounts.models import Event, Organisation
-from hosting import storing
+from hosting import ledger, storing
 from hosting.billing import Buyer
 from hosting.charges import Charge
 from hosting.models import BillingProfile, Invoice, InvoiceCounter, InvoiceLine
@@ -61,6 +61,8 @@ def write(bills: Sequence[Bill], *, counter: InvoiceCounter, actor: Actor, at: d
     storing.number(invoices)
     storing.store(invoices)
     storing.store(list(_rows(bills, invoices)))
+    terms = [bill.profile.payment_days for bill in bills]
+    ledger.enter(invoices, payment_days=terms, actor=actor, at=at)
     storing.store(list(_events(bills, invoices, actor=actor, at=at)))
 
 

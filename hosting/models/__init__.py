@@ -3,6 +3,7 @@
 from hosting.models.imports import MailboxImport
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
 from hosting.models.parties import BillingProfile, Limits, VatRate
+from hosting.models.payments import LedgerEntry, OpenItem, Payment
 from hosting.models.plans import Contract, Plan
 from hosting.models.prices import Price, PriceList
 from hosting.models.pulses import Pulse
@@ -15,8 +16,11 @@ __all__ = [
     "Invoice",
     "InvoiceCounter",
     "InvoiceLine",
+    "LedgerEntry",
     "Limits",
     "MailboxImport",
+    "OpenItem",
+    "Payment",
     "Plan",
     "Price",
     "PriceList",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -43,6 +43,14 @@ class BillingProfile(models.Model):
         help_text=_(
             "All mailboxes of a plan share what is included before any of them costs more."
         ),
+    )
+    # Null stands for the term of the house.
+    payment_days = models.PositiveSmallIntegerField(
+        _("days to pay"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(365)],
+        help_text=_("From the day of the bill. Empty for the term of the house."),
     )
 
     class Meta:

@@ -1,0 +1,40 @@
+"""Who owes what, and who paid what: posted once, taken back by a mirror only."""
+
+from hosting.ledger.matching import (
+    NotMatched,
+    assign,
+    match,
+    release,
+    settle,
+    settle_all,
+)
+from hosting.ledger.posting import (
+    AlreadyRecorded,
+    LedgerRefused,
+    enter,
+    receive,
+    take_back,
+)
+from hosting.ledger.reading import Balance, balance_minor, balances, open_minor
+from hosting.ledger.settling import credit, pay_back, write_off
+
+__all__ = [
+    "AlreadyRecorded",
+    "Balance",
+    "LedgerRefused",
+    "NotMatched",
+    "assign",
+    "balance_minor",
+    "balances",
+    "credit",
+    "enter",
+    "match",
+    "open_minor",
+    "pay_back",
+    "receive",
+    "release",
+    "settle",
+    "settle_all",
+    "take_back",
+    "write_off",
+]
