@@ -39,6 +39,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "reload-mail-server-after-outage": _every("mailstore.reload_after_outage", seconds=5),
     "erase-closed-mailboxes": _every("mailstore.erase_closed", minutes=5),
     "end-contracts-of-closing": _every("hosting.end_contracts", minutes=1),
+    "follow-standing": _every("hosting.follow_standing", seconds=30),
     "watch-spending": _every("hosting.watch_spending", minutes=15),
     "resume-imports": _every("hosting.resume_imports", seconds=30),
     # Every night of the first week: what could not be billed at once is when it can.

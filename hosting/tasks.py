@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -13,6 +14,7 @@ from hosting import invoicing, ordering, spending
 from hosting.importing import runs
 from hosting.models import Pulse
 from hosting.periods import Period
+from mailstore import standing
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,14 @@ def record_pulse(*, name: str = "beat") -> None:
 def end_contracts() -> int:
     """End the contracts of mailboxes that close."""
     return ordering.end_contracts()
+
+
+@shared_task(name="hosting.follow_standing")
+def follow_standing() -> int:
+    """Close mailboxes with their organisations, and bring them back with them."""
+    at = timezone.now()
+    back = standing.bring_back(reopen=ordering.reopen, at=at)
+    return back + standing.close_along(grace=settings.CLOSING_GRACE, at=at)
 
 
 @shared_task(name="hosting.watch_spending")

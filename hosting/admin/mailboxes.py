@@ -61,7 +61,7 @@ class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
                 cleaned["local_part"] = self._checked(domain, local_part)
             except ValidationError as refusal:
                 self.add_error("local_part", refusal)
-            except (provisioning.DomainNotConfirmed, Forbidden) as refusal:
+            except (provisioning.NoNewMailboxes, Forbidden) as refusal:
                 self.add_error("domain", str(refusal))
         return cleaned
 

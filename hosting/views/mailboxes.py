@@ -66,7 +66,7 @@ def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
         form.add_error("local_part", refusal)
     except provisioning.AddressTaken as refusal:
         form.add_error("local_part", str(refusal))
-    except (provisioning.DomainNotConfirmed, limits.LimitReached, Forbidden) as refusal:
+    except (provisioning.NoNewMailboxes, limits.LimitReached, Forbidden) as refusal:
         form.add_error(None, str(refusal))
     return None
 

@@ -17,11 +17,13 @@ from mailstore.models.quotas import QuotaWarning
 from mailstore.models.removals import Alarm, Removal
 from mailstore.models.reports import LastLogin, LogPosition, Usage, UsageDay
 from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
+from mailstore.models.standing import ClosedAlong, Restriction
 
 __all__ = [
     "OPEN_STATES",
     "Alarm",
     "AppPassword",
+    "ClosedAlong",
     "Domain",
     "FullSweep",
     "Hold",
@@ -35,6 +37,7 @@ __all__ = [
     "Removal",
     "RestoreBatch",
     "RestoreRun",
+    "Restriction",
     "RetentionPolicy",
     "RetentionRule",
     "Retrieval",

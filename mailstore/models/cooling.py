@@ -37,6 +37,7 @@ class PendingChange(models.Model):
         CLOSE = "close", _("The mailbox is closed")
         TRIPWIRE = "tripwire", _("The tripwire is switched off")
         THRESHOLDS = "thresholds", _("The tripwire fires later")
+        CLOSE_ALL = "close_all", _("The organisation is closed")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
