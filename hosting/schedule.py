@@ -40,6 +40,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "erase-closed-mailboxes": _every("mailstore.erase_closed", minutes=5),
     "end-contracts-of-closing": _every("hosting.end_contracts", minutes=1),
     "follow-standing": _every("hosting.follow_standing", seconds=30),
+    "sweep-dunning": _every("hosting.sweep_dunning", minutes=1),
     "watch-spending": _every("hosting.watch_spending", minutes=15),
     "resume-imports": _every("hosting.resume_imports", seconds=30),
     # Every night of the first week: what could not be billed at once is when it can.

@@ -10,7 +10,8 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.access import system
-from hosting import invoicing, ordering, spending
+from accounts.models import Organisation
+from hosting import dunning, invoicing, ordering, spending
 from hosting.importing import runs
 from hosting.models import Pulse
 from hosting.periods import Period
@@ -37,6 +38,19 @@ def follow_standing() -> int:
     at = timezone.now()
     back = standing.bring_back(reopen=ordering.reopen, at=at)
     return back + standing.close_along(grace=settings.CLOSING_GRACE, at=at)
+
+
+@shared_task(name="hosting.sweep_dunning")
+def sweep_dunning() -> int:
+    """Remind, stop and set free whoever it is time for."""
+    return dunning.sweep(at=timezone.now())
+
+
+@shared_task(name="hosting.work_off_dunning")
+def work_off_dunning(*, customer_id: int) -> int:
+    """Look at one customer now, who has just paid, rather than at the next sweep."""
+    customer = Organisation.objects.select_related("parent").filter(pk=customer_id).first()
+    return dunning.work_off(customer, at=timezone.now()) if customer else 0
 
 
 @shared_task(name="hosting.watch_spending")

@@ -1,5 +1,6 @@
 """The tables of what is sold."""
 
+from hosting.models.dunning import Dunning, DunningStep
 from hosting.models.imports import MailboxImport
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
 from hosting.models.parties import BillingProfile, Limits, VatRate
@@ -12,6 +13,8 @@ from hosting.models.spending import Spending
 __all__ = [
     "BillingProfile",
     "Contract",
+    "Dunning",
+    "DunningStep",
     "Immutable",
     "Invoice",
     "InvoiceCounter",

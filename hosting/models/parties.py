@@ -52,6 +52,15 @@ class BillingProfile(models.Model):
         validators=[MaxValueValidator(365)],
         help_text=_("From the day of the bill. Empty for the term of the house."),
     )
+    # Of a reseller only.
+    duns_customers = models.BooleanField(
+        _("reminds its customers"),
+        default=False,
+        help_text=_(
+            "The house reminds the customers of this reseller in its name, and stops what they "
+            "do not pay for."
+        ),
+    )
 
     class Meta:
         verbose_name = _("billing profile")
