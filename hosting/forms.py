@@ -208,6 +208,27 @@ class CloseForm(forms.Form):
         return typed
 
 
+class CloseAllForm(forms.Form):
+    """The closing of an organisation is confirmed by typing its name."""
+
+    name = forms.CharField(
+        label=_("Type the name of the organisation to confirm"),
+        max_length=120,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+
+    def __init__(self, *args: Any, organisation: Organisation, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.organisation = organisation
+
+    def clean_name(self) -> str:
+        """Only the name itself will do."""
+        typed: str = self.cleaned_data["name"]
+        if typed.casefold() != self.organisation.name.casefold():
+            raise ValidationError(_("This is not its name."), code="differs")
+        return typed
+
+
 class ProofForm(forms.Form):
     """Something that cannot be undone: the address is typed, and the panel's password again."""
 

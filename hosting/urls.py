@@ -9,6 +9,7 @@ from hosting.views import (
     dashboard,
     domains,
     mailboxes,
+    organisations,
     public,
     recovery,
     retention,
@@ -53,6 +54,13 @@ domain_patterns = (
         path("add", domains.add, name="add"),
     ],
     "domains",
+)
+organisation_patterns = (
+    [
+        path("<uuid:uuid>/close", organisations.close, name="close"),
+        path("<uuid:uuid>/keep", organisations.keep, name="keep"),
+    ],
+    "organisations",
 )
 mailbox_patterns = (
     [
@@ -123,5 +131,6 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
+    path("organisations/", include(organisation_patterns)),
     path("staff/", admin.site.urls),
 ]

@@ -38,6 +38,19 @@ class Refused(Exception):
     """The organisation cannot be restricted or freed in this way."""
 
 
+def refuse_to_close(organisation: Organisation) -> None:
+    """Raise `Refused` unless the organisation may be closed at its own wish."""
+    if organisation.kind == Organisation.Kind.PROVIDER:
+        message = "The house itself cannot be stopped."
+        raise Refused(message)
+    if organisation.state == Organisation.State.CLOSED:
+        message = f"{organisation} is closed already."
+        raise Refused(message)
+    if organisation.children.exclude(state=Organisation.State.CLOSED).exists():
+        message = f"{organisation} has customers. They are closed, or move, before it is."
+        raise Refused(message)
+
+
 @transaction.atomic
 def impose(
     *,

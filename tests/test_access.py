@@ -83,6 +83,8 @@ ACCESS = {
     "alarms:detail": READ,
     "alarms:dismiss": CHANGE,
     "alarms:roll_back": CHANGE,
+    "organisations:close": ASK_AND_CHANGE,
+    "organisations:keep": CHANGE,
     "changes:list": Access(Who.SIGNED_IN),
     "changes:call_off": CHANGE,
 }
@@ -96,6 +98,7 @@ FORMS = {
     "mailboxes:add_app_password": {"label": "Laptop", "protocols": ["imap"]},
     "mailboxes:change_quota": {"gigabytes": "1"},
     "mailboxes:close": {"address": "hello@alder.test"},
+    "organisations:close": {"name": "Alder"},
     "mailboxes:empty_store": {"address": "hello@alder.test", "password": PASSWORD},
     "mailboxes:roll_back": {"moment": "2026-11-01T10:00"},
     "mailboxes:set_rule": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
@@ -128,7 +131,13 @@ def address(cast, twin):
         asked_at=AT,
         effective_at=AT,
     )
-    objects = {"mailboxes": mailbox, "alarms": alarm, "changes": change, "rules": cast.domain}
+    objects = {
+        "mailboxes": mailbox,
+        "alarms": alarm,
+        "changes": change,
+        "rules": cast.domain,
+        "organisations": cast.customer,
+    }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
         if name not in OF_OBJECTS:

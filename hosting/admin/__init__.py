@@ -1,5 +1,5 @@
 """Staff pages for what is sold, and for mailboxes, whose orders have a price."""
 
-from hosting.admin import imports, mailboxes, plans
+from hosting.admin import dunning, imports, mailboxes, plans
 
-__all__ = ["imports", "mailboxes", "plans"]
+__all__ = ["dunning", "imports", "mailboxes", "plans"]

@@ -60,6 +60,8 @@ def effect(action: Action) -> str:
 
 def effect_below(stops: Mapping[str, str]) -> str:
     """What holds for the customers of a reseller."""
+    if stops.get("sign_in_below") == "shut":
+        return gettext("Nobody can sign in for now.")
     if stops.get("receiving_below") == "put_off":
         return gettext(
             "New mail is put off: it waits at its senders, who try again for some days. What is "

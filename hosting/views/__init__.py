@@ -6,18 +6,31 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
+from django.utils.functional import SimpleLazyObject
 
 from accounts import membership
 from accounts.access import Actor, Capability
 from accounts.models import User
+from hosting import banners
+from hosting.banners import Banner
 from mailstore.models import Alarm, Mailbox, PendingChange
 
 
-def house(_request: HttpRequest) -> dict[str, Any]:
-    """Context for every template."""
-    return {"house_name": settings.HOUSE_NAME, "sign_up_open": settings.SIGN_UP_OPEN}
+def house(request: HttpRequest) -> dict[str, Any]:
+    """Context for every template. Fragments show no banners, so they do not look for any."""
+    user = getattr(request, "user", None)
+    return {
+        "house_name": settings.HOUSE_NAME,
+        "sign_up_open": settings.SIGN_UP_OPEN,
+        "banners": SimpleLazyObject(lambda: _banners(user)),
+    }
+
+
+def _banners(user: User | AnonymousUser | None) -> list[Banner]:
+    return banners.for_user(user) if isinstance(user, User) else []
 
 
 def actor_of(request: HttpRequest) -> Actor:

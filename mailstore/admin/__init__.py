@@ -10,6 +10,7 @@ from mailstore.admin import (
     purges,
     quota_warnings,
     restores,
+    standing,
 )
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "purges",
     "quota_warnings",
     "restores",
+    "standing",
 ]

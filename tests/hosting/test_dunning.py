@@ -8,7 +8,8 @@ from django.conf import settings
 from accounts import mailer
 from accounts.access import Forbidden, system
 from accounts.models import Event, Membership, Notice, Organisation, User
-from hosting import dunning, ledger
+from hosting import dunning, ledger, ordering
+from hosting.dunning import sweeping
 from hosting.models import Dunning, DunningStep
 from mailstore import holding, standing
 from mailstore.models import Hold, Mailbox, Restriction
@@ -17,7 +18,7 @@ from tests.hosting.billing_rows import make_profile
 from tests.hosting.dunning_rows import DUE, bill, letters, live_through, noon, post, run_of
 from tests.hosting.ledger_rows import paid
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 ACTOR = system("tests")
 SWITCHES = ("state", "sending", "sign_in", "receiving")
 OPEN = ("active", "open", "open", "open")
@@ -362,8 +363,6 @@ def test_mailboxes_close_on_day_60_and_come_back_by_paying(cast, debtor):
     closed = mailbox.state, mailbox.erase_after
     pay(invoice)
     dunning.work_off(debtor, at=noon(70))
-    from hosting import ordering
-
     standing.bring_back(reopen=ordering.reopen, at=noon(70))
     mailbox.refresh_from_db()
 
@@ -478,8 +477,6 @@ def test_foreseeing_changes_nothing_and_comes_true(cast, debtor):
 
 
 def test_two_who_read_the_same_row_move_it_once(debtor):
-    from hosting.dunning import sweeping
-
     bill(debtor)
     dunning.sweep(at=noon(0))
     stale = run_of(debtor)

@@ -12,7 +12,7 @@ from mailstore import holding, provisioning, standing
 from mailstore.models import AppPassword, ClosedAlong, Hold, Mailbox, Restriction
 from tests.factories import AT, make_mailbox
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = pytest.mark.django_db(databases="__all__")
 ACTOR = system("tests")
 GRACE = timedelta(days=30)
 LATER = AT + timedelta(hours=1)
