@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -64,17 +65,10 @@ def _of(member: Membership) -> list[Banner]:
 
 
 def _of_debt(run: Dunning, member: Membership) -> Banner:
-    steps, customer = settings.DUNNING_STEPS, member.organisation
-    stop = last_stop(steps, run.day)
+    stop, customer = last_stop(settings.DUNNING_STEPS, run.day), member.organisation
     can_pay = Capability.SEE_BILLS in ROLE_CAPABILITIES[member.role]
     lines = [words.effect(stop)]
-    step = following(steps, None if run.next_day is None else run.next_day - 1)
-    if step is not None and run.next_on is not None and step.action.stops and not run.paused_at:
-        day = words.day_text(run.next_on)
-        lines.append(
-            _("From %(day)s, unless it is paid: %(effect)s")
-            % {"day": day, "effect": words.effect(step.action)}
-        )
+    lines += _what_comes(run)
     if run.paused_at is not None:
         lines.append(_("Reminders are paused. Nothing more is stopped until they go on."))
     lines.append(_("Payment gives back at once whatever was stopped."))
@@ -84,6 +78,22 @@ def _of_debt(run: Dunning, member: Membership) -> Banner:
         level="full" if stop.stops else "near",
         can_pay=can_pay,
     )
+
+
+def _what_comes(run: Dunning) -> list[str]:
+    """The next stop with its day, or the earliest it can have while only a letter is next."""
+    steps = [step for step in settings.DUNNING_STEPS if step.action.stops]
+    step = following(steps, run.day)
+    if step is None or run.next_on is None or run.paused_at is not None:
+        return []
+    if step.day == run.next_day:
+        text = _("From %(day)s, unless it is paid: %(effect)s")
+        day = run.next_on
+    else:
+        text = _("Not before %(day)s, and after another letter: %(effect)s")
+        earliest = run.next_on + timedelta(days=step.notice_days)
+        day = max(run.due_on + timedelta(days=step.day), earliest)
+    return [text % {"day": words.day_text(day), "effect": words.effect(step.action)}]
 
 
 def _owed_text(run: Dunning, *, can_see: bool) -> str:
@@ -101,10 +111,11 @@ def _of_restriction(restriction: Restriction, member: Membership) -> Banner:
     organisation = member.organisation
     if restriction.cause == Restriction.Cause.WISH:
         can_keep = Capability.MANAGE_PEOPLE in ROLE_CAPABILITIES[member.role]
-        back = _("Until they are erased, all mailboxes can be taken back together.")
+        until = words.day_text((restriction.imposed_at + settings.CLOSING_GRACE).date())
+        back = _("Until %(day)s all mailboxes can be taken back together. Then they are erased.")
         return Banner(
             title=_("%(name)s is closed.") % {"name": organisation},
-            lines=[restriction.reason, back],
+            lines=[restriction.reason, back % {"day": until}],
             keep=organisation.uuid if can_keep else None,
         )
     title = _("%(name)s is stopped by %(house)s.")

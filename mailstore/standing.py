@@ -20,10 +20,10 @@ from accounts.access import Actor, Capability, Forbidden, system
 from accounts.models import SWITCHES, Organisation
 from mailstore import holding, provisioning
 from mailstore.models import ClosedAlong, Mailbox, Restriction
-from mailstore.models.mailboxes import MailboxQuerySet
 
 Cause = Restriction.Cause
 _HOUSE = system("standing")
+_OPEN_STATES = (Mailbox.State.ACTIVE, Mailbox.State.PENDING, Mailbox.State.SUSPENDED)
 NOTHING: Mapping[str, str] = MappingProxyType({name: ways[0] for name, ways in SWITCHES.items()})
 
 
@@ -36,6 +36,23 @@ class Reopen(Protocol):
 
 class Refused(Exception):
     """The organisation cannot be restricted or freed in this way."""
+
+
+def reach(mailbox: Mailbox) -> dict[str, str]:
+    """How each switch stands for one mailbox; load `organisation__parent` with it.
+
+    The views that the mail server reads say the same.
+    """
+    owner, above = mailbox.organisation, mailbox.organisation.parent
+    return {
+        name: max(
+            getattr(owner, name),
+            getattr(above, f"{name}_below") if above else ways[0],
+            key=ways.index,
+        )
+        for name, ways in SWITCHES.items()
+        if not name.endswith("_below")
+    }
 
 
 def refuse_to_close(organisation: Organisation) -> None:
@@ -123,12 +140,11 @@ def close_along(*, grace: timedelta, at: datetime, limit: int = 200) -> int:
 
     What a hold reaches stays open until the hold is released.
     """
-    closing = Restriction.objects.standing().filter(state=Restriction.State.CLOSED)
-    count = 0
-    for restriction in closing.select_related("organisation").order_by("imposed_at"):
-        for mailbox in _still_open(restriction.organisation)[: limit - count]:
-            count += _close(mailbox, restriction=restriction, grace=grace, at=at)
-    return count
+    due = Mailbox.objects.filter(
+        organisation__state=Organisation.State.CLOSED, state__in=_OPEN_STATES
+    ).exclude(pk__in=holding.held().values("pk"))
+    people = due.select_related("organisation__parent", "domain").order_by("pk")
+    return sum(_close(mailbox, grace=grace, at=at) for mailbox in people[:limit])
 
 
 def bring_back(*, reopen: Reopen, at: datetime, limit: int = 200) -> int:
@@ -140,18 +156,15 @@ def bring_back(*, reopen: Reopen, at: datetime, limit: int = 200) -> int:
     return sum(_reopen(row, reopen=reopen, at=at) for row in people.order_by("pk")[:limit])
 
 
-def _still_open(organisation: Organisation) -> MailboxQuerySet:
-    states = (Mailbox.State.ACTIVE, Mailbox.State.PENDING, Mailbox.State.SUSPENDED)
-    mailboxes = Mailbox.objects.filter(organisation=organisation, state__in=states)
-    untouched = mailboxes.exclude(pk__in=holding.held().values("pk"))
-    return untouched.select_related("organisation__parent", "domain").order_by("pk")
-
-
 @transaction.atomic
-def _close(mailbox: Mailbox, *, restriction: Restriction, grace: timedelta, at: datetime) -> bool:
-    """One mailbox, unless the restriction was lifted or the mailbox moved a moment ago."""
-    _lock(restriction.organisation)
-    if not Restriction.objects.standing().filter(pk=restriction.pk).exists():
+def _close(mailbox: Mailbox, *, grace: timedelta, at: datetime) -> bool:
+    """One mailbox, unless its organisation was reopened or the mailbox moved a moment ago."""
+    _lock(mailbox.organisation)
+    closing = Restriction.objects.standing().filter(
+        organisation=mailbox.organisation, state=Restriction.State.CLOSED
+    )
+    restriction = closing.order_by("imposed_at").first()
+    if restriction is None:
         return False
     was_suspended = mailbox.state == Mailbox.State.SUSPENDED
     try:

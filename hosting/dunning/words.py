@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 NAMES: Mapping[Action, StrOrPromise] = MappingProxyType(
     {
         Action.MAIL: _("Reminder"),
-        Action.LIMIT: _("Sending is limited"),
-        Action.READ_ONLY: _("Mail can only be read"),
-        Action.PUT_OFF: _("New mail is put off"),
-        Action.CLOSE: _("All is closed"),
+        Action.LIMIT: _("Sending limited"),
+        Action.READ_ONLY: _("Read only"),
+        Action.PUT_OFF: _("New mail waits"),
+        Action.CLOSE: _("Closed"),
     }
 )
 _NOW: Mapping[Action, StrOrPromise] = MappingProxyType(

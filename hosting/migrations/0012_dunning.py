@@ -82,8 +82,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "dunning",
-                "verbose_name_plural": "dunning",
+                "verbose_name": "customer past due",
+                "verbose_name_plural": "customers past due",
             },
         ),
         migrations.CreateModel(

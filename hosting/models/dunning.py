@@ -60,8 +60,8 @@ class Dunning(models.Model):
     objects = DunningQuerySet.as_manager()
 
     class Meta:
-        verbose_name = _("dunning")
-        verbose_name_plural = _("dunning")
+        verbose_name = _("customer past due")
+        verbose_name_plural = _("customers past due")
         constraints = (
             models.UniqueConstraint(
                 fields=("customer",),

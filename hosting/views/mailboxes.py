@@ -125,6 +125,7 @@ def state(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "mailbox": mailbox,
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
+        "stopped_lines": presenting.stopped_lines(mailbox),
         "may_manage": may_manage(actor, mailbox),
     }
     return render(request, "hosting/_state.html", context)
@@ -170,6 +171,7 @@ def _detail_context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, A
         "events": presenting.happenings(mailbox, passwords),
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
+        "stopped_lines": presenting.stopped_lines(mailbox),
         **live,
         **forms,
     }

@@ -17,7 +17,7 @@ from accounts.access import system
 from accounts.models import Event, Membership, Organisation, User
 from accounts.staff import StaffAdmin
 from hosting import tasks
-from hosting.models import Contract, MailboxImport, Plan
+from hosting.models import Contract, Dunning, MailboxImport, Plan
 from mailstore import credentials, holding
 from mailstore.models import (
     Alarm,
@@ -30,6 +30,7 @@ from mailstore.models import (
     QuotaWarning,
     Removal,
     RestoreRun,
+    Restriction,
     Usage,
 )
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
@@ -172,6 +173,11 @@ def full_house(cast, staff):
     mailbox.refresh_from_db()
     Group.objects.create(name="Clerks")
     one_of_each_safeguard(cast, mailbox)
+    debtor = cast.other_customer
+    Dunning.objects.create(customer=debtor, began_at=AT, due_on=AT.date())
+    Restriction.objects.create(
+        organisation=debtor, cause="debt", state="past_due", reason="Late", imposed_at=AT
+    )
     return [
         issued.secret,
         issued.app_password.digest,
@@ -215,6 +221,8 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Removal",
         "Alarm",
         "PendingChange",
+        "Restriction",
+        "Dunning",
         "Plan",
         "Contract",
         "MailboxImport",

@@ -39,7 +39,7 @@ def test_the_list_says_who_owes_how_much_and_what_comes(staff, run):
     text = staff.get(DUNNING).content.decode()
 
     day = run.next_on.strftime("%-d %B %Y")
-    for part in ("Juniper", "12.00 EUR", "Sending is limited", f"{day}: Mail can only be read"):
+    for part in ("Juniper", "12.00 EUR", "Sending limited", f"{day}: Read only"):
         assert part in text
 
 

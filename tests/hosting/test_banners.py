@@ -58,10 +58,10 @@ def test_what_is_due_stands_on_every_page_with_what_comes_next(cast):
 
     assert banner.title == "Juniper: 12.00 EUR was due on 1 November 2026."
     assert (banner.level, banner.can_pay) == ("near", True)
+    limited = "Sending is limited. Mail arrives and is read as before."
     assert banner.lines == [
         "Everything works as before.",
-        "From 15 November 2026, unless it is paid: "
-        + "Sending is limited. Mail arrives and is read as before.",
+        f"From 15 November 2026, unless it is paid: {limited}",
         "Payment gives back at once whatever was stopped.",
     ]
     for path in ("/overview/", "/domains/", "/rules/", "/changes/"):
@@ -86,6 +86,37 @@ def test_what_is_stopped_is_said_in_words(cast, day, now):
 
     assert banner.level == "full"
     assert banner.lines[0].startswith(now)
+
+
+def test_while_only_a_letter_comes_next_the_earliest_day_of_the_next_stop_is_named(cast):
+    bill(cast.other_customer)
+    live_through(0, 35)
+
+    lines = banners.for_user(cast.charlie)[0].lines
+
+    assert lines[1].startswith("Not before 31 December 2026, and after another letter: All")
+
+
+@pytest.mark.parametrize(
+    ("stops", "word", "line"),
+    [
+        ({"sign_in": "shut"}, "Stopped", "Nobody signs in"),
+        ({"sign_in": "read_only"}, "Read only", "Mail can be read, not changed"),
+        (
+            {"sign_in": "read_only", "receiving": "put_off"},
+            "New mail waits",
+            "Mail can be read, not changed · New mail waits at its senders",
+        ),
+        ({"sending": "limited"}, "Active", "Sending is limited"),
+    ],
+)
+def test_a_mailbox_says_what_its_organisation_may_not_do(cast, twin, stops, word, line):
+    mailbox = make_mailbox(cast.domain)
+    twin.know(mailbox.address)
+    stop(cast.customer, **stops)
+
+    assert f">{word}</span>" in page(cast.alice)
+    assert f">{line}</p>" in page(cast.alice, f"/mailboxes/{mailbox.uuid}/")
 
 
 def test_who_may_not_see_bills_sees_no_amount(cast):

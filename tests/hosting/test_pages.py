@@ -232,7 +232,7 @@ def test_mailbox_asks_a_fixed_number_of_queries(
     for number in range(count):
         issue(cast, mailbox, f"Device {number}")
 
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         alice.get(url("detail", mailbox))
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import product
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
 from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from playwright.sync_api import expect
 
 from accounts.access import system
 from accounts.models import User
-from hosting import importing, tasks
+from hosting import dunning, importing, tasks
 from mailstore.models import Mailbox, Usage
 from tests.factories import AT
+from tests.hosting.dunning_rows import bill, noon, post
 from tests.journeys.conftest import SCHEMES, WIDTHS
 from tests.live.settings import PICTURES
 
@@ -129,3 +132,29 @@ def test_staff_pages_look_as_they_should(staff_page, many, look):
     ):
         page.goto(f"/staff/{path}")
         look(f"staff-{name}")
+
+
+def test_staff_see_who_does_not_pay_and_give_more_time(staff_page, cast, look):
+    page = staff_page
+    due = dunning.today(timezone.now()) - timedelta(days=22)
+    for customer, amount in ((cast.other_customer, 12_00), (cast.reseller, 48_20)):
+        bill(customer, amount, due=due)
+    for day in range(23):
+        dunning.sweep(at=noon(day, due))
+        post(noon(day, due))
+    page.goto("/staff/hosting/dunning/")
+    look("staff-past-due")
+    page.get_by_role("link", name="Juniper").click()
+    expect(page.get_by_text("Bills that are overdue")).to_be_visible()
+    look("staff-past-due-customer")
+    page.get_by_role("button", name="Give more time").click()
+    page.get_by_label("Reason").fill("They asked, and pay on the first.")
+    page.get_by_label("Until").fill(str(due + timedelta(days=40)))
+    look("staff-more-time")
+    page.get_by_role("button", name="Give more time").click()
+    expect(page.get_by_text("Customers who have more time: 1.")).to_be_visible()
+
+    page.goto("/staff/mailstore/restriction/add/")
+    look("staff-stop")
+    page.goto("/staff/mailstore/restriction/")
+    look("staff-restrictions")

@@ -316,17 +316,17 @@ def test_one_mailbox_of_a_closed_organisation_cannot_be_reopened(cast, mailbox):
 
 
 def test_a_mailbox_that_moved_meanwhile_is_left_alone(cast, mailbox):
-    restriction = stop(cast.customer, state="closed")
+    stop(cast.customer, state="closed")
     provisioning.close(actor=ACTOR, mailbox=mailbox, grace=GRACE, at=AT)
 
-    assert not standing._close(mailbox, restriction=restriction, grace=GRACE, at=AT)
+    assert not standing._close(mailbox, grace=GRACE, at=AT)
 
 
 def test_a_restriction_that_was_lifted_meanwhile_closes_nothing(cast, mailbox):
-    restriction = stop(cast.customer, state="closed")
+    stop(cast.customer, state="closed")
     free(cast.customer)
 
-    assert not standing._close(mailbox, restriction=restriction, grace=GRACE, at=AT)
+    assert not standing._close(mailbox, grace=GRACE, at=AT)
     assert state_of(mailbox) == Mailbox.State.ACTIVE
 
 
