@@ -232,6 +232,30 @@ def test_who_may_send(cast, mailbox, stops, is_refused):
     assert (row("dovecot_passdb", mailbox.address, "submission")["nologin"] == "y") == is_refused
 
 
+@pytest.mark.parametrize(
+    ("view", "condition"),
+    [
+        ("dovecot_userdb", "username = 'hello@alder.test' AND receives = 'y'"),
+        ("dovecot_passdb", "username = 'hello@alder.test' AND proto = 'imap'"),
+        ("dovecot_app_password", "username = 'hello@alder.test' AND digest = 'd'"),
+    ],
+)
+def test_a_sign_in_looks_at_one_mailbox_and_not_at_all(cast, mailbox, view, condition):
+    query = f"SELECT * FROM {view} WHERE {condition}"  # noqa: S608
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+            plan = [line for *_numbers, line in cursor.fetchall()]
+        else:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {query}")
+            plan = [line for (line,) in cursor.fetchall()]
+
+    assert [
+        line for line in plan if line == "SCAN m" or "Seq Scan on mailstore_mailbox" in line
+    ] == []
+
+
 # Closing and coming back ------------------------------------------------------------------
 
 
