@@ -82,7 +82,7 @@ class Switches(models.Model):
     class SignIn(models.TextChoices):
         OPEN = "open", _("Signing in works")
         READ_ONLY = "read_only", _("Mail can be read, not changed")
-        SHUT = "shut", _("Nobody signs in")
+        SHUT = "shut", _("Nobody signs in to a mailbox")
 
     class Receiving(models.TextChoices):
         OPEN = "open", _("Mail arrives")

@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                 choices=[
                     ("open", "Signing in works"),
                     ("read_only", "Mail can be read, not changed"),
-                    ("shut", "Nobody signs in"),
+                    ("shut", "Nobody signs in to a mailbox"),
                 ],
                 db_default="open",
                 default="open",
@@ -88,7 +88,7 @@ class Migration(migrations.Migration):
                 choices=[
                     ("open", "Signing in works"),
                     ("read_only", "Mail can be read, not changed"),
-                    ("shut", "Nobody signs in"),
+                    ("shut", "Nobody signs in to a mailbox"),
                 ],
                 db_default="open",
                 default="open",

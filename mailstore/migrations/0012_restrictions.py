@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("open", "Signing in works"),
                             ("read_only", "Mail can be read, not changed"),
-                            ("shut", "Nobody signs in"),
+                            ("shut", "Nobody signs in to a mailbox"),
                         ],
                         db_default="open",
                         default="open",
@@ -86,7 +86,7 @@ class Migration(migrations.Migration):
                         choices=[
                             ("open", "Signing in works"),
                             ("read_only", "Mail can be read, not changed"),
-                            ("shut", "Nobody signs in"),
+                            ("shut", "Nobody signs in to a mailbox"),
                         ],
                         db_default="open",
                         default="open",

@@ -100,7 +100,7 @@ def test_while_only_a_letter_comes_next_the_earliest_day_of_the_next_stop_is_nam
 @pytest.mark.parametrize(
     ("stops", "word", "line"),
     [
-        ({"sign_in": "shut"}, "Stopped", "Nobody signs in"),
+        ({"sign_in": "shut"}, "Stopped", "Nobody signs in to a mailbox"),
         ({"sign_in": "read_only"}, "Read only", "Mail can be read, not changed"),
         (
             {"sign_in": "read_only", "receiving": "put_off"},
@@ -155,7 +155,7 @@ def test_who_is_stopped_reads_the_reason_and_each_switch(cast):
     assert banner.title == "Juniper is stopped by Restante."
     assert banner.lines == [
         "Spam was sent.",
-        "Nobody signs in.",
+        "Nobody signs in to a mailbox.",
         "Mail arrives.",
         "Nothing can be sent.",
     ]
