@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_organisation_standing"),
-        ("mailstore", "0011_tripwire_thresholds"),
+        ("mailstore", "0013_log_position_by_first_line"),
     ]
 
     operations = [

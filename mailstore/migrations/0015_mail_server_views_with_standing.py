@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
 
     dependencies: ClassVar = [
         ("accounts", "0003_organisation_standing"),
-        ("mailstore", "0012_restrictions"),
+        ("mailstore", "0014_restrictions"),
     ]
 
     operations: ClassVar = [
