@@ -221,7 +221,7 @@ def test_overview_asks_a_fixed_number_of_queries(alice, cast, django_assert_num_
     for number in range(count):
         make_mailbox(cast.domain, f"box{number}")
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         alice.get("/overview/")
 
 
