@@ -17,28 +17,31 @@ from django.utils.translation import gettext_lazy as _
 from django_otp.plugins.otp_totp.admin import TOTPDevice
 
 from accounts import membership, outbox
-from accounts.models import Event, Membership, Organisation, User, UserManager
+from accounts.models import SWITCHES, Event, Membership, Organisation, User, UserManager
 from accounts.staff import ReadOnlyAdmin, StackedInline, StaffAdmin
 
 # Their own pages delete without a trace, and would show the secret of everybody's second factor.
 admin.site.unregister((Group, TOTPDevice))
+
+# What restrictions make of an organisation; they are imposed and lifted elsewhere.
+_STANDING = ("state", "state_since", *SWITCHES)
 
 
 @admin.register(Organisation)
 class OrganisationAdmin(StaffAdmin):
     """Who owns things. What kind it is and where it hangs in the tree is settled once."""
 
-    list_display = ("name", "kind", "parent", "created_at")
-    list_filter = ("kind",)
+    list_display = ("name", "kind", "parent", "state", "created_at")
+    list_filter = ("kind", "state")
     list_select_related = ("parent",)
     search_fields = ("name",)
-    fields = ("name", "kind", "parent", "uuid", "created_at")
-    csv_columns = ("name", "kind", "parent__name", "uuid", "created_at")
+    fields = ("name", "kind", "parent", *_STANDING, "uuid", "created_at")
+    csv_columns = ("name", "kind", "parent__name", "state", "uuid", "created_at")
     autocomplete_fields = ("parent",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         settled = ("kind", "parent") if obj else ()
-        return (*settled, "uuid", "created_at")
+        return (*settled, *_STANDING, "uuid", "created_at")
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Leave an event with the row, in the transaction of the page."""

@@ -110,3 +110,12 @@ def owners_of(organisation: Organisation) -> list[User]:
             is_active=True,
         ).order_by("pk"),
     )
+
+
+def payers_of(organisation: Organisation) -> list[str]:
+    """The addresses of those who are told about money: owners, and members for billing."""
+    roles = (Membership.Role.OWNER, Membership.Role.BILLING)
+    people = User.objects.filter(
+        memberships__organisation=organisation, memberships__role__in=roles, is_active=True
+    )
+    return sorted(set(people.values_list("email", flat=True)))

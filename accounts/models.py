@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
@@ -72,6 +73,65 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.name or self.email
 
 
+class Switches(models.Model):
+    """Signing in, receiving and sending, each by itself; and the same for those below.
+
+    What is stopped `below` is stopped for the customers of a reseller.
+    """
+
+    class SignIn(models.TextChoices):
+        OPEN = "open", _("Signing in works")
+        READ_ONLY = "read_only", _("Mail can be read, not changed")
+        SHUT = "shut", _("Nobody signs in to a mailbox")
+
+    class Receiving(models.TextChoices):
+        OPEN = "open", _("Mail arrives")
+        PUT_OFF = "put_off", _("New mail waits at its senders")
+
+    class Sending(models.TextChoices):
+        OPEN = "open", _("Sending works")
+        LIMITED = "limited", _("Sending is limited")
+        SHUT = "shut", _("Nothing can be sent")
+
+    sign_in = models.CharField(
+        _("signing in"), max_length=9, choices=SignIn, default=SignIn.OPEN, db_default="open"
+    )
+    receiving = models.CharField(
+        _("receiving"), max_length=8, choices=Receiving, default=Receiving.OPEN, db_default="open"
+    )
+    sending = models.CharField(
+        _("sending"), max_length=8, choices=Sending, default=Sending.OPEN, db_default="open"
+    )
+    sign_in_below = models.CharField(
+        _("signing in below"), max_length=9, choices=SignIn, default=SignIn.OPEN, db_default="open"
+    )
+    receiving_below = models.CharField(
+        _("receiving below"),
+        max_length=8,
+        choices=Receiving,
+        default=Receiving.OPEN,
+        db_default="open",
+    )
+    sending_below = models.CharField(
+        _("sending below"), max_length=8, choices=Sending, default=Sending.OPEN, db_default="open"
+    )
+
+    class Meta:
+        abstract = True
+
+
+# Each switch by its name, with what it can stand on, from open to all that can be stopped.
+SWITCHES: Mapping[str, list[str]] = {
+    f"{name}{where}": choices.values
+    for name, choices in (
+        ("sign_in", Switches.SignIn),
+        ("receiving", Switches.Receiving),
+        ("sending", Switches.Sending),
+    )
+    for where in ("", "_below")
+}
+
+
 class OrganisationQuerySet(models.QuerySet["Organisation"]):
     """Which organisations an actor may know of."""
 
@@ -96,13 +156,23 @@ def below(actor: Actor, path: str = "") -> Q:
     )
 
 
-class Organisation(models.Model):
-    """Who owns things: the provider, a reseller below it, a customer below either."""
+class Organisation(Switches):
+    """Who owns things: the provider, a reseller below it, a customer below either.
+
+    Its state and switches are the sum of the restrictions that stand on it, kept here because
+    the mail server reads them at every sign-in (`mailstore.standing`).
+    """
 
     class Kind(models.TextChoices):
         PROVIDER = "provider", _("Provider")
         RESELLER = "reseller", _("Reseller")
         CUSTOMER = "customer", _("Customer")
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("Active")
+        PAST_DUE = "past_due", _("Payment is late")
+        SUSPENDED = "suspended", _("Suspended")
+        CLOSED = "closed", _("Closed")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
@@ -115,6 +185,10 @@ class Organisation(models.Model):
         blank=True,
         related_name="children",
     )
+    state = models.CharField(
+        _("state"), max_length=9, choices=State, default=State.ACTIVE, db_default="active"
+    )
+    state_since = models.DateTimeField(_("in this state since"), null=True, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     objects = OrganisationQuerySet.as_manager()
@@ -134,10 +208,19 @@ class Organisation(models.Model):
                 name="accounts_organisation_one_provider",
                 violation_error_message=_("There is a provider already."),
             ),
+            models.CheckConstraint(
+                name="accounts_organisation_provider_stays_active",
+                condition=~Q(kind="provider") | Q(state="active"),
+            ),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def subject(self) -> tuple[str, str, str]:
+        """How events name this organisation."""
+        return ("organisation", str(self.uuid), self.name)
 
     @property
     def lineage(self) -> tuple[int, ...]:
@@ -228,6 +311,8 @@ class Notice(models.Model):
     to = models.EmailField(_("to"), max_length=254)
     name = models.CharField(_("name"), max_length=60)
     context = models.JSONField(default=dict)
+    # What it is about, for whoever has to know whether it went out.
+    about = models.CharField(_("about"), max_length=60, blank=True)
     created_at = models.DateTimeField(_("created"))
     sent_at = models.DateTimeField(_("sent"), null=True)
 
@@ -238,6 +323,7 @@ class Notice(models.Model):
             models.Index(
                 fields=("id",), condition=Q(sent_at__isnull=True), name="accounts_notice_unsent"
             ),
+            models.Index(fields=("about",), condition=~Q(about=""), name="accounts_notice_about"),
         )
 
     def __str__(self) -> str:

@@ -19,22 +19,31 @@ def announce(
     context: dict[str, Any],
     at: datetime,
     but: frozenset[str] = frozenset(),
+    about: str = "",
+    with_billing: bool = False,
 ) -> int:
     """Tell all owners of these organisations, except at the addresses in `but`.
 
-    `context` is JSON values, without a secret. Returns how many people are told.
+    `context` is JSON values, without a secret; by `about` the rows are found again. Returns
+    how many people are told.
     """
     people = {
-        owner.email
+        email
         for organisation in organisations
-        for owner in membership.owners_of(organisation)
+        for email in _addresses(organisation, with_billing=with_billing)
     }
     Notice.objects.bulk_create(
-        Notice(to=email, name=name, context=context, created_at=at)
+        Notice(to=email, name=name, context=context, about=about, created_at=at)
         for email in sorted(people - but)
     )
     outbox.nudge("accounts.send_notices")
     return len(people - but)
+
+
+def _addresses(organisation: Organisation, *, with_billing: bool) -> list[str]:
+    if with_billing:
+        return membership.payers_of(organisation)
+    return [owner.email for owner in membership.owners_of(organisation)]
 
 
 def send_waiting(*, at: datetime, limit: int = 200) -> int:

@@ -10,8 +10,9 @@ from django.db.models import Max
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts.models import Switches
 from hosting import history
-from mailstore import quotas
+from mailstore import quotas, standing
 from mailstore.engine import FolderUsage
 from mailstore.models import AppPassword, LastLogin, Mailbox, Usage
 from mailstore.models.mailboxes import SPECIAL_FOLDERS
@@ -106,7 +107,29 @@ def _state(mailbox: Mailbox) -> dict[str, str]:
         return {"state": "locked", "state_text": _("Locked")}
     if mailbox.state == Mailbox.State.ACTIVE and mailbox.full_since is not None:
         return {"state": "full", "state_text": _("Full")}
+    if mailbox.state == Mailbox.State.ACTIVE and (stopped := _stopped_text(mailbox)):
+        return {"state": "suspended", "state_text": stopped}
     return {"state": mailbox.state, "state_text": mailbox.get_state_display()}
+
+
+def _stopped_text(mailbox: Mailbox) -> str:
+    switches = standing.reach(mailbox)
+    if switches["sign_in"] == Switches.SignIn.SHUT:
+        return _("Stopped")
+    if switches["receiving"] != Switches.Receiving.OPEN:
+        return _("New mail waits")
+    return _("Read only") if switches["sign_in"] != Switches.SignIn.OPEN else ""
+
+
+def stopped_lines(mailbox: Mailbox) -> list[str]:
+    """What its organisation, or the reseller above, may not do with it now, in words."""
+    switches = standing.reach(mailbox)
+    found = (
+        Switches.SignIn(switches["sign_in"]),
+        Switches.Receiving(switches["receiving"]),
+        Switches.Sending(switches["sending"]),
+    )
+    return [str(way.label) for way in found if way != "open"]
 
 
 def _last_seen(mailboxes: list[Mailbox]) -> dict[str, datetime]:

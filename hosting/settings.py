@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from hosting import environment
+from hosting import environment, steps
 from hosting.schedule import SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -84,6 +84,14 @@ COOLING_OFF = timedelta(
 )
 # How long after its day a bill is due, where nothing else was agreed.
 PAYMENT_TERM_DAYS = environment.whole_number("PAYMENT_TERM_DAYS", default=14, highest=365)
+# What happens on which day after a bill was due, and how many days before it is announced.
+DUNNING_STEPS = steps.parse(
+    environment.text(
+        "DUNNING_STEPS",
+        default="0 mail 0, 3 mail 3, 7 mail 4, 14 limit 7, 21 read-only 7, 35 put-off 14, "
+        "46 mail 7, 60 close 14",
+    )
+)
 FULL_SWEEP_EVERY = timedelta(days=7)
 # The hour (UTC) of the nightly recount: before the close of a month, which begins at two.
 RECOUNT_HOUR = environment.whole_number("RECOUNT_HOUR", default=0, highest=23)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
+from django.conf import settings
 from django.core.management import call_command
 from django.utils import timezone
 
 from accounts.access import system
-from hosting import invoicing, ledger, ordering, spending
+from accounts.models import Organisation
+from hosting import dunning, invoicing, ledger, ordering, spending
 from hosting.banking import runs as bank_runs
 from hosting.importing import runs
 from hosting.models import Pulse
 from hosting.paying import facts, refunding
 from hosting.periods import Period
+from mailstore import standing
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +32,27 @@ def record_pulse(*, name: str = "beat") -> None:
 def end_contracts() -> int:
     """End the contracts of mailboxes that close."""
     return ordering.end_contracts()
+
+
+@shared_task(name="hosting.follow_standing")
+def follow_standing() -> int:
+    """Close mailboxes with their organisations, and bring them back with them."""
+    at = timezone.now()
+    back = standing.bring_back(reopen=ordering.reopen, at=at)
+    return back + standing.close_along(grace=settings.CLOSING_GRACE, at=at)
+
+
+@shared_task(name="hosting.sweep_dunning")
+def sweep_dunning() -> int:
+    """Remind, stop and set free whoever it is time for."""
+    return dunning.sweep(at=timezone.now())
+
+
+@shared_task(name="hosting.work_off_dunning")
+def work_off_dunning(*, customer_id: int) -> int:
+    """Look at one customer now, who has just paid, rather than at the next sweep."""
+    customer = Organisation.objects.select_related("parent").filter(pk=customer_id).first()
+    return dunning.work_off(customer, at=timezone.now()) if customer else 0
 
 
 @shared_task(name="hosting.watch_spending")

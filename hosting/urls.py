@@ -13,6 +13,7 @@ from hosting.views import (
     domains,
     invoices,
     mailboxes,
+    organisations,
     payments,
     plans,
     profiles,
@@ -75,6 +76,13 @@ domain_patterns = (
         path("add", domains.add, name="add"),
     ],
     "domains",
+)
+organisation_patterns = (
+    [
+        path("<uuid:uuid>/close", organisations.close, name="close"),
+        path("<uuid:uuid>/keep", organisations.keep, name="keep"),
+    ],
+    "organisations",
 )
 mailbox_patterns = (
     [
@@ -187,5 +195,6 @@ urlpatterns = [
     path("changes/", include(change_patterns)),
     path("billing/", include((billing_patterns + invoice_patterns + payment_patterns, "billing"))),
     path("payments/", include(provider_patterns)),
+    path("organisations/", include(organisation_patterns)),
     path("staff/", admin.site.urls),
 ]

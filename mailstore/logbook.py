@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from mailstore import purging, quotas
+from mailstore import due, quotas
 from mailstore.engine import maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
     FolderDeleted,
@@ -70,7 +70,7 @@ def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> 
         mailbox = mailboxes[user]
         _extend(mailbox, removed)
         size = sum(record.bytes for record in removed)
-        purging.note_stored(mailbox, size=size, at=removed[0].at)
+        due.note_stored(mailbox, size=size, at=removed[0].at)
 
 
 def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:

@@ -11,19 +11,30 @@ from django.db import IntegrityError, transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability
+from accounts.models import Organisation
 from mailstore import addresses, holding
 from mailstore.engine import Engine, EngineError, EngineUnavailable
 from mailstore.models import Domain, Mailbox, RetentionPolicy, Usage
 
 logger = logging.getLogger(__name__)
 
+_STOPPED = (Organisation.State.SUSPENDED, Organisation.State.CLOSED)
+
 
 class AddressTaken(Exception):
     """A mailbox with this address stands already."""
 
 
-class DomainNotConfirmed(Exception):
+class NoNewMailboxes(Exception):
+    """There can be no new mailboxes in this place."""
+
+
+class DomainNotConfirmed(NoNewMailboxes):
     """The domain cannot have mailboxes yet."""
+
+
+class OrganisationStopped(NoNewMailboxes):
+    """Whoever owns the domain, or sells to them, is suspended or closed."""
 
 
 class WrongState(Exception):
@@ -33,19 +44,27 @@ class WrongState(Exception):
 def check(*, actor: Actor, domain: Domain, local_part: str) -> str:
     """The canonical local part, or why this actor cannot have that address.
 
-    Raises `Forbidden`, `DomainNotConfirmed` or `addresses.InvalidAddress`. Whether the
-    address is free is known only when the row is written.
+    Raises `Forbidden`, `NoNewMailboxes` or `addresses.InvalidAddress`. Whether the address
+    is free is known only when the row is written.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=domain.organisation.lineage)
     if domain.state != Domain.State.CONFIRMED:
         message = f"{domain} has not been confirmed yet, so it cannot have mailboxes."
         raise DomainNotConfirmed(message)
+    _refuse_if_stopped(domain.organisation)
     canonical = addresses.local_part(local_part)
     addresses.check_length(canonical, domain.name)
     if addresses.is_reserved(canonical) and not actor.is_staff:
         message = f"{canonical}@ speaks for the whole domain, so only staff can set it up."
         raise addresses.InvalidAddress(message, code="reserved")
     return canonical
+
+
+def _refuse_if_stopped(organisation: Organisation) -> None:
+    for each in (organisation, organisation.parent):
+        if each is not None and each.state in _STOPPED:
+            message = f"{each} is {each.get_state_display().lower()}: no mailbox can be added."
+            raise OrganisationStopped(message)
 
 
 def draft(
@@ -189,7 +208,10 @@ def _mark(mailbox: Mailbox, *, at: datetime) -> int:
 
 @transaction.atomic
 def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """Take back a closing, as long as nothing was erased."""
+    """Take back a closing, as long as nothing was erased and the organisation is not closed."""
+    if mailbox.organisation.state == Organisation.State.CLOSED:
+        message = f"{mailbox.organisation} is closed, and its mailboxes with it."
+        raise WrongState(message)
     move(
         mailbox,
         actor=actor,

@@ -14,11 +14,10 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Least
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import holding, retention, working
+from mailstore import due, holding, retention, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -60,7 +59,7 @@ def plan_retention(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRu
         if found.fates
     ]
     if not parts:
-        note_due(mailbox, retention_due_at=retention.next_due(outlooks, at=at))
+        due.note(mailbox, retention_due_at=retention.next_due(outlooks, at=at))
         return None
     return _plan(
         mailbox=mailbox,
@@ -85,7 +84,7 @@ def plan_store(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | 
     ]
     parts = [part for part in found if part.messages]
     if not parts:
-        note_due(mailbox, **_store_moments(mailbox, states))
+        due.note(mailbox, **due.store_moments(mailbox, states))
         return None
     return _plan(
         mailbox=mailbox,
@@ -209,44 +208,6 @@ def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
     _record("purge.cancelled", run=run, actor=actor, at=at)
 
 
-def next_moments(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, Any]:
-    """When the rules and the recovery window reach something next, and the store's size."""
-    removed = engine.folder_states(user=mailbox.address, removed=True)
-    return {
-        **_next_retention(mailbox, engine=engine, at=at),
-        **_store_moments(mailbox, removed),
-    }
-
-
-def _next_retention(mailbox: Mailbox, *, engine: Engine, at: datetime) -> dict[str, Any]:
-    outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at)
-    return {"retention_due_at": retention.next_due(outlooks, at=at)}
-
-
-def _store_moments(mailbox: Mailbox, states: Sequence[FolderState]) -> dict[str, Any]:
-    oldest = min((s.first_saved_at for s in states if s.first_saved_at), default=None)
-    return {
-        "store_due_at": oldest and oldest + timedelta(days=mailbox.window_days),
-        "store_bytes": sum(state.bytes for state in states),
-    }
-
-
-def note_due(mailbox: Mailbox, **moments: Any) -> None:
-    """Remember when the mailbox must be looked at again."""
-    Mailbox.objects.filter(pk=mailbox.pk).update(**moments)
-
-
-def note_stored(mailbox: Mailbox, *, size: int, at: datetime) -> None:
-    """Remember, without asking the mail server, that `size` bytes went into the store."""
-    moment = at + timedelta(days=mailbox.window_days)
-    mine = Mailbox.objects.filter(pk=mailbox.pk)
-    # SQLite takes the least of nothing and something to be nothing.
-    mine.update(
-        store_due_at=Least(Coalesce("store_due_at", moment), moment),
-        store_bytes=F("store_bytes") + size,
-    )
-
-
 def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None:
     """One batch: write down what is there, then remove exactly that.
 
@@ -308,17 +269,17 @@ def _finish(run: PurgeRun, *, engine: Engine, at: datetime) -> bool:
     """Ask the mail server when the mailbox is due next, then close the run."""
     mailbox = run.mailbox
     fills_store = run.kind == PurgeRun.Kind.RETENTION
-    moments = _next_retention if fills_store else next_moments
-    due = moments(mailbox, engine=engine, at=at)
+    moments = due.next_retention if fills_store else due.next_moments
+    following = moments(mailbox, engine=engine, at=at)
     with transaction.atomic():
         if not working.finish(run, at=at):
             return False
         run.refresh_from_db()
-        note_due(mailbox, **due)
+        due.note(mailbox, **following)
         if fills_store:
-            note_stored(mailbox, size=run.bytes, at=run.planned_at)
+            due.note_stored(mailbox, size=run.bytes, at=run.planned_at)
         else:
-            _forget_removals(mailbox, store_due_at=due["store_due_at"], at=at)
+            _forget_removals(mailbox, store_due_at=following["store_due_at"], at=at)
         _record("purge.finished", run=run, actor=WORKER, at=at)
     return True
 

@@ -12,7 +12,7 @@ from django.db.models import F
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from mailstore import holding, purging, quotas, working
+from mailstore import due, holding, purging, quotas, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -267,12 +267,12 @@ def _count(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:
 
 def _finish(run: RestoreRun, *, engine: Engine, at: datetime) -> bool:
     engine.recalculate_usage(user=run.mailbox.address)
-    due = purging.next_moments(run.mailbox, engine=engine, at=at)
+    following = due.next_moments(run.mailbox, engine=engine, at=at)
     with transaction.atomic():
         if not working.finish(run, at=at):
             return False
         run.refresh_from_db()
-        purging.note_due(run.mailbox, **due)
+        due.note(run.mailbox, **following)
         _record(
             "mailbox.mail_restored",
             run=run,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 
-from mailstore import purging, retention, working
+from mailstore import due, purging, retention, working
 from mailstore.engine import Engine, EngineError, EngineUnavailable
 from mailstore.models import OPEN_STATES, FullSweep, Mailbox, PurgeRun
 from mailstore.models.mailboxes import MailboxQuerySet
@@ -87,7 +87,7 @@ def sweep_fully(*, engine: Engine, at: datetime, every: timedelta, chunk: int = 
 
 def _is_missed(mailbox: Mailbox, *, engine: Engine, at: datetime) -> bool:
     try:
-        moments = purging.next_moments(mailbox, engine=engine, at=at)
+        moments = due.next_moments(mailbox, engine=engine, at=at)
     except EngineUnavailable:
         raise
     except EngineError:
@@ -97,7 +97,7 @@ def _is_missed(mailbox: Mailbox, *, engine: Engine, at: datetime) -> bool:
         moments["store_due_at"], mailbox.store_due_at or at + timedelta(days=1), at=at
     )
     if not PurgeRun.objects.open().filter(mailbox=mailbox).exists():
-        purging.note_due(mailbox, **moments)
+        due.note(mailbox, **moments)
     return missed
 
 

@@ -104,6 +104,8 @@ ACCESS = {
     "alarms:detail": READ,
     "alarms:dismiss": CHANGE,
     "alarms:roll_back": CHANGE,
+    "organisations:close": ASK_AND_CHANGE,
+    "organisations:keep": CHANGE,
     "changes:list": Access(Who.SIGNED_IN),
     "changes:call_off": CHANGE,
     "billing:home": Access(Who.SIGNED_IN),
@@ -154,6 +156,7 @@ FORMS = {
     "mailboxes:change_quota": {"gigabytes": "1"},
     "mailboxes:change_plan": {"address": "hello@alder.test"},
     "mailboxes:close": {"address": "hello@alder.test"},
+    "organisations:close": {"name": "Alder"},
     "mailboxes:empty_store": {"address": "hello@alder.test", "password": PASSWORD},
     "mailboxes:roll_back": {"moment": "2026-11-01T10:00"},
     "mailboxes:set_rule": {"folder": "Junk", "days": "40", "counted_from": "arrival"},
@@ -207,6 +210,7 @@ def address(cast, twin):
         "billing:mailbox": mailbox,
         "billing:mailbox_usage": mailbox,
         "billing": make_bill(cast),
+        "organisations": cast.customer,
     }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:

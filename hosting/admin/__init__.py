@@ -1,6 +1,7 @@
 """Staff pages for what is sold, and for mailboxes, whose orders have a price."""
 
 from hosting.admin import (
+    dunning,
     imports,
     invoices,
     ledger,
@@ -13,6 +14,7 @@ from hosting.admin import (
 )
 
 __all__ = [
+    "dunning",
     "imports",
     "invoices",
     "ledger",

@@ -24,7 +24,7 @@ from accounts import outbox
 from accounts.access import Actor, Forbidden
 from hosting import limits, ordering
 from hosting.admin.changing import ChangingPlans
-from hosting.forms import QuotaForm
+from hosting.forms.ordering import QuotaForm
 from hosting.models import Contract, Plan
 from mailstore import cooling, holding, provisioning, quotas
 from mailstore.admin.acting import answer
@@ -62,7 +62,7 @@ class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
                 cleaned["local_part"] = self._checked(domain, local_part)
             except ValidationError as refusal:
                 self.add_error("local_part", refusal)
-            except (provisioning.DomainNotConfirmed, Forbidden) as refusal:
+            except (provisioning.NoNewMailboxes, Forbidden) as refusal:
                 self.add_error("domain", str(refusal))
         return cleaned
 

@@ -208,7 +208,7 @@ class Examiner:
             return domain, provisioning.check(actor=self._actor, domain=domain, local_part=name)
         except ValidationError as refusal:
             raise _Refused(" ".join(refusal.messages), column="address") from refusal
-        except (provisioning.DomainNotConfirmed, Forbidden) as refusal:
+        except (provisioning.NoNewMailboxes, Forbidden) as refusal:
             raise _Refused(str(refusal), column="address") from refusal
 
     def _plan(self, slug: str) -> Plan:

@@ -177,6 +177,9 @@ def post(
         actor_name=actor.name,
     )
     entry.save(force_insert=True)
+    if invoice is not None:
+        # Whatever was stopped for want of this money goes on at once.
+        outbox.nudge("hosting.work_off_dunning", customer_id=invoice.customer_id)
     return entry
 
 

@@ -1,5 +1,6 @@
 """The tables of what is sold."""
 
+from hosting.models.dunning import Dunning, DunningStep
 from hosting.models.imports import BankImport, MailboxImport, UploadedList
 from hosting.models.invoices import Immutable, Invoice, InvoiceCounter, InvoiceLine
 from hosting.models.parties import BillingProfile, Limits, Logo, VatRate
@@ -14,6 +15,8 @@ __all__ = [
     "BankImport",
     "BillingProfile",
     "Contract",
+    "Dunning",
+    "DunningStep",
     "Immutable",
     "Invoice",
     "InvoiceCounter",

@@ -94,6 +94,15 @@ class BillingProfile(models.Model):
     logo = models.ForeignKey(
         Logo, verbose_name=_("logo"), on_delete=models.PROTECT, null=True, blank=True
     )
+    # Of a reseller only.
+    duns_customers = models.BooleanField(
+        _("reminds its customers"),
+        default=False,
+        help_text=_(
+            "The house reminds the customers of this reseller in its name, and stops what they "
+            "do not pay for."
+        ),
+    )
 
     class Meta:
         verbose_name = _("billing profile")

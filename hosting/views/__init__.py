@@ -7,24 +7,33 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from accounts import membership
 from accounts.access import Actor, Capability
 from accounts.models import Organisation, User
-from hosting import changing, pricing
+from hosting import banners, changing, pricing
+from hosting.banners import Banner
 from mailstore.models import Alarm, Mailbox, PendingChange
 
 
 def house(request: HttpRequest) -> dict[str, Any]:
-    """Context for every template."""
+    """Context for every template. Fragments show no banners, so they do not look for any."""
+    user = getattr(request, "user", None)
     return {
         "house_name": settings.HOUSE_NAME,
         "sign_up_open": settings.SIGN_UP_OPEN,
         "sees_bills": partial(_sees_bills, request),
+        "banners": SimpleLazyObject(lambda: _banners(user)),
     }
+
+
+def _banners(user: User | AnonymousUser | None) -> list[Banner]:
+    return banners.for_user(user) if isinstance(user, User) else []
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -22,7 +22,7 @@ from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from hosting import billing, capping, exporting, forecasting, itemising, margins, money, pricing
 from hosting.billing import Buyer
-from hosting.forms import CapForm
+from hosting.forms.ordering import CapForm
 from hosting.models import Contract, Limits, Spending
 from hosting.periods import Period
 from hosting.spending import THRESHOLDS

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import Organisation
 from hosting.views import actor_of
 from mailstore import cooling
 from mailstore.models import PendingChange
@@ -23,8 +24,11 @@ MOST_SHOWN = 100
 @require_safe
 def change_list(request: HttpRequest) -> HttpResponse:
     """What waits, soonest first; then what became of the last ones."""
-    visible = PendingChange.objects.visible_to(actor_of(request)).select_related("mailbox")
+    actor = actor_of(request)
+    visible = PendingChange.objects.visible_to(actor).select_related("mailbox")
+    own = Organisation.objects.filter(pk__in=actor.organisation_ids, parent__isnull=False)
     context = {
+        "closable": own.exclude(state=Organisation.State.CLOSED).order_by("name"),
         "waiting": visible.waiting().order_by("effective_at")[:MOST_SHOWN],
         "ended": visible.exclude(ended_at=None).order_by("-ended_at")[:20],
     }

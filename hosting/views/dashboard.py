@@ -44,8 +44,9 @@ def overview(request: HttpRequest) -> HttpResponse:
     protocol = asked.get("protocol", "")
     sort = asked.get("sort", "") if asked.get("sort") in dict(_SORTS) else _SORTS[0][0]
     after = asked.pop("after", "")
+    standing = Mailbox.objects.visible_to(actor).standing()
     found = _filtered(
-        Mailbox.objects.visible_to(actor).standing(), search=search, protocol=protocol
+        standing.select_related("organisation__parent"), search=search, protocol=protocol
     )
     page, last = _page(found, sort=sort, after=after)
     context = {

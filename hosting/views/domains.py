@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Forbidden
 from hosting import limits, ordering
-from hosting.forms import DomainForm
+from hosting.forms.ordering import DomainForm
 from hosting.views import actor_of
 from mailstore import domains
 from mailstore.addresses import InvalidAddress

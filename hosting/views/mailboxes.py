@@ -17,7 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Actor, Forbidden
 from hosting import changing, limits, ordering, presenting, pricing
-from hosting.forms import AppPasswordForm, CloseForm, MailboxPasswordForm, OrderForm, QuotaForm
+from hosting.forms.mailboxes import AppPasswordForm, CloseForm, MailboxPasswordForm
+from hosting.forms.ordering import OrderForm, QuotaForm
 from hosting.models import Plan, Price
 from hosting.models.plans import GIGABYTE
 from hosting.views import (
@@ -75,7 +76,7 @@ def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
         form.add_error("local_part", refusal)
     except provisioning.AddressTaken as refusal:
         form.add_error("local_part", str(refusal))
-    except (provisioning.DomainNotConfirmed, limits.LimitReached, Forbidden) as refusal:
+    except (provisioning.NoNewMailboxes, limits.LimitReached, Forbidden) as refusal:
         form.add_error(None, str(refusal))
     return None
 
@@ -135,6 +136,7 @@ def state(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
         **way_back(mailbox),
+        "stopped_lines": presenting.stopped_lines(mailbox),
         "may_manage": may_manage(actor, mailbox),
     }
     return render(request, "hosting/_state.html", context)
@@ -182,6 +184,7 @@ def _detail_context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, A
         "waiting_close": waiting_close(mailbox),
         **way_back(mailbox),
         "plan": Plan.objects.filter(contracts__mailbox=mailbox, contracts__ends_at=None).first(),
+        "stopped_lines": presenting.stopped_lines(mailbox),
         **live,
         **forms,
     }

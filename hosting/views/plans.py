@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.access import Actor
 from hosting import changing, comparing, presenting
 from hosting.changing import Proposal
-from hosting.forms import ChangePlanForm
+from hosting.forms.ordering import ChangePlanForm
 from hosting.models import Plan
 from hosting.views import actor_of, load, may_manage, sees_price
 from mailstore.engine import EngineError, engine

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from hosting import money, ordering, pricing
-from hosting.forms import EstimateForm, limits
+from hosting.forms.ordering import EstimateForm, limits
 from hosting.models import Plan, Price
 from mailstore import quotas
 

@@ -18,7 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.models import User
-from hosting.forms import MomentForm, ProofForm, RemovedSearchForm
+from hosting.forms.keeping import MomentForm, RemovedSearchForm
+from hosting.forms.mailboxes import ProofForm
 from hosting.views import actor_of, load, may_manage
 from mailstore import cooling, holding, recovery
 from mailstore.engine import EngineError, RemovedSearch, engine

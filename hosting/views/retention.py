@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor
-from hosting.forms import RuleForm, WindowForm
+from hosting.forms.keeping import RuleForm, WindowForm
 from hosting.views import actor_of, load, sees_bills
 from hosting.views.rules import HORIZON, is_trial, saved_text, tell, trial
 from mailstore import cooling, policy, retention, rules, tripwire

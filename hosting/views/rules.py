@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from hosting import forecasting, itemising
-from hosting.forms import RuleForm
+from hosting.forms.keeping import RuleForm
 from hosting.views import actor_of, sees_bills
 from mailstore import cooling, policy, previewing, rules
 from mailstore.engine import EngineError, engine

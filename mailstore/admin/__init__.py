@@ -11,6 +11,7 @@ from mailstore.admin import (
     purges,
     quota_warnings,
     restores,
+    standing,
     switches,
 )
 
@@ -25,5 +26,6 @@ __all__ = [
     "purges",
     "quota_warnings",
     "restores",
+    "standing",
     "switches",
 ]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from accounts import notices, outbox
 from accounts.access import Actor, Capability, Forbidden
 from accounts.models import Organisation
-from mailstore import holding, policy, previewing, provisioning, rules, tripwire
+from mailstore import holding, policy, previewing, provisioning, rules, standing, tripwire
 from mailstore.cooling import changes, switches
 from mailstore.cooling.changes import NotWaiting
 from mailstore.engine import Engine
@@ -20,7 +20,7 @@ from mailstore.models import Domain, Mailbox, PendingChange, RetentionPolicy
 
 Kind = PendingChange.Kind
 # Of these one is enough, whatever it was asked with.
-_ONCE = frozenset({Kind.EMPTY_STORE, Kind.CLOSE, Kind.TRIPWIRE})
+_ONCE = frozenset({Kind.EMPTY_STORE, Kind.CLOSE, Kind.CLOSE_ALL, Kind.TRIPWIRE})
 
 
 class ReasonNeeded(Exception):
@@ -129,6 +129,23 @@ def ask_to_close(
         kind=Kind.CLOSE,
         what={"grace_seconds": int(grace.total_seconds())},
         sentence=f"{mailbox} is closed.",
+        wait=wait,
+        at=at,
+    )
+
+
+def ask_to_close_all(
+    *, actor: Actor, organisation: Organisation, wait: timedelta, at: datetime
+) -> PendingChange:
+    """Close the organisation with all its mailboxes. Raises `standing.Refused`."""
+    actor.must(Capability.MANAGE_PEOPLE, lineage=organisation.lineage)
+    standing.refuse_to_close(organisation)
+    return _ask(
+        actor=actor,
+        target=organisation,
+        kind=Kind.CLOSE_ALL,
+        what={},
+        sentence=f"{organisation} is closed with all its mailboxes.",
         wait=wait,
         at=at,
     )

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from accounts.access import system
-from mailstore import holding, policy, previewing, provisioning, purging, rules
+from mailstore import holding, policy, previewing, provisioning, purging, rules, standing
 from mailstore.cooling import changes, switches
 from mailstore.cooling.changes import NotWaiting
 from mailstore.engine import Engine, EngineError, RemovedSearch
-from mailstore.models import Mailbox, PendingChange
+from mailstore.models import Mailbox, PendingChange, Restriction
 
 Kind = PendingChange.Kind
 # Who makes a change that waited is the house, for whoever asked for it.
@@ -45,7 +45,7 @@ def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
     except (holding.Stopped, EngineError) as reason:
         PendingChange.objects.filter(pk=change.pk).update(failure=str(reason)[:300])
         return False
-    except (policy.RuleRefused, provisioning.WrongState) as refusal:
+    except (policy.RuleRefused, provisioning.WrongState, standing.Refused) as refusal:
         with transaction.atomic():
             changes.end(change, PendingChange.State.FAILED, ended_by=_HOUSE.name, at=at)
             PendingChange.objects.filter(pk=change.pk).update(failure=str(refusal)[:300])
@@ -91,6 +91,20 @@ def _close(change: PendingChange, _engine: Engine, at: datetime) -> None:
     provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=at)
 
 
+def _close_all(change: PendingChange, _engine: Engine, at: datetime) -> None:
+    standing.refuse_to_close(change.organisation)
+    standing.impose(
+        actor=_HOUSE,
+        organisation=change.organisation,
+        cause=Restriction.Cause.WISH,
+        state=Restriction.State.CLOSED,
+        # For mailboxes that a hold keeps from closing.
+        stops={"sign_in": "shut", "receiving": "put_off", "sending": "shut"},
+        reason=f"{change.asked_by} asked for it.",
+        at=at,
+    )
+
+
 def _switch_tripwire_off(change: PendingChange, _engine: Engine, at: datetime) -> None:
     switches.set_tripwire(_mailbox(change), off_at=at, actor=_HOUSE, at=at)
 
@@ -113,6 +127,7 @@ _MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
     Kind.WINDOW: _make_window,
     Kind.EMPTY_STORE: _empty_store,
     Kind.CLOSE: _close,
+    Kind.CLOSE_ALL: _close_all,
     Kind.TRIPWIRE: _switch_tripwire_off,
     Kind.THRESHOLDS: _set_thresholds,
     Kind.PLAN: _make_plan,

@@ -169,7 +169,8 @@ plugin {
   lazy_expunge = .EXPUNGED/
   # Without this, a move to Trash would leave a second copy in the store.
   lazy_expunge_only_last_instance = yes
-  acl = vfile:$conf/global-acl
+  # The mailbox's own row names another file while its mail can only be read.
+  acl = vfile:$conf/acl-all
   acl_globals_only = yes
   # A copy into the store is a removal. What was written in a message does not concern the log.
   mail_log_events = copy mailbox_delete
@@ -214,7 +215,8 @@ _QUERY_FIRST = (
     "AND digest = '%{sha256:password}'\n"
 )
 # LMTP asks for those that receive only; the admin API must reach all, or nobody could
-# clear a mailbox that is being closed.
+# clear a mailbox that is being closed. For LMTP, `tempfail` answers 4xx with the reason, so that
+# mail waits at its sender; the admin API and those who read are not concerned by it.
 _QUERIES_MAILBOX = (
     "default_pass_scheme = ARGON2ID\n"
     "password_query = SELECT username AS user, password, nologin, reason FROM dovecot_passdb "
@@ -225,7 +227,10 @@ _QUERIES_MAILBOX = (
     'auto_folders AS "namespace/inbox/mailbox/Junk/auto", '
     'auto_folders AS "namespace/inbox/mailbox/Trash/auto", '
     'auto_folders AS "namespace/inbox/mailbox/Archive/auto", '
-    "quota_full_tempfail, '%{passdb:device:-}' AS device FROM dovecot_userdb "
+    "quota_full_tempfail, '%{passdb:device:-}' AS device, "
+    "'vfile:$conf/acl-' || rights AS acl, "
+    "CASE WHEN '%s' = 'lmtp' AND put_off IS NOT NULL THEN 'y' END AS tempfail, "
+    "CASE WHEN '%s' = 'lmtp' THEN put_off END AS reason FROM dovecot_userdb "
     "WHERE username = '%u' AND (receives = 'y' OR '%s' <> 'lmtp')\n"
     "iterate_query = SELECT username AS user FROM dovecot_userdb\n"
 )
@@ -257,12 +262,15 @@ _MAP_LAST_LOGIN = """map {
   }
 }
 """
+_NO_STORE = ".EXPUNGED/* owner\n.EXPUNGED/* anyone\n"
 
 COMMON = {
     "dovecot.conf": _DOVECOT,
     "auth.conf": _AUTH,
     # No rights for anybody below the store's prefix: it cannot be listed, opened or removed.
-    "global-acl": Template(".EXPUNGED/* owner\n.EXPUNGED/* anyone\n"),
+    "acl-all": Template(_NO_STORE),
+    # Look up and read: no flags, no new mail, no removal, no folders made or renamed.
+    "acl-read-only": Template(_NO_STORE + "* owner lr\n"),
 }
 SQLITE = {
     "sql-app-password.conf.ext": Template(

@@ -25,12 +25,14 @@ from mailstore.models.reports import (
     UsageDay,
 )
 from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
+from mailstore.models.standing import ClosedAlong, Restriction
 from mailstore.models.switching import ProtocolSwitch
 
 __all__ = [
     "OPEN_STATES",
     "Alarm",
     "AppPassword",
+    "ClosedAlong",
     "Domain",
     "Drift",
     "FullSweep",
@@ -47,6 +49,7 @@ __all__ = [
     "Removal",
     "RestoreBatch",
     "RestoreRun",
+    "Restriction",
     "RetentionPolicy",
     "RetentionRule",
     "Retrieval",

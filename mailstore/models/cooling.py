@@ -38,6 +38,7 @@ class PendingChange(models.Model):
         TRIPWIRE = "tripwire", _("The tripwire is switched off")
         THRESHOLDS = "thresholds", _("The tripwire fires later")
         PLAN = "plan", _("Another plan protects less")
+        CLOSE_ALL = "close_all", _("The organisation is closed")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")

@@ -20,6 +20,7 @@ from hosting import invoicing, ledger, tasks
 from hosting.models import (
     BankImport,
     Contract,
+    Dunning,
     Invoice,
     MailboxImport,
     Plan,
@@ -42,6 +43,7 @@ from mailstore.models import (
     Recount,
     Removal,
     RestoreRun,
+    Restriction,
     Usage,
 )
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
@@ -226,6 +228,11 @@ def full_house(cast, staff):
     one_of_each_safeguard(cast, mailbox)
     a_bill(cast)
     one_change_of_plan(mailbox)
+    debtor = cast.other_customer
+    Dunning.objects.create(customer=debtor, began_at=AT, due_on=AT.date())
+    Restriction.objects.create(
+        organisation=debtor, cause="debt", state="past_due", reason="Late", imposed_at=AT
+    )
     return [
         issued.secret,
         issued.app_password.digest,
@@ -270,6 +277,8 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Alarm",
         "PendingChange",
         "ProtocolSwitch",
+        "Restriction",
+        "Dunning",
         "Plan",
         "Price",
         "PlanChange",

@@ -159,7 +159,7 @@ def test_bill_asks_a_fixed_number_of_queries(alice, cast, prices, count):
     with counted_queries() as count_queries:
         page(alice, cast.customer)
 
-    assert count_queries() == 22
+    assert count_queries() == 24
 
 
 @pytest.mark.usefixtures("prices")
@@ -171,7 +171,7 @@ def test_costs_of_a_mailbox_ask_a_fixed_number_of_queries(alice, cast, twin, cou
     with counted_queries() as count_queries:
         costs(alice, boxes[0])
 
-    assert count_queries() == 27
+    assert count_queries() == 30
 
 
 def test_closed_mailbox_stays_on_the_bill_without_a_page(alice, cast, prices):

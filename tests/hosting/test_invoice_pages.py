@@ -104,9 +104,9 @@ def test_bills_come_in_pages_by_key_with_as_many_queries_for_one_as_for_three(
     monkeypatch.setattr(views, "PAGE_LENGTH", 2)
     charlie = client_of(closed.charlie)
 
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         first = charlie.get(RECEIVED)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(8):
         second = charlie.get(RECEIVED + first.context["next_url"])
 
     assert (len(numbers(first)), len(numbers(second))) == (2, 1)

@@ -222,7 +222,7 @@ def test_overview_asks_a_fixed_number_of_queries(alice, cast, django_assert_num_
     for number in range(count):
         make_mailbox(cast.domain, f"box{number}")
 
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(18):
         alice.get("/overview/")
 
 
@@ -233,7 +233,7 @@ def test_mailbox_asks_a_fixed_number_of_queries(
     for number in range(count):
         issue(cast, mailbox, f"Device {number}")
 
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         alice.get(url("detail", mailbox))
 
 

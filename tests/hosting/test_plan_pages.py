@@ -246,7 +246,7 @@ def test_closing_says_what_it_costs(alice, mailbox):
 
 
 def test_number_of_queries_is_known(alice, mailbox, django_assert_num_queries):
-    with django_assert_num_queries(36):
+    with django_assert_num_queries(37):
         alice.get(path(mailbox, "plans"))
 
 

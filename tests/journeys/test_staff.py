@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.access import system
 from accounts.models import User
-from hosting import importing, tasks
+from hosting import dunning, importing, tasks
 from mailstore.models import Mailbox, Usage
 from tests.factories import AT
+from tests.hosting.dunning_rows import bill, noon, post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -107,3 +109,29 @@ def test_staff_look_at_a_price_before_they_set_it(staff_page, many, look):
     page.get_by_role("button", name="Set this price").click()
     expect(page.get_by_text("It can be withdrawn until its day.")).to_be_visible()
     look("staff-prices")
+
+
+def test_staff_see_who_does_not_pay_and_give_more_time(staff_page, cast, look):
+    page = staff_page
+    due = dunning.today(timezone.now()) - timedelta(days=22)
+    for customer, amount in ((cast.other_customer, 12_00), (cast.reseller, 48_20)):
+        bill(customer, amount, due=due)
+    for day in range(23):
+        dunning.sweep(at=noon(day, due))
+        post(noon(day, due))
+    page.goto("/staff/hosting/dunning/")
+    look("staff-past-due")
+    page.get_by_role("link", name="Juniper").click()
+    expect(page.get_by_text("Bills that are overdue")).to_be_visible()
+    look("staff-past-due-customer")
+    page.get_by_role("button", name="Give more time").click()
+    page.get_by_label("Reason").fill("They asked, and pay on the first.")
+    page.get_by_label("Until").fill(str(due + timedelta(days=40)))
+    look("staff-more-time")
+    page.get_by_role("button", name="Give more time").click()
+    expect(page.get_by_text("Customers who have more time: 1.")).to_be_visible()
+
+    page.goto("/staff/mailstore/restriction/add/")
+    look("staff-stop")
+    page.goto("/staff/mailstore/restriction/")
+    look("staff-restrictions")

@@ -1,4 +1,4 @@
-"""Forms of the customer's pages. What an address may look like is decided below, in `mailstore`."""
+"""Forms about what is bought, and how far it may go."""
 
 from __future__ import annotations
 
@@ -12,17 +12,13 @@ from django.core.exceptions import ValidationError
 from django.core.validators import DecimalValidator, MaxValueValidator, MinValueValidator
 from django.utils.translation import gettext_lazy as _
 
-from accounts import second_factor
 from accounts.access import Actor
-from accounts.forms import CodeForm
-from accounts.models import Organisation, User
+from accounts.models import Organisation
 from hosting import money
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
 from mailstore.addresses import ADDRESS_OCTETS
-from mailstore.engine import RemovedSearch
 from mailstore.models import Domain, Mailbox
-from mailstore.policy import LONGEST_DAYS, CountedFrom, Rule
 from mailstore.quotas import byte_text
 
 HIGHEST_GIGABYTES = 100_000
@@ -141,38 +137,6 @@ class DomainForm(forms.Form):
             field.widget = forms.HiddenInput()
 
 
-class AppPasswordForm(forms.Form):
-    """A secret for one device."""
-
-    label = forms.CharField(
-        label=_("Device"),
-        max_length=80,
-        help_text=_("So that you know later which one it is, for example “Phone”."),
-    )
-    protocols = forms.MultipleChoiceField(
-        label=_("Good for"),
-        choices=Mailbox.Protocol.choices,
-        initial=Mailbox.Protocol.values,
-        help_text=_("What the mailbox has not bought stays shut either way."),
-        error_messages={"required": _("Choose at least one protocol.")},
-        widget=forms.CheckboxSelectMultiple,
-    )
-
-
-class MailboxPasswordForm(forms.Form):
-    """An optional password that a person chooses."""
-
-    password = forms.CharField(
-        label=_("Mailbox password"),
-        strip=False,
-        required=False,
-        min_length=10,
-        max_length=200,
-        help_text=_("At least 10 characters. Leave empty to allow app passwords only."),
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
-
-
 class QuotaForm(forms.Form):
     """The limit in gigabytes of 10^9 bytes."""
 
@@ -188,147 +152,6 @@ class QuotaForm(forms.Form):
     def quota_bytes(self) -> int:
         """The limit in bytes."""
         return int(self.cleaned_data["gigabytes"] * GIGABYTE)
-
-
-class CloseForm(forms.Form):
-    """A closing is confirmed by typing the address."""
-
-    address = forms.CharField(
-        label=_("Type the address to confirm"),
-        max_length=ADDRESS_OCTETS,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
-    )
-
-    def __init__(self, *args: Any, mailbox: Mailbox, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.mailbox = mailbox
-
-    def clean_address(self) -> str:
-        """Only the address itself will do."""
-        typed: str = self.cleaned_data["address"]
-        if typed.lower() != self.mailbox.address:
-            raise ValidationError(_("This is not the address of this mailbox."), code="differs")
-        return typed
-
-
-class ProofForm(forms.Form):
-    """Something that cannot be undone: the address is typed, and the panel's password again."""
-
-    address = forms.CharField(
-        label=_("Type the address to confirm"),
-        max_length=ADDRESS_OCTETS,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
-    )
-    password = forms.CharField(
-        label=_("Your password for this panel"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
-
-    def __init__(self, *args: Any, mailbox: Mailbox, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.mailbox = mailbox
-        self.user = user
-        # Who has a second factor proves it here as well, or a stolen password would do.
-        if second_factor.confirmed_device(user) is not None:
-            self.fields["code"] = CodeForm().fields["code"]
-            self.fields["code"].widget.attrs.pop("autofocus")
-
-    def clean_address(self) -> str:
-        """Only the address itself will do."""
-        typed: str = self.cleaned_data["address"]
-        if typed.lower() != self.mailbox.address:
-            raise ValidationError(_("This is not the address of this mailbox."), code="differs")
-        return typed
-
-    def clean(self) -> None:
-        """A code works once, so it is used up only where the rest is right."""
-        super().clean()
-        code = self.cleaned_data.get("code")
-        if code and not self.errors and not second_factor.proves(self.user, code=code):
-            text = _("This code is not right. Codes change every 30 seconds and work once.")
-            self.add_error("code", ValidationError(text, code="wrong_code"))
-
-    def clean_password(self) -> str:
-        """Who sits here is who signed in."""
-        password: str = self.cleaned_data["password"]
-        if not self.user.check_password(password):
-            raise ValidationError(_("This is not your password."), code="wrong_password")
-        return password
-
-
-class RemovedSearchForm(forms.Form):
-    """What to look for among removed mail."""
-
-    subject = forms.CharField(label=_("Subject"), required=False, max_length=200)
-    sender = forms.CharField(label=_("From"), required=False, max_length=200)
-    folder = forms.CharField(label=_("Folder"), required=False, max_length=255)
-    since = forms.DateTimeField(
-        label=_("Removed since (UTC)"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-
-    @property
-    def search(self) -> RemovedSearch:
-        """The search, of what was filled in well."""
-        asked = getattr(self, "cleaned_data", {})
-        return RemovedSearch(
-            subject=asked.get("subject") or "",
-            sender=asked.get("sender") or "",
-            folder=asked.get("folder") or "",
-            since=asked.get("since"),
-        )
-
-
-class MomentForm(forms.Form):
-    """The moment to which a mailbox is rolled back."""
-
-    moment = forms.DateTimeField(
-        label=_("As it was at (UTC)"),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-        help_text=_("Everything removed since then returns to its own folder."),
-    )
-
-
-class RuleForm(forms.Form):
-    """After how many days mail leaves a folder."""
-
-    folder = forms.CharField(
-        label=_("Folder"),
-        max_length=255,
-        help_text=_("A name, or * for all folders that no other rule names."),
-    )
-    days = forms.IntegerField(
-        label=_("Days"),
-        required=False,
-        min_value=1,
-        max_value=LONGEST_DAYS,
-        help_text=_("Leave empty to keep mail for ever."),
-    )
-    counted_from = forms.ChoiceField(
-        label=_("Counted from"),
-        choices=[
-            (CountedFrom.ARRIVAL.value, _("arrival in the folder")),
-            (CountedFrom.DOWNLOAD.value, _("when a program fetched it (inbox only)")),
-        ],
-        initial=CountedFrom.ARRIVAL.value,
-    )
-
-    @property
-    def rule(self) -> Rule:
-        """The rule that was asked for."""
-        return Rule(
-            folder=self.cleaned_data["folder"],
-            counted_from=CountedFrom(self.cleaned_data["counted_from"]),
-            days=self.cleaned_data["days"],
-        )
-
-
-class WindowForm(forms.Form):
-    """For how many days removed mail can be brought back."""
-
-    window_days = forms.IntegerField(label=_("Days"), min_value=1, max_value=365)
 
 
 class CapForm(forms.Form):
