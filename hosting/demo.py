@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from pathlib import Path
@@ -16,11 +16,13 @@ from django.db import transaction
 from accounts import membership
 from accounts.access import Actor, system
 from accounts.models import Membership, Organisation, User
-from hosting import ordering
-from hosting.models import BillingProfile, Plan
+from hosting import capping, invoicing, ledger, metering, ordering
+from hosting.metering import DAY_SECONDS
+from hosting.models import BillingProfile, Invoice, Payment, Plan
+from hosting.periods import Period
 from mailstore import credentials, domains
 from mailstore.engine import Engine
-from mailstore.models import Mailbox, Usage
+from mailstore.models import Mailbox, Usage, UsageDay
 
 _PEOPLE = (
     # address, name, organisation, role
@@ -42,6 +44,15 @@ _ADDRESSES = {
     "Alder Books": "Mill Lane 4\n8010 Graz",
     "Juniper Garden": "Hedge Row 9\n6020 Innsbruck",
 }
+# What the meter noted of each mailbox: megabytes at the start, and how many came each week.
+_GROWTH = (
+    ("hello@alder.test", 5_200, 240),
+    ("till@alder.test", 60, 5),
+    ("garden@juniper.test", 2_100, 130),
+)
+_MEGABYTE = 10**6
+_WEEK_DAYS = 7
+_OWN_CAP_MINOR = 1_000
 _LETTERS = (
     ("Your order of eleven atlases", "The atlases left our warehouse today, in two parcels."),
     ("Reading on Thursday", "Forty chairs are enough. Please leave the side door unlocked."),
@@ -75,17 +86,27 @@ def sign_ins() -> list[SignIn]:
 
 
 def load(*, at: datetime) -> bool:
-    """Make the demo unless anything lives here already; returns whether it was made."""
+    """Make the demo unless anything lives here already; returns whether it was made.
+
+    It began two whole months ago, so that there is a past to look at: use, bills and payments.
+    """
+    this_month = Period.of(at)
+    last_month = this_month.previous
+    first_month = last_month.previous
     with transaction.atomic():
         if Organisation.objects.exists():
             return False
         actor = system("demo")
-        organisations = _make_organisations(at=at)
+        organisations = _make_organisations(at=first_month.starts_at)
         _make_profiles(organisations)
         made = [
-            *_make_people(organisations, actor=actor, at=at),
-            *_make_mailboxes(organisations, actor=actor, at=at),
+            *_make_people(organisations, actor=actor, at=first_month.starts_at),
+            *_make_mailboxes(organisations, actor=actor, at=first_month.starts_at),
         ]
+        _note_use(first_month.starts_at, until=at)
+        _close_and_pay(first_month, actor=actor)
+        _close(last_month, actor=actor)
+        _set_cap(organisations["Alder Books"], actor=actor, at=this_month.starts_at)
         # The file comes before the commit: sign-ins that nobody knows would be worse than a
         # file about a demo that does not exist, which the next start replaces.
         _keep(made)
@@ -180,6 +201,66 @@ def _make_mailboxes(
         what = f"{protocol.upper()} mailbox"
         made.append(SignIn(what=what, name=mailbox.address, secret=issued.secret))
     return made
+
+
+def _note_use(since: datetime, *, until: datetime) -> None:
+    """The days that the meter would have closed until today, when the demo's mailboxes are empty.
+
+    Reports may have a database of their own, where days of a demo that was not made in the end
+    stay behind; they are the same days.
+    """
+    first = metering.seconds(since) // DAY_SECONDS
+    today = metering.seconds(until) // DAY_SECONDS
+    UsageDay.objects.bulk_create(
+        (
+            UsageDay(
+                username=address,
+                day=day,
+                days=min(_WEEK_DAYS, today - day),
+                byte_seconds=(megabytes + weekly * week) * _MEGABYTE * DAY_SECONDS,
+            )
+            for address, megabytes, weekly in _GROWTH
+            for week, day in enumerate(range(first, today, _WEEK_DAYS))
+        ),
+        ignore_conflicts=True,
+    )
+    midnight = today * DAY_SECONDS
+    Usage.objects.bulk_create(
+        (Usage(username=address, since=midnight) for address, _size, _weekly in _GROWTH),
+        ignore_conflicts=True,
+    )
+
+
+def _close(period: Period, *, actor: Actor) -> None:
+    invoicing.close_month(actor=actor, period=period, at=period.ends_at + timedelta(hours=2))
+
+
+def _close_and_pay(period: Period, *, actor: Actor) -> None:
+    """Bills that everybody paid after five days."""
+    _close(period, actor=actor)
+    paid_at = period.ends_at + timedelta(days=5, hours=9)
+    for invoice in Invoice.objects.filter(period=period.first_day).select_related(
+        "seller", "customer"
+    ):
+        payment = ledger.receive(
+            actor=actor,
+            seller=invoice.seller,
+            customer=invoice.customer,
+            source=Payment.Source.STAFF,
+            amount_minor=invoice.total_minor,
+            currency=invoice.currency,
+            received_on=paid_at.date(),
+            payer=invoice.customer.name,
+            reference=invoice.number,
+            at=paid_at,
+        )
+        ledger.match(actor=actor, payment=payment, invoice=invoice, at=paid_at)
+
+
+def _set_cap(organisation: Organisation, *, actor: Actor, at: datetime) -> None:
+    capping.set_own(
+        actor=actor, organisation=organisation, cap_minor=_OWN_CAP_MINOR, currency="EUR", at=at
+    )
 
 
 def _keep(made: list[SignIn]) -> None:

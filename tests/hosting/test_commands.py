@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from accounts import outbox
 from accounts.models import Membership, Organisation, User
-from hosting import demo, doctor, tasks
-from hosting.models import Pulse
+from hosting import demo, doctor, invoicing, ledger, tasks
+from hosting.models import Invoice, Pulse
 from mailstore import tasks as mail_tasks
 from mailstore.models import (
     Domain,
@@ -50,6 +50,20 @@ def test_demo_is_made_once(demo_folder):
     assert User.objects.get(is_staff=True).email == "sam@restante.test"
     assert len(demo.sign_ins()) == User.objects.count() + Mailbox.objects.count()
     assert demo.sign_ins_path().stat().st_mode & 0o077 == 0
+
+
+def test_demo_has_a_past_of_use_bills_and_payments(demo_folder):
+    demo.load(at=datetime(2026, 11, 25, 10, tzinfo=UTC))
+
+    bills = Invoice.objects.select_related("customer", "open_item")
+    assert {
+        (str(bill.customer), bill.period.month, ledger.open_minor(bill) == 0) for bill in bills
+    } == {
+        (customer, month, month == 9)
+        for customer in ("Alder Books", "Juniper Garden", "Rowan Hosting")
+        for month in (9, 10)
+    }
+    assert [found for bill in bills for found in invoicing.verify(bill)] == []
 
 
 def test_without_a_demo_there_are_no_sign_ins(demo_folder):
