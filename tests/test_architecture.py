@@ -75,3 +75,18 @@ def test_no_file_grows_beyond_a_readable_length():
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
 
     assert {str(path): length for path, length in lengths.items() if length > 400} == {}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "static/css").glob("*.css")), ids=lambda path: path.name
+)
+def test_every_rule_of_a_style_sheet_is_closed_before_the_next_begins(path):
+    depth = 0
+    inside_another = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if depth and line[:1] in {".", "@", "["}:
+            inside_another.append(line)
+        depth += line.count("{") - line.count("}")
+
+    assert inside_another == []
+    assert depth == 0
