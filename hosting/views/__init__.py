@@ -27,7 +27,8 @@ def house(request: HttpRequest) -> dict[str, Any]:
     return {
         "house_name": settings.HOUSE_NAME,
         "sign_up_open": settings.SIGN_UP_OPEN,
-        "sees_bills": partial(_sees_bills, request),
+        "sees_bills": partial(_has_role_to, request, Capability.SEE_BILLS),
+        "manages_mail": partial(_has_role_to, request, Capability.MANAGE_MAIL),
         "banners": SimpleLazyObject(lambda: _banners(user)),
     }
 
@@ -46,10 +47,10 @@ def actor_of(request: HttpRequest) -> Actor:
     return actor
 
 
-def _sees_bills(request: HttpRequest) -> bool:
-    """Whether the pages lead to what things cost; the pages themselves look more closely."""
+def _has_role_to(request: HttpRequest, capability: Capability) -> bool:
+    """Whether links lead to where that is done; the pages themselves look more closely."""
     actor = actor_of(request)
-    return actor.is_staff or bool(actor.only_with(Capability.SEE_BILLS).roles)
+    return actor.is_staff or bool(actor.only_with(capability).roles)
 
 
 def must_see_bills(actor: Actor) -> Actor:

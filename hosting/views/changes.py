@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.access import Capability
 from accounts.models import Organisation
 from hosting.views import actor_of
 from mailstore import cooling
@@ -26,7 +27,8 @@ def change_list(request: HttpRequest) -> HttpResponse:
     """What waits, soonest first; then what became of the last ones."""
     actor = actor_of(request)
     visible = PendingChange.objects.visible_to(actor).select_related("mailbox")
-    own = Organisation.objects.filter(pk__in=actor.organisation_ids, parent__isnull=False)
+    closing = actor.only_with(Capability.MANAGE_PEOPLE)
+    own = Organisation.objects.filter(pk__in=closing.organisation_ids, parent__isnull=False)
     context = {
         "closable": own.exclude(state=Organisation.State.CLOSED).order_by("name"),
         "waiting": visible.waiting().order_by("effective_at")[:MOST_SHOWN],

@@ -757,3 +757,19 @@ def test_stale_form_is_told_in_words(cast):
 
     assert response.status_code == 403
     assert "This form has gone stale" in text_of(response)
+
+
+def test_pages_lead_nobody_to_what_the_role_does_not_allow(cast, alice, mailbox):
+    bob = client_of(cast.bob)
+    order_url = reverse("mailboxes:order")
+    close_url = reverse("organisations:close", args=[cast.customer.uuid])
+
+    for client, leads in ((alice, True), (bob, False)):
+        assert (order_url in client.get("/overview/").content.decode()) is leads
+        assert (close_url in client.get("/changes/").content.decode()) is leads
+
+
+def test_cost_of_a_mailbox_stands_among_the_mailboxes(alice, mailbox):
+    page = alice.get(reverse("billing:mailbox", args=[mailbox.uuid])).content.decode()
+
+    assert re.findall(r'<a href="([^"]+)" aria-current="true">', page) == ["/overview/"]
