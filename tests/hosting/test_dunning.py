@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.conf import settings
+from django.template.loader import render_to_string
 
 from accounts import mailer
 from accounts.access import Forbidden, system
@@ -493,3 +494,16 @@ def test_the_house_and_those_who_owe_nothing_are_left_alone(cast):
     assert dunning.sweep(at=noon(0)) == 0
     assert not Restriction.objects.exists()
     assert Organisation.objects.exclude(state="active").count() == 0
+
+
+@pytest.mark.parametrize("ending", ["txt", "html"])
+def test_a_letter_names_each_bill_and_leads_to_where_it_is_paid(debtor, ending):
+    invoice = bill(debtor)
+    live_through(0, 30)
+
+    context = {**contexts()[0], "panel_url": "https://panel.test"}
+    text = render_to_string(f"emails/dunning/body.{ending}", context)
+
+    assert text.count("due on") == 1
+    assert f"{invoice.number}: " in text
+    assert "https://panel.test/billing/invoices/" in text
