@@ -159,7 +159,12 @@ def _make_profiles(organisations: dict[str, Organisation]) -> None:
     """What bills need to know of each."""
     for name, organisation in organisations.items():
         BillingProfile.objects.create(
-            organisation=organisation, legal_name=name, address=_ADDRESSES[name], country="AT"
+            organisation=organisation,
+            legal_name=name,
+            address=_ADDRESSES[name],
+            country="AT",
+            # Nobody pays in a demo that is left alone, and its mail should go on.
+            payment_days=120,
         )
 
 
