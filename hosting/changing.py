@@ -36,6 +36,10 @@ class SamePlan(PlanRefused):
     """The mailbox is on this plan already."""
 
 
+class OrganisationStopped(PlanRefused):
+    """Whoever owns the mailbox, or sells to them, is suspended or closed."""
+
+
 class NothingToTakeBack(PlanRefused):
     """There was no change, or the time in which it could be taken back is over."""
 
@@ -245,6 +249,7 @@ def _settle(
     mailbox: Mailbox, plan: Plan, *, undo: PlanChange | None = None, at: datetime
 ) -> Settled:
     """Everything that can be said against it is said here, except the limits."""
+    _refuse_if_stopped(mailbox)
     contract = running(mailbox)
     if contract.plan_id == plan.pk:
         message = f"{mailbox} is on the plan {plan} already."
@@ -290,6 +295,13 @@ def _refuse_if_not_on_sale(plan: Plan) -> None:
     if not plan.is_on_sale:
         message = f"{plan} is not on sale any more."
         raise NotOnSale(message)
+
+
+def _refuse_if_stopped(mailbox: Mailbox) -> None:
+    stopped = provisioning.stopped_at(mailbox.organisation)
+    if stopped is not None:
+        message = f"{stopped} is {stopped.get_state_display().lower()}: no plan is changed now."
+        raise OrganisationStopped(message)
 
 
 def _written(
