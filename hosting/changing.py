@@ -19,7 +19,7 @@ from hosting.charges import Charge
 from hosting.limits import Rooms
 from hosting.models import Contract, Plan, PlanChange
 from hosting.periods import Period
-from mailstore import credentials, holding, provisioning, switching
+from mailstore import credentials, holding, provisioning, standing, switching
 from mailstore.models import Mailbox, PendingChange
 from mailstore.switching import Effect, Terms
 
@@ -212,8 +212,10 @@ class _Locked:
 
 
 def _lock(mailbox: Mailbox, *, at: datetime) -> _Locked:
-    # Limits first, as an order does, or two would wait for each other.
+    # Limits first, as an order does, and the mailbox last, as who stops an organisation does,
+    # or two would wait for each other.
     rooms = limits.lock([mailbox.organisation], at=at)
+    standing.lock(mailbox.organisation)
     return _Locked(rooms=rooms, mailbox=holding.lock(mailbox))
 
 
