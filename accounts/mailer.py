@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import smtplib
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from typing import Any
@@ -16,6 +17,10 @@ class MailNotSent(Exception):
     """The relay did not take the message; try again later."""
 
 
+class Refused(MailNotSent):
+    """The relay works, and did not take this message for this recipient."""
+
+
 def rendered(name: str, context: dict[str, Any]) -> tuple[str, str, str]:
     """Subject, plain text and HTML of `templates/emails/<name>/`."""
     folder = f"emails/{name}"
@@ -28,12 +33,17 @@ def rendered(name: str, context: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def send(*, name: str, to: str, context: dict[str, Any]) -> None:
-    """Send by the configured relay; raise `MailNotSent` so that the caller can keep its row."""
+    """Send by the configured relay; raise `MailNotSent` so that the caller can keep its row.
+
+    If only this message was not taken, that is `Refused`, and others may well be.
+    """
     subject, text, html = rendered(name, context)
     message = EmailMultiAlternatives(subject=subject, body=text, to=[to])
     message.attach_alternative(html, "text/html")
     try:
         message.send()
+    except (smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError) as refusal:
+        raise Refused(str(refusal)) from refusal
     except OSError as error:
         raise MailNotSent(str(error)) from error
 

@@ -315,6 +315,11 @@ class Notice(models.Model):
     about = models.CharField(_("about"), max_length=60, blank=True)
     created_at = models.DateTimeField(_("created"))
     sent_at = models.DateTimeField(_("sent"), null=True)
+    tries = models.PositiveIntegerField(_("tries"), default=0)
+    # While a worker is at it, this is when another one may be.
+    next_try_at = models.DateTimeField(_("next try"), null=True)
+    # What the relay said of this recipient.
+    failure = models.CharField(_("failure"), max_length=300, blank=True)
 
     class Meta:
         verbose_name = _("notice")

@@ -19,7 +19,7 @@ from hosting.charges import Charge
 from hosting.limits import Rooms
 from hosting.models import Contract, Plan, PlanChange
 from hosting.periods import Period
-from mailstore import credentials, holding, provisioning, switching
+from mailstore import credentials, holding, provisioning, standing, switching
 from mailstore.models import Mailbox, PendingChange
 from mailstore.switching import Effect, Terms
 
@@ -34,6 +34,10 @@ class NotOnSale(PlanRefused):
 
 class SamePlan(PlanRefused):
     """The mailbox is on this plan already."""
+
+
+class OrganisationStopped(PlanRefused):
+    """Whoever owns the mailbox, or sells to them, is suspended or closed."""
 
 
 class NothingToTakeBack(PlanRefused):
@@ -208,8 +212,10 @@ class _Locked:
 
 
 def _lock(mailbox: Mailbox, *, at: datetime) -> _Locked:
-    # Limits first, as an order does, or two would wait for each other.
+    # Limits first, as an order does, and the mailbox last, as who stops an organisation does,
+    # or two would wait for each other.
     rooms = limits.lock([mailbox.organisation], at=at)
+    standing.lock(mailbox.organisation)
     return _Locked(rooms=rooms, mailbox=holding.lock(mailbox))
 
 
@@ -245,6 +251,7 @@ def _settle(
     mailbox: Mailbox, plan: Plan, *, undo: PlanChange | None = None, at: datetime
 ) -> Settled:
     """Everything that can be said against it is said here, except the limits."""
+    _refuse_if_stopped(mailbox)
     contract = running(mailbox)
     if contract.plan_id == plan.pk:
         message = f"{mailbox} is on the plan {plan} already."
@@ -290,6 +297,13 @@ def _refuse_if_not_on_sale(plan: Plan) -> None:
     if not plan.is_on_sale:
         message = f"{plan} is not on sale any more."
         raise NotOnSale(message)
+
+
+def _refuse_if_stopped(mailbox: Mailbox) -> None:
+    stopped = provisioning.stopped_at(mailbox.organisation)
+    if stopped is not None:
+        message = f"{stopped} is {stopped.get_state_display().lower()}: no plan is changed now."
+        raise OrganisationStopped(message)
 
 
 def _written(

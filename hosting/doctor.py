@@ -20,7 +20,7 @@ from django.db import DatabaseError, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from accounts import outbox
+from accounts import notices, outbox
 from accounts.access import Actor, system
 from accounts.models import Organisation
 from hosting.celery import app
@@ -38,6 +38,7 @@ _BEAT_SILENCE = timedelta(seconds=45)
 _LONGEST_SINCE_SWEEP = 2 * settings.FULL_SWEEP_EVERY
 # One night is a recount; two without one are too long.
 _RECOUNT_SILENCE = timedelta(hours=49)
+_LONGEST_IN_QUEUE = timedelta(hours=1)
 _LEAST_FREE_BYTES = 500_000_000
 _VIEWS = ("dovecot_app_password", "dovecot_passdb", "dovecot_userdb")
 
@@ -206,6 +207,18 @@ def _meter() -> str:
     return f"recounted {last.looked_at} mailboxes, {last.unanswered} silent, {drifts} had drifted"
 
 
+def _letters() -> str:
+    stuck = notices.waiting_since(timezone.now() - _LONGEST_IN_QUEUE)
+    if stuck is not None:
+        message = f"Letters wait since {stuck:%Y-%m-%d %H:%M} UTC."
+        raise Ailment(message, remedy="Does the relay at EMAIL_HOST answer? Does the worker run?")
+    refused = notices.refused()
+    oldest = refused.first()
+    if oldest is None:
+        return "none is refused"
+    return f"{refused.count()} refused and tried again; {oldest.to}: {oldest.failure}"
+
+
 def _round_trip_pop() -> str:
     return _round_trip(Mailbox.Protocol.POP, _fetch_by_pop)
 
@@ -355,6 +368,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "disk": _disk,
     "purges": _purges,
     "meter": _meter,
+    "letters": _letters,
     "pop": _round_trip_pop,
     "imap": _round_trip_imap,
 }

@@ -123,13 +123,20 @@ def end_contracts(*, limit: int = 500) -> int:
 def end_contract(mailbox: Mailbox, *, at: datetime) -> bool:
     """From here on the mailbox is charged no more; False if it was not.
 
-    A moment that is past has its mark kept with it: the meter has gone on since.
+    A moment that is past has its mark kept with it: the meter has gone on since. As in
+    `change_contract`, no contract ends before it began: a closing may carry the time at which
+    its worker woke up, and the plan have been changed since.
     """
-    kept = mailbox.closing_mark if at == mailbox.closing_since else None
-    mark = _mark(mailbox, at) if kept is None else kept
     running = Contract.objects.filter(mailbox=mailbox, ends_at=None)
-    ended = running.update(ends_at=at, end_mark=mark, ended_at=timezone.now())
-    return bool(ended)
+    contract = running.first()
+    if contract is None:
+        return False
+    contract.mailbox = mailbox
+    moment = max(at, contract.starts_at)
+    kept = mailbox.closing_mark if moment == mailbox.closing_since else None
+    mark = mark_at(contract, at=moment) if kept is None else kept
+    ended = running.filter(pk=contract.pk)
+    return bool(ended.update(ends_at=moment, end_mark=mark, ended_at=timezone.now()))
 
 
 def change_contract(contract: Contract, *, plan: Plan, at: datetime) -> Contract:

@@ -61,10 +61,18 @@ def check(*, actor: Actor, domain: Domain, local_part: str) -> str:
 
 
 def _refuse_if_stopped(organisation: Organisation) -> None:
+    stopped = stopped_at(organisation)
+    if stopped is not None:
+        message = f"{stopped} is {stopped.get_state_display().lower()}: no mailbox can be added."
+        raise OrganisationStopped(message)
+
+
+def stopped_at(organisation: Organisation) -> Organisation | None:
+    """The organisation or its reseller, if it is suspended or closed; nothing is sold then."""
     for each in (organisation, organisation.parent):
         if each is not None and each.state in _STOPPED:
-            message = f"{each} is {each.get_state_display().lower()}: no mailbox can be added."
-            raise OrganisationStopped(message)
+            return each
+    return None
 
 
 def draft(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
-from accounts import mailer, membership, outbox
+from accounts import mailer, notices, outbox
 from accounts.access import Actor, Capability, system
 from mailstore.engine import Engine, EngineError, EngineUnavailable
 from mailstore.models import Mailbox, QuotaWarning, Usage
@@ -171,7 +172,7 @@ def _record(kind: str, *, mailbox: Mailbox, percent: int, at: datetime) -> None:
     )
 
 
-def _context(warning: QuotaWarning) -> dict[str, object]:
+def _context(warning: QuotaWarning) -> dict[str, Any]:
     mailbox = warning.mailbox
     return {
         "mailbox_address": mailbox.address,
@@ -197,19 +198,19 @@ def _store(warning: QuotaWarning, *, engine: Engine, at: datetime) -> None:
     QuotaWarning.objects.filter(pk=warning.pk).update(stored_at=at)
 
 
+@transaction.atomic
 def _mail(warning: QuotaWarning, *, at: datetime) -> None:
-    if warning.mailed_at is not None:
+    """One letter for each owner, each sent on its own; the mailbox itself has its copy."""
+    unmailed = QuotaWarning.objects.filter(pk=warning.pk, mailed_at__isnull=True)
+    if not unmailed.update(mailed_at=at):
         return
-    mailbox = warning.mailbox
-    others = [
-        u.email for u in membership.owners_of(mailbox.organisation) if u.email != mailbox.address
-    ]
-    try:
-        for email in others:
-            mailer.send(name="quota_warning", to=email, context=_context(warning))
-    except mailer.MailNotSent:
-        return
-    QuotaWarning.objects.filter(pk=warning.pk).update(mailed_at=at)
+    notices.announce(
+        organisations=[warning.mailbox.organisation],
+        name="quota_warning",
+        context=_context(warning),
+        at=at,
+        but=frozenset({warning.mailbox.address}),
+    )
 
 
 def byte_text(count: int) -> str:

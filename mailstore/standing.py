@@ -90,7 +90,7 @@ def impose(
     if not reason.strip():
         message = "Say why. The organisation reads it."
         raise Refused(message)
-    _lock(organisation)
+    lock(organisation)
     restriction, _is_new = Restriction.objects.standing().update_or_create(
         organisation=organisation,
         cause=cause,
@@ -127,7 +127,7 @@ def lift(
     if not reason.strip():
         message = "Say why this ends."
         raise Refused(message)
-    _lock(organisation)
+    lock(organisation)
     standing = Restriction.objects.standing().filter(organisation=organisation, cause=cause)
     if not standing.update(lifted_by=actor.name, lifted_at=at, lift_reason=reason.strip()[:500]):
         message = f"Nothing of this kind stands on {organisation} any more."
@@ -159,7 +159,7 @@ def bring_back(*, reopen: Reopen, at: datetime, limit: int = 200) -> int:
 @transaction.atomic
 def _close(mailbox: Mailbox, *, grace: timedelta, at: datetime) -> bool:
     """One mailbox, unless its organisation was reopened or the mailbox moved a moment ago."""
-    _lock(mailbox.organisation)
+    lock(mailbox.organisation)
     closing = Restriction.objects.standing().filter(
         organisation=mailbox.organisation, state=Restriction.State.CLOSED
     )
@@ -231,9 +231,13 @@ def _end_sessions(organisation: Organisation, *, changed: set[str], at: datetime
         outbox.nudge("mailstore.end_due_sessions")
 
 
-def _lock(organisation: Organisation) -> None:
-    """Two changes of one organisation follow each other, or their sum would miss one."""
-    Organisation.objects.select_for_update().get(pk=organisation.pk)
+def lock(organisation: Organisation) -> None:
+    """Two changes of one organisation follow each other, or their sum would miss one.
+
+    Take it before the lock of any mailbox, or two wait for each other. The key stays free:
+    whoever writes an event about one of its mailboxes does not wait.
+    """
+    Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
 
 
 def _only_staff(actor: Actor) -> None:

@@ -2,7 +2,7 @@
 
 An entry is never changed, only taken back by its mirror. The database posts each entry to the
 payment's free amount and to the bill's open amount in the same statement, and refuses what
-would bring either below zero (`hosting/migrations/0009_ledger.py`).
+would bring either below zero (`hosting/migrations/0010_ledger_posts_itself.py`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils.translation import gettext_lazy as _
 
-from accounts.access import Actor, ActorKind
-from accounts.models import Organisation, below
+from accounts.access import Actor, ActorKind, Capability
+from accounts.models import Organisation
 from hosting import money
 from hosting.models.invoices import Final, Invoice
 
@@ -26,8 +26,8 @@ class OpenItemQuerySet(models.QuerySet["OpenItem"]):
     """Which bills still wait for money."""
 
     def visible_to(self, actor: Actor) -> Self:
-        """Those of organisations in the actor's tree."""
-        return self.filter(below(actor, "invoice__customer__"))
+        """Those of the bills that the actor may see."""
+        return self.filter(invoice__in=Invoice.objects.visible_to(actor))
 
     def open(self) -> Self:
         """With something left to pay, the one due first at the top; with bill and parties."""
@@ -95,8 +95,11 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
     """Which payments an actor may see."""
 
     def visible_to(self, actor: Actor) -> Self:
-        """Those of organisations in the actor's tree."""
-        return self.filter(below(actor, "customer__"))
+        """Those that an organisation paid or was paid in which the actor's role shows bills."""
+        if actor.is_staff:
+            return self.all()
+        own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
+        return self.filter(Q(customer__in=own) | Q(seller__in=own))
 
     def free(self) -> Self:
         """With something left that no bill has taken, oldest first."""

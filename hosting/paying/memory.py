@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import time
 from dataclasses import dataclass, field
 from typing import Any
+
+from django.utils import timezone
 
 from hosting.paying.base import (
     BadSignature,
@@ -76,7 +77,7 @@ class MemoryProvider:
         if not hmac.compare_digest(self._digest(body, moment), digest):
             message = "The signature is wrong."
             raise BadSignature(message)
-        if int(moment) < time.time() - TOLERANCE:
+        if int(moment) < _now() - TOLERANCE:
             message = "The message is too old."
             raise BadSignature(message)
         try:
@@ -88,7 +89,7 @@ class MemoryProvider:
 
     def sign(self, body: bytes, *, at: int | None = None) -> str:
         """What proves that a message comes from here."""
-        moment = str(int(time.time()) if at is None else at)
+        moment = str(_now() if at is None else at)
         return f"{moment}.{self._digest(body, moment)}"
 
     def tell(self, **values: Any) -> tuple[bytes, str]:
@@ -103,3 +104,7 @@ class MemoryProvider:
         if self.is_down:
             message = "The payment provider cannot be reached."
             raise ProviderDown(message)
+
+
+def _now() -> int:
+    return int(timezone.now().timestamp())

@@ -331,7 +331,7 @@ def _waiting_already(
 ) -> PendingChange | None:
     """The same change, asked for twice: it goes on waiting from when it was asked first."""
     # One at a time, or two who ask at once would both find nothing.
-    Organisation.objects.select_for_update().get(pk=place["organisation"].pk)
+    Organisation.objects.select_for_update(no_key=True).get(pk=place["organisation"].pk)
     waiting = PendingChange.objects.waiting().filter(**place, kind=kind)
     return next((c for c in waiting if kind in _ONCE or c.what == what), None)
 

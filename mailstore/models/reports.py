@@ -56,7 +56,15 @@ class Usage(models.Model):
         return f"{self.username}: {self.bytes}"
 
     def mark(self, at: int) -> int:
-        """What the day of `at` has brought until then. `at` is not before the last change."""
+        """What the day of `at` has brought until then. `at` is now, or later.
+
+        Whoever waited for a lock over midnight finds that day closed; then all of it counts.
+        """
+        day = at // DAY_SECONDS
+        if day < self.since // DAY_SECONDS:
+            closed = UsageDay.objects.filter(username=self.username, day__lte=day)
+            row = closed.filter(day__gt=day - F("days")).first()
+            return row.byte_seconds if row else 0
         return mark_of(
             size=self.bytes, since=self.since, day_byte_seconds=self.day_byte_seconds, at=at
         )

@@ -96,9 +96,28 @@ def test_open_items_are_listed_by_due_date(cast):
     assert [item.invoice for item in own] == [early, late]
     assert [item.invoice for item in own.due_by(early.open_item.due_on)] == [early]
     assert list(own.due_by(early.open_item.due_on - timedelta(days=1))) == []
-    assert OpenItem.objects.visible_to(cast.actor(cast.rita)).count() == 1
-    assert Payment.objects.visible_to(cast.actor(cast.charlie)).count() == 1
-    assert Payment.objects.visible_to(cast.actor(cast.alice)).count() == 0
+
+
+def test_open_items_and_payments_are_seen_by_whoever_sees_the_bill(cast):
+    bought = make_bill(cast.customer, 100, seller=cast.reseller)
+    wholesale = make_bill(cast.reseller, 70)
+    match(paid(100, customer=cast.customer, seller=cast.reseller), bought)
+    match(paid(70, customer=cast.reseller), wholesale)
+    paid(30)
+
+    def seen(user):
+        actor = cast.actor(user)
+        items = OpenItem.objects.visible_to(actor)
+        payments = Payment.objects.visible_to(actor)
+        return (
+            {item.invoice for item in items},
+            sorted(payment.amount_minor for payment in payments),
+        )
+
+    assert seen(cast.alice) == ({bought}, [100])
+    assert seen(cast.rita) == ({bought, wholesale}, [70, 100])
+    assert seen(cast.bob) == seen(cast.charlie) == (set(), [])
+    assert seen(cast.sam) == ({bought, wholesale}, [30, 70, 100])
 
 
 def test_bill_below_zero_asks_for_nothing_and_becomes_credit(cast, bill):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 
 from accounts import outbox
 from accounts.models import Notice, Organisation
-from hosting import dunning, ledger
+from hosting import changing, dunning, ledger
 from hosting.dunning import sweeping, telling
-from hosting.models import Dunning, DunningStep
-from mailstore import standing
+from hosting.models import Dunning, DunningStep, Plan
+from mailstore import provisioning, standing
 from mailstore.models import Restriction
-from tests.factories import make_cast
+from tests.factories import make_cast, make_mailbox
 from tests.hosting.billing_rows import ACTOR
 from tests.hosting.dunning_rows import bill, noon, post
 from tests.hosting.ledger_rows import paid
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 WORKERS = 8
 DEBTORS = 12
+TURNS = 40
+WAIT = timedelta(hours=72)
 PLACES = [
     Place(name="before the lock", owner=sweeping, function="lock_customer", is_before=True),
     Place(name="after the lock", owner=sweeping, function="lock_customer", call=2),
@@ -141,3 +144,35 @@ def test_staff_and_sweeps_at_once_agree(debtors):
     for run in Dunning.objects.select_related("customer"):
         assert run.paused_at == noon(14)
         assert (run.day == 14) == (run.customer.sending == "limited")
+
+
+def test_stopping_an_organisation_and_work_on_its_mailboxes_never_wait_for_each_other():
+    cast = make_cast()
+    mailboxes = [make_mailbox(cast.other_domain, f"m{number}") for number in range(4)]
+
+    def stop_and_free():
+        for number in range(TURNS):
+            standing.impose(
+                actor=ACTOR,
+                organisation=cast.other_customer,
+                cause=Restriction.Cause.DEBT,
+                state=Restriction.State.PAST_DUE,
+                stops={"sign_in": ("read_only", "shut")[number % 2]},
+                reason="Not paid.",
+                at=noon(0),
+            )
+
+    def suspend_and_resume():
+        for number in range(TURNS):
+            mailbox = mailboxes[number % len(mailboxes)]
+            provisioning.suspend(actor=ACTOR, mailbox=mailbox, at=noon(0))
+            provisioning.resume(actor=ACTOR, mailbox=mailbox, at=noon(0))
+
+    def change_plans():
+        for number in range(TURNS):
+            mailbox = mailboxes[number % len(mailboxes)]
+            plan = changing.running(mailbox).plan
+            other = Plan.objects.on_sale().exclude(pk=plan.pk).first()
+            changing.change(actor=ACTOR, mailbox=mailbox, plan=other, wait=WAIT, at=noon(number))
+
+    assert ended([stop_and_free, suspend_and_resume, change_plans]) == [0, 0, 0]

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 
+from accounts import notices
 from accounts.access import system
 from mailstore import closing, credentials, logbook, provisioning, quotas
 from mailstore.engine import DeliveryRefused
@@ -293,6 +294,7 @@ def test_warning_reaches_a_full_mailbox(make_program, mailoutbox):
     quotas.send_warnings(engine=program.live, at=AT)
 
     assert subjects(program.imap())[-1] == "Subject: hello@alder.test is full"
+    notices.send_waiting(at=AT)
     assert [mail.to for mail in mailoutbox] == [["alice@example.test"]]
 
 

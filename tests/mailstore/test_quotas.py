@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from accounts.models import Event
+from accounts import notices
+from accounts.models import Event, Membership, Notice
 from mailstore import logbook, quotas
 from mailstore.engine.maillog import read
 from mailstore.engine.rotation import Position
 from mailstore.models import LogPosition, Mailbox, QuotaWarning, Usage
-from tests.factories import AT, make_mailbox
+from tests.factories import AT, make_mailbox, make_member
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -138,6 +139,7 @@ def test_warning_reaches_the_full_mailbox_and_the_owner(mailbox, twin, mailoutbo
 
     [stored] = twin.accounts[mailbox.address].folders["INBOX"].raws
     assert b"Subject: hello@alder.test is full" in stored
+    assert notices.send_waiting(at=AT) == 1
     [mail] = mailoutbox
     assert (mail.to, mail.subject) == (["alice@example.test"], "hello@alder.test is full")
     assert quotas.send_warnings(engine=twin, at=AT) == 0
@@ -153,6 +155,7 @@ def test_warning_waits_for_a_mail_server_that_is_down(mailbox, twin, mailoutbox)
     quotas.send_warnings(engine=twin, at=AT)
 
     assert len(twin.accounts[mailbox.address].folders["INBOX"].raws) == 1
+    notices.send_waiting(at=AT)
     assert len(mailoutbox) == 1
 
 
@@ -163,16 +166,16 @@ def test_warning_for_a_mailbox_that_is_gone_is_not_tried_for_ever(mailbox, twin,
     assert quotas.send_warnings(engine=twin, at=AT) == 0
 
 
-def test_warning_waits_for_a_relay_that_is_down(mailbox, twin, settings):
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+def test_warning_is_one_letter_for_each_owner_and_is_not_written_again(cast, mailbox, twin):
+    make_member("anna@example.test", cast.customer, Membership.Role.OWNER)
     twin.know(mailbox.address)
     report(mailbox, 850)
 
     quotas.send_warnings(engine=twin, at=AT)
+    quotas.send_warnings(engine=twin, at=AT)
 
-    warning = QuotaWarning.objects.get()
-    assert (warning.stored_at, warning.mailed_at) == (AT, None)
+    letters = Notice.objects.filter(name="quota_warning", sent_at=None)
+    assert sorted(letter.to for letter in letters) == ["alice@example.test", "anna@example.test"]
 
 
 REFUSAL = (
