@@ -23,10 +23,6 @@ from tests.hosting.billing_rows import (
     sold,
     worked_example,
 )
-from tests.journeys.test_staff import look as look_as_staff
-from tests.journeys.test_staff import staff_page
-
-__all__ = ["look_as_staff", "staff_page"]
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -140,23 +136,23 @@ def test_an_owner_says_who_it_is_and_is_told_what_is_wrong(page, cast, sign_in, 
     look("billing-profile")
 
 
-def test_staff_look_through_bills_and_take_one_back(staff_page, billed, look_as_staff):
+def test_staff_look_through_bills_and_take_one_back(staff_page, billed, look):
     page = staff_page
     page.goto("/staff/hosting/invoice/")
-    look_as_staff("staff-invoices")
+    look("staff-invoices")
     bill = bill_of(billed.other_customer)
     page.goto(f"/staff/hosting/invoice/{bill.pk}/change/")
-    look_as_staff("staff-invoice")
+    look("staff-invoice")
     page.get_by_role("button", name="Verify").click()
     expect(page.get_by_text("is equal to what the rows come to")).to_be_visible()
     page.goto(f"/staff/hosting/invoice/{bill.pk}/change/")
     page.get_by_role("button", name="Take back").click()
     page.get_by_label("Reason").fill("Billed twice")
-    look_as_staff("staff-take-back")
+    look("staff-take-back")
     page.get_by_role("button", name="Take back").click()
 
     expect(page.get_by_text("Bills that were taken back: 1.")).to_be_visible()
     for name in ("billingprofile", "pricelist", "vatrate"):
         page.goto(f"/staff/hosting/{name}/")
-        look_as_staff(f"staff-{name}")
+        look(f"staff-{name}")
     assert Invoice.objects.filter(corrects=bill).exists()
