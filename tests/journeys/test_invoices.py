@@ -75,7 +75,7 @@ def test_a_customer_finds_reads_and_keeps_an_invoice(page, billed, sign_in, look
 
     page.get_by_role("link", name=bill_of(billed.other_customer).number, exact=True).click()
 
-    expect(page.get_by_text("7.49 EUR")).to_be_visible()
+    expect(page.get_by_role("cell", name="7.49 EUR")).to_be_visible()
     expect(page.get_by_text("17.548387")).to_be_visible()
     look("invoice")
     address = page.get_by_role("link", name="PDF").get_attribute("href")

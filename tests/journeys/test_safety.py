@@ -154,7 +154,9 @@ def test_owner_rolls_back_what_a_thief_deleted(  # noqa: PLR0917
     expect(table).to_contain_text("Old phone")
     expect(table).to_contain_text("127.0.0.1")
     expect(table).to_contain_text("Entwürfe & Söhne")
-    expect(page.locator("tbody tr")).to_have_count(len(FOLDERS))
+    # One row for each folder and minute, and a minute may end in between.
+    rows = page.locator("tbody tr").count()
+    assert len(FOLDERS) <= rows <= len(FOLDERS) + 1
     look("alarm")
     page.get_by_role("button", name="Roll it back").click()
     expect(page.get_by_text("All of it comes back.")).to_be_visible()
