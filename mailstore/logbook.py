@@ -37,11 +37,21 @@ def read(*, path: Path) -> int:
         place.inode, place.offset, place.head = position.inode, position.offset, position.head
         place.save(update_fields=["inode", "offset", "head"])
     mailboxes = _mailboxes(records)
+    told = [record for record in records if _is_about_this(record, mailboxes)]
     _note_refusals(records)
-    _note_removals(records, mailboxes)
-    _note_deleted_folders(records, mailboxes)
-    _note_retrievals(records, mailboxes)
+    _note_removals(told, mailboxes)
+    _note_deleted_folders(told, mailboxes)
+    _note_retrievals(told, mailboxes)
     return len(records)
+
+
+def _is_about_this(record: Record, mailboxes: dict[str, Mailbox]) -> bool:
+    """Whether it is about the mailbox that has the address now, not about an earlier one.
+
+    The log tells whole seconds.
+    """
+    mailbox = mailboxes.get(record.user)
+    return mailbox is None or record.at >= mailbox.created_at.replace(microsecond=0)
 
 
 def _note_refusals(records: Sequence[Record]) -> None:

@@ -142,6 +142,17 @@ def test_folder_may_have_any_name(name, twin, log, mailbox):
     assert {batch.folder for batch in run.batches.all()} == {name}
 
 
+def test_what_was_done_to_an_earlier_mailbox_of_the_address_is_not_told_of_this_one(log, mailbox):
+    opened_at = mailbox.created_at
+    with log.open("a") as out:
+        out.write(line(mailbox, removal("INBOX", 1), at=opened_at - timedelta(seconds=1)))
+        out.write(line(mailbox, removal("INBOX", 2), at=opened_at))
+
+    logbook.read(path=log)
+
+    assert [row.uids for row in Removal.objects.all()] == ["2"]
+
+
 def test_many_messages_fire(twin, log, mailbox):
     put(twin, mailbox, "INBOX", 1000)
     remove(twin, log, mailbox, "INBOX", 199)
