@@ -19,7 +19,7 @@ from mailstore.models import PurgeRun, RestoreRun, WorkState
 LEASE = timedelta(minutes=2)
 # One call to the mail server, one pair of transactions: small enough that a hold or a pause
 # waits for a moment only.
-BATCH_MESSAGES = 5000
+BATCH_MESSAGES = 10_000
 
 Item = tuple[int, int, str]
 WorkRow = TypeVar("WorkRow", PurgeRun, RestoreRun)
