@@ -93,7 +93,8 @@ HOME = f"substr({MAILBOX_HEX}, 1, 2) || '/' || {MAILBOX_HEX}"
 # `put_off` is what a sender's server hears while mail has to wait there, `rights` names the
 # file of rights that a session gets, and `sends` is for a service that takes mail from
 # programs. The second half is for the sweep that erases homes: a closed mailbox is found by
-# its uuid, never by an address that somebody else may have by now.
+# its uuid, never by an address that somebody else may have by now. Both halves have the same
+# types, or PostgreSQL would make all rows before it looks for one.
 USERDB = f"""
 CREATE VIEW dovecot_userdb AS
 SELECT m.address AS username, {HOME} AS home,
@@ -112,9 +113,9 @@ FROM mailstore_mailbox m
 {OWNERS}
 WHERE {STANDS}
 UNION ALL
-SELECT CAST({MAILBOX_HEX} AS text) AS username, {HOME} AS home, '*:bytes=1' AS quota_rule,
+SELECT CAST({MAILBOX_HEX} AS varchar(254)) AS username, {HOME} AS home, '*:bytes=1' AS quota_rule,
     'no' AS auto_folders, 'no' AS quota_full_tempfail, 'n' AS receives,
-    NULL AS put_off, 'all' AS rights, 'shut' AS sends
+    CAST(NULL AS text) AS put_off, 'all' AS rights, 'shut' AS sends
 FROM mailstore_mailbox m
 WHERE m.state = 'closed' AND m.erased_at IS NULL
 """
