@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
@@ -14,15 +15,17 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Max, Min, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.text import capfirst
 from django.views.decorators.http import require_safe
 
-from accounts import membership
-from accounts.access import Actor
+from accounts import alone, arriving, membership
+from accounts.access import Actor, Door
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -48,6 +51,15 @@ class KeysetChangeList(ChangeList):
 
     previous_url = ""
     next_url = ""
+    # So many rows are looked at for one page; the next one goes on from there.
+    looks_through = 100_000
+    # Whether the next page is a further look, rather than what did not fit.
+    goes_further = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A list is called what it lists, whoever may change it.
+        self.title = capfirst(str(self.opts.verbose_name_plural))
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str | Combinable]:
         return ["-pk"]
@@ -62,14 +74,11 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Take one row more than the page shows, to know whether another page follows."""
         after, before = _key(request, AFTER), _key(request, BEFORE)
-        rows, is_more = self._rows(after=after, before=before)
-        has_newer, has_older = (
-            (is_more, True) if before is not None else (after is not None, is_more)
-        )
-        if rows and has_newer:
-            self.previous_url = self.get_query_string({BEFORE: rows[0].pk})
-        if rows and has_older:
-            self.next_url = self.get_query_string({AFTER: rows[-1].pk})
+        rows = self._newer(before) if before is not None else self._older(after)
+        if before is None and after is not None:
+            self.previous_url = self._url(BEFORE, rows[0].pk if rows else max(0, after - 1))
+        if before is not None and rows:
+            self.next_url = self._url(AFTER, rows[-1].pk)
         cast("StaffAdmin", self.model_admin).complete(rows)
         self.result_list = cast("QuerySet[Any]", rows)
         self.result_count = len(rows)
@@ -79,14 +88,54 @@ class KeysetChangeList(ChangeList):
         self.can_show_all = False
         self.multi_page = False
 
-    def _rows(self, *, after: int | None, before: int | None) -> tuple[list[Any], bool]:
-        size = self.list_per_page
-        if before is not None:
-            rows = list(self.queryset.filter(pk__gt=before).order_by("pk")[: size + 1])
-            return rows[:size][::-1], len(rows) > size
-        queryset = self.queryset if after is None else self.queryset.filter(pk__lt=after)
-        rows = list(queryset[: size + 1])
-        return rows[:size], len(rows) > size
+    def _older(self, after: int | None) -> list[Any]:
+        """The first rows of those below a key, or of all."""
+        size, below = self.list_per_page, self.queryset
+        if after is not None:
+            below = below.filter(pk__lt=after)
+        floor = self._reach(after, "-pk", Min) if self.is_searching else None
+        if floor is not None:
+            below = below.filter(pk__gte=floor)
+        rows = list(below[: size + 1])
+        if len(rows) > size:
+            self.next_url = self._url(AFTER, rows[size - 1].pk)
+        elif floor is not None and self.root_queryset.filter(pk__lt=floor).exists():
+            self.next_url, self.goes_further = self._url(AFTER, floor), True
+        return rows[:size]
+
+    def _newer(self, before: int) -> list[Any]:
+        """The last rows of those above a key."""
+        size, above = self.list_per_page, self.queryset.filter(pk__gt=before)
+        ceiling = self._reach(before, "pk", Max) if self.is_searching else None
+        if ceiling is not None:
+            above = above.filter(pk__lte=ceiling)
+        rows = list(above.order_by("pk")[: size + 1])
+        if len(rows) > size:
+            self.previous_url = self._url(BEFORE, rows[size - 1].pk)
+        elif ceiling is not None and self.root_queryset.filter(pk__gt=ceiling).exists():
+            self.previous_url = self._url(BEFORE, ceiling)
+        if not rows:
+            self.next_url = self._url(AFTER, before + 1)
+        return rows[:size][::-1]
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether rows have to be read that do not match, since no index leads to those that do."""
+        page = cast("StaffAdmin", self.model_admin)
+        if self.query:
+            return not page.searches_by_index
+        return not set(self.filter_params) <= page.indexed_filters
+
+    def _reach(self, start: int | None, order: str, last: type[Min | Max]) -> int | None:
+        """The key of the last row that one page looks at, however few of them match."""
+        rows = self.root_queryset.order_by(order)
+        if start is not None:
+            rows = rows.filter(**{"pk__lt" if order == "-pk" else "pk__gt": start})
+        reached = rows.values("pk")[: self.looks_through].aggregate(last=last("pk"))
+        return cast("int | None", reached["last"])
+
+    def _url(self, name: str, key: int) -> str:
+        return self.get_query_string({name: key})
 
 
 def _key(request: HttpRequest, name: str) -> int | None:
@@ -109,10 +158,19 @@ class StaffAdmin(ModelAdmin):
     # What can be taken away as CSV, with the filters and the search that are on: names of
     # fields, or of what they lead to, such as `organisation__name`.
     csv_columns: Sequence[str] = ()
+    # Filters whose rows an index holds, by their names in the address.
+    indexed_filters: AbstractSet[str] = frozenset()
+    # Whether an index leads to what the search finds.
+    searches_by_index = False
 
     def actor(self, request: HttpRequest) -> Actor:
         """The signed-in member of staff."""
-        return membership.actor_for(cast("User", request.user))
+        origin = arriving.origin_of(request, door=Door.STAFF)
+        return membership.actor_for(cast("User", request.user), origin=origin)
+
+    def counted_as(self, request: HttpRequest) -> str:
+        """Who changes what, for `accounts.alone`: every action on this list counts together."""
+        return f"{request.user.pk} {self.opts.label_lower}"
 
     def complete(self, rows: list[Any]) -> None:
         """Add to the rows of one page what their own table does not hold."""
@@ -157,9 +215,17 @@ class StaffAdmin(ModelAdmin):
         refusals: tuple[type[Exception], ...],
         done_text: str,
     ) -> None:
-        """Call the verb for each row; one that refuses is named and does not stop the rest."""
-        count = 0
-        for row in rows:
+        """Call the verb for each row; one that refuses is named and does not stop the rest.
+
+        Of more rows than one person changes alone, none is touched.
+        """
+        chosen, count = list(rows), 0
+        try:
+            alone.take(who=self.counted_as(request), count=len(chosen), at=timezone.now())
+        except alone.TooMany as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return
+        for row in chosen:
             try:
                 verb(row)
             except refusals as refusal:

@@ -44,6 +44,21 @@ BENCHES = {
     "formats": ("mdbox beside sdbox: removal, and repair after damage", ("postgresql",)),
     "sweep": ("finding what is due among many, beside asking each mailbox", ("postgresql",)),
     "rollback": ("a mailbox rolled back, beside Dovecot's own move", ("postgresql",)),
+    "api": ("the REST API on two workers, beside a minimal view and a bare one", ("postgresql",)),
+    "pages": (
+        "pages of a customer with 500 mailboxes, beside the shortest page",
+        ("postgresql", "sqlite"),
+    ),
+    "staff": ("the staff's pages with a million mailboxes, beside ten thousand", ("postgresql",)),
+    "webhooks": ("deliveries by two workers, beside a bare loop of posts", ("postgresql",)),
+    "trail": (
+        "events numbered, chained and looked through, beside numbering alone",
+        ("postgresql", "sqlite"),
+    ),
+    "maillog": (
+        "lines of the mail log read into history, beside only counting them",
+        ("postgresql", "sqlite"),
+    ),
     "size": ("memory when idle, and the seconds of a start", ("sqlite",)),
 }
 # These start the whole program themselves and need no settings of their own.

@@ -21,35 +21,33 @@ from typing import Any, NamedTuple, Never
 import psutil
 from django.db import connection, connections, transaction
 
+from accounts import guarding
 from accounts.access import system
 from accounts.models import Event
-from bench import house
+from bench import house, many
+from bench.many import MAILBOXES_A_CUSTOMER, MONTH
 from bench.report import Row
 from hosting import invoicing, pricing, repricing
 from hosting.metering import DAY_SECONDS
 from hosting.models import (
-    BillingProfile,
-    Contract,
     Invoice,
     InvoiceCounter,
     InvoiceLine,
+    InvoiceTax,
     Plan,
     PriceList,
 )
-from hosting.periods import Period
 
 # How many mailboxes, and how often the close and its reference are run, turn by turn.
 SIZES: Mapping[int, int] = {10_000: 5, 100_000: 3, 1_000_000: 1}
-MAILBOXES_A_CUSTOMER = 100
 MOST_TIMES_THE_AGGREGATE = 4
 FLAT = 1.2
 MOST_MIB = 300
-MONTH = Period(2026, 10)
 CLOSED_AT = MONTH.ends_at + timedelta(hours=2)
 # Seconds, processor seconds, and MiB.
 _ANSWER = struct.Struct("ddd")
 # What a close writes, in the order in which it can be written.
-_WRITTEN = tuple(model._meta.db_table for model in (Invoice, InvoiceLine, Event))
+_WRITTEN = tuple(model._meta.db_table for model in (Invoice, InvoiceTax, InvoiceLine, Event))
 _NUMBERS = {
     "start": MONTH.start,
     "end": MONTH.end,
@@ -73,15 +71,6 @@ WHERE c.starts_at < to_timestamp({end})
     AND (c.ends_at IS NULL OR c.ends_at > to_timestamp({start}))
 GROUP BY m.organisation_id, c.mailbox_id, c.plan_id
 """.format(**_NUMBERS)
-# Customer, mailbox and contract number n have a key of their own; a thousand mailboxes belong
-# to ten customers.
-_KEY = 1_000_000 * 10
-_OWNER = f"{_KEY} + n / 1000 * 10 + floor(sqrt(n % 1000 / 10.0))::bigint"
-_ADDRESS = "'mailbox' || n || '@c' || n / 1000 || '.test'"
-_SWITCH = "timestamptz '2026-10-16 10:00:00Z'"
-_SIZE = "({n} % 20) * 1000000000::bigint + {n}"
-# What the day of the switch had brought by then, at ten hours of it.
-_MARK = f"({_SIZE}) * 36000"
 
 
 class Taken(NamedTuple):
@@ -107,11 +96,11 @@ class Figures:
 
 
 def measure() -> list[Row]:
-    template = _template()
+    model = many.template()
     found: dict[int, Figures] = {}
     standing = 0
     for size, rounds in SIZES.items():
-        _multiply(template, first=standing, end=size)
+        many.multiply(model, first=standing, end=size)
         standing = size
         found[size] = _figures(size, rounds)
     return [row for size in SIZES for row in _rows(size, found)]
@@ -155,121 +144,6 @@ def _row(name: str, value: float, unit: str, reference: float, most: float) -> R
         aim=most,
         is_ceiling=True,
     )
-
-
-# The rows -------------------------------------------------------------------------------
-
-
-def _template() -> Mapping[str, int]:
-    """One row of each kind, opened after the month, of which all others are copies."""
-    from tests.factories import make_mailbox  # noqa: PLC0415  # It reads the settings.
-
-    cast = house.cast()
-    BillingProfile.objects.create(
-        organisation=cast.provider, legal_name="Restante Ltd", address="Mill Lane", country="AT"
-    )
-    mailbox = make_mailbox(cast.other_domain, "template")
-    return {
-        "organisation": cast.other_customer.pk,
-        "domain": cast.other_domain.pk,
-        "mailbox": mailbox.pk,
-        "contract": Contract.objects.get(mailbox=mailbox).pk,
-        **{plan.slug: plan.pk for plan in Plan.objects.all()},
-    }
-
-
-def _multiply(template: Mapping[str, int], *, first: int, end: int) -> None:
-    """Mailboxes number `first` to `end`, in one statement a table."""
-    customers = first // MAILBOXES_A_CUSTOMER, end // MAILBOXES_A_CUSTOMER
-    _copy(
-        "accounts_organisation",
-        template["organisation"],
-        customers,
-        id=f"{_KEY} + n",
-        uuid="gen_random_uuid()",
-        name="'Customer ' || n",
-    )
-    _copy(
-        "mailstore_domain",
-        template["domain"],
-        customers,
-        id=f"{_KEY} + n",
-        uuid="gen_random_uuid()",
-        name="'c' || n || '.test'",
-        organisation_id=f"{_KEY} + n",
-    )
-    _copy(
-        "mailstore_mailbox",
-        template["mailbox"],
-        (first, end),
-        id=f"{_KEY} + n",
-        uuid="gen_random_uuid()",
-        local_part="'mailbox' || n",
-        address=_ADDRESS,
-        protocol="CASE n % 2 WHEN 0 THEN 'pop' ELSE 'imap' END",
-        organisation_id=_OWNER,
-        domain_id=_OWNER,
-    )
-    _contracts(template, (first, end))
-    _use((first, end))
-    with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE")
-
-
-def _contracts(template: Mapping[str, int], numbers: tuple[int, int]) -> None:
-    """Each mailbox has been sold since January; every fiftieth went from POP to IMAP."""
-    pop, imap = template["pop"], template["imap"]
-    _copy(
-        "hosting_contract",
-        template["contract"],
-        numbers,
-        id=f"{_KEY} + n",
-        mailbox_id=f"{_KEY} + n",
-        plan_id=f"CASE n % 2 WHEN 0 THEN {pop} ELSE {imap} END",
-        starts_at="timestamptz '2026-01-01 00:00:00Z'",
-        ends_at=f"CASE n % 50 WHEN 0 THEN {_SWITCH} END",
-        end_mark=f"CASE n % 50 WHEN 0 THEN {_MARK.format(n='n')} ELSE 0 END",
-    )
-    _copy(
-        "hosting_contract",
-        template["contract"],
-        (numbers[0] // 50, numbers[1] // 50),
-        id=f"{2 * _KEY} + n",
-        mailbox_id=f"{_KEY} + n * 50",
-        plan_id=str(imap),
-        starts_at=_SWITCH,
-        start_mark=_MARK.format(n="(n * 50)"),
-    )
-
-
-def _use(numbers: tuple[int, int]) -> None:
-    """Eight rows a mailbox, each of four days that were alike, and a report since."""
-    first, last = _NUMBERS["first"], _NUMBERS["last"]
-    size = _SIZE.format(n="n")
-    series = f"generate_series({numbers[0]}, {numbers[1]} - 1) AS n"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO mailstore_usage (username, bytes, messages, since) "
-            f"SELECT {_ADDRESS}, {size}, n, {MONTH.end} + n % 3600 FROM {series}"
-        )
-        cursor.execute(
-            "INSERT INTO mailstore_usageday (username, day, days, byte_seconds) "
-            f"SELECT {_ADDRESS}, {first} + 4 * k, least(4, {last} - {first} - 4 * k), "
-            f"({size}) * {DAY_SECONDS} * (k + 1) / 8 + k FROM {series}, generate_series(0, 7) k"
-        )
-
-
-def _copy(table: str, key: int, numbers: tuple[int, int], **values: str) -> None:
-    """Copies of a row, one for each number n, with other values in some columns."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT * FROM {table} LIMIT 0")
-        columns = [column.name for column in cursor.description]
-        chosen = ", ".join(values.get(name, f"t.{name}") for name in columns)
-        cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} "
-            f"FROM {table} t, generate_series({numbers[0]}, {numbers[1]} - 1) AS n "
-            f"WHERE t.id = {key}"
-        )
 
 
 # Ours and the reference -----------------------------------------------------------------
@@ -371,8 +245,11 @@ def _keep() -> None:
 
 
 def _clear() -> None:
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
+        for statement in guarding.GUARD.let_go(connection.vendor):
+            cursor.execute(statement)
         cursor.execute(f"TRUNCATE {', '.join(_WRITTEN)} CASCADE")
+    with connection.cursor() as cursor:
         cursor.execute("CHECKPOINT")
     InvoiceCounter.objects.update(next_number=1)
 

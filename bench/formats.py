@@ -53,16 +53,24 @@ def _figures(server: Any, mailbox: Mailbox) -> list[tuple[str, str, float]]:
         server, "move", "-u", user, _STORE, "mailbox", "INBOX", "uid", f"1:{HALF}"
     )
     expunged = homes.doveadm(server, "expunge", "-u", user, "mailbox", _STORE, "all")
+    before = _stored_bytes(mailbox)
     compacted = homes.doveadm(server, "purge", "-u", user)
-    # From here on the inbox holds the second half, and nothing else is left.
+    after = _stored_bytes(mailbox)
+    # The second half should be in the inbox now, and nothing else anywhere.
+    left = _guids(server, user)
     _damage(mailbox)
     repaired = homes.doveadm(server, "force-resync", "-u", user, "*")
+    back = _guids(server, user)
     return [
         ("moved into the store", "/s", HALF / moved),
         ("removed from it for good", "/s", HALF / expunged),
         ("the same with the space given back", "/s", HALF / (expunged + compacted)),
         ("an index lost and made anew", "/s", HALF / repaired),
-        ("messages back after that", "", _count(server, user, "ALL")),
+        ("bytes left by the compaction, of those before", "", after / before),
+        (f"messages in the inbox before, where {HALF} should be", "", len(left)),
+        ("messages in the inbox after that", "", len(back)),
+        ("different ones among them", "", len(set(back))),
+        ("of these not there before", "", len(set(back) - set(left))),
         ("of them with their flags", "", _count(server, user, "FLAGGED")),
     ]
 
@@ -73,6 +81,22 @@ def _damage(mailbox: Mailbox) -> None:
     assert lost
     for path in lost:
         path.unlink()
+
+
+def _stored_bytes(mailbox: Mailbox) -> int:
+    """What the files of messages take; indexes and caches are not among them."""
+    mail = [path for path in homes.home(mailbox).rglob("[mu].*") if path.is_file()]
+    return sum(path.stat().st_size for path in mail)
+
+
+def _guids(server: Any, user: str) -> list[str]:
+    """The GUID of each message in the inbox: one that stands there twice is there twice."""
+    query = ["fetch", "-u", user, "guid", "mailbox", "INBOX", "all"]
+    found = subprocess.run(
+        ["doveadm", "-c", server.main_file, *query], check=True, capture_output=True
+    )
+    lines = found.stdout.decode().splitlines()
+    return [line.removeprefix("guid: ") for line in lines if line.startswith("guid: ")]
 
 
 def _count(server: Any, user: str, what: str) -> float:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts.access import system
 from bench import homes, house
 from bench.report import Row
-from mailstore import purging, rules, sweeping
+from mailstore import planning, purging, rules, sweeping
 from mailstore.engine import engine
 from mailstore.models import Mailbox, PurgeRun
 from mailstore.policy import CountedFrom, Rule
@@ -108,9 +108,10 @@ def _together(parts: Sequence[Sequence[int]], *, at: datetime) -> float:
 def _work(keys: Sequence[int], at: datetime, gate: Any) -> None:
     mailboxes = list(Mailbox.objects.filter(pk__in=keys).select_related("organisation", "domain"))
     gate.wait()
-    for mailbox in mailboxes:
-        run = purging.plan_retention(mailbox=mailbox, engine=engine(), at=at)
-        if run is not None:
+    for drafts in planning.by_rules_each(mailboxes=mailboxes, engine=engine(), at=at):
+        planning.settle_each(drafts, at=at)
+        keys = [draft.mailbox.pk for draft in drafts]
+        for run in PurgeRun.objects.open().filter(mailbox__in=keys).order_by("pk"):
             purging.work_off(run=run, engine=engine(), now=timezone.now)
 
 
@@ -118,8 +119,8 @@ def _emptied(mailboxes: Sequence[Mailbox], *, at: datetime) -> float:
     begin = time.perf_counter()
     later = timezone.now() + timedelta(days=mailboxes[0].window_days, minutes=1)
     Mailbox.objects.filter(pk__in=[m.pk for m in mailboxes]).update(store_due_at=at)
-    for mailbox in mailboxes:
-        purging.plan_store(mailbox=mailbox, engine=engine(), at=later)
+    for drafts in planning.of_store_each(mailboxes=mailboxes, engine=engine(), at=later):
+        planning.settle_each(drafts, at=later)
     sweeping.run_open(engine=engine(), now=timezone.now, limit=len(mailboxes))
     runs = PurgeRun.objects.filter(mailbox__in=mailboxes, state="done", kind="store")
     _must_be(DUE, sum(run.messages for run in runs))

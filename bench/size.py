@@ -18,7 +18,7 @@ SECOND_START_SECONDS = 6
 _READY = "Restante is running."
 _PATIENCE_SECONDS = 120
 _IDLE_SECONDS = 20
-_PARTS = ("hosting.wsgi:application", "hosting worker", "hosting beat", "hosting.stack")
+_PARTS = ("hosting.wsgi:application", "hosting worker", "hosting.clock beat", "hosting.stack")
 
 
 def measure(environment: dict[str, str]) -> list[Row]:

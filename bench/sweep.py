@@ -24,6 +24,8 @@ DUE = 100
 MESSAGES = 20
 SIZES = (10_000, 100_000, 1_000_000)
 DAYS = 30
+# Among so many the sweep and the questions are compared; who asks is slower among more.
+AMONG = 100_000
 AIM_LESS_WORK = 200
 # How much dearer the largest number of mailboxes may be and still count as the same.
 FLAT = 1.2
@@ -39,21 +41,21 @@ def measure() -> list[Row]:
         homes.fill(server, real[0], messages=MESSAGES)
     homes.copy(real[0], real[1:])
     with house.dovecot() as server:
-        took = {}
+        took, asked = {}, {}
         standing = DUE
         for size in SIZES:
             _add(cast.domain, size - standing)
             standing = size
             took[size] = _swept(real)
-        asked = _asked_each(server, real)
-    everywhere = asked / DUE * 100_000
+            asked[size] = _asked_each(server, real)
+    everywhere = asked[AMONG] / DUE * AMONG
     return [
         Row(
             bench="sweep",
-            name="100,000 mailboxes asked one by one (from 100), beside the sweep",
+            name=f"{AMONG:,} mailboxes asked one by one (from 100), beside the sweep",
             value=everywhere,
             unit="s",
-            reference=took[100_000] * AIM_LESS_WORK,
+            reference=took[AMONG] * AIM_LESS_WORK,
             aim=1.0,
         ),
         *(
@@ -92,6 +94,7 @@ def _quiet(domain: Any, far: Any) -> Mailbox:
         quota_bytes=10**9,
         window_days=30,
         retention_due_at=far,
+        external_ref="",
     )
 
 

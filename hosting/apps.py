@@ -3,7 +3,9 @@
 from importlib import import_module
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
+from hosting import settled
 from hosting.celery import make_folders
 
 
@@ -17,3 +19,4 @@ class HostingConfig(AppConfig):
         """Whoever loads the house may send work to it."""
         make_folders()
         import_module("hosting.checks")
+        post_migrate.connect(settled.hold, sender=self)

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import ROLE_CAPABILITIES, Capability
 from accounts.models import SWITCHES, Membership, Organisation, User
+from accounts.second_factor.demanding import Standing
 from hosting.dunning import debts, words
 from hosting.models import Dunning
 from hosting.steps import following, last_stop
@@ -33,24 +34,43 @@ class Banner:
     can_pay: bool = False
     # The organisation whose closing can be taken back here.
     keep: UUID | None = None
+    # Whether a second factor can be set up from here.
+    can_enrol: bool = False
 
 
-def for_user(user: User) -> list[Banner]:
-    """The banners of a person's own organisations. One query for everybody with none."""
+def for_user(user: User, *, house_name: str, seller_id: int | None = None) -> list[Banner]:
+    """The banners of a person's own organisations. One query for everybody with none.
+
+    At a reseller's own host, only those in its tree.
+    """
+    found = Membership.objects.filter(concerned(), user=user)
+    if seller_id is not None:
+        tree = Q(organisation=seller_id) | Q(organisation__parent=seller_id)
+        found = found.filter(tree)
+    members = found.select_related("organisation__parent").order_by("organisation")
+    return [banner for member in members for banner in _of(member, house_name)]
+
+
+def of_factor(standing: Standing | None) -> list[Banner]:
+    """Until when a second factor is asked for, as long as the person has none."""
+    if standing is None or standing.has_factor or standing.due_at is None:
+        return []
+    title = _("%(name)s asks everybody for a second factor.") % {"name": standing.demanded_by}
+    line = _("From %(day)s on you come in only once you have set yours up. It takes two minutes.")
+    day = words.day_text(standing.due_at.date())
+    return [Banner(title=title, lines=[line % {"day": day}], level="near", can_enrol=True)]
+
+
+def concerned() -> Q:
+    """Memberships in organisations of which there is something to say."""
     running = Dunning.objects.open().filter(customer=OuterRef("organisation"))
-    stopped_above = Q()
+    stopped = ~Q(organisation__state=Organisation.State.ACTIVE) | Q(Exists(running))
     for name in _BELOW:
-        stopped_above |= ~Q(**{f"organisation__parent__{name}": SWITCHES[name][0]})
-    concerned = Membership.objects.filter(
-        ~Q(organisation__state=Organisation.State.ACTIVE) | stopped_above | Exists(running),
-        user=user,
-        organisation__parent__isnull=False,
-    )
-    members = concerned.select_related("organisation__parent").order_by("organisation")
-    return [banner for member in members for banner in _of(member)]
+        stopped |= ~Q(**{f"organisation__parent__{name}": SWITCHES[name][0]})
+    return stopped & Q(organisation__parent__isnull=False)
 
 
-def _of(member: Membership) -> list[Banner]:
+def _of(member: Membership, house_name: str) -> list[Banner]:
     organisation = member.organisation
     found = []
     run = Dunning.objects.open().filter(customer=organisation).first()
@@ -58,7 +78,7 @@ def _of(member: Membership) -> list[Banner]:
         found.append(_of_debt(run, member))
     causes = Restriction.objects.standing().filter(organisation=organisation)
     others = causes.exclude(cause=Restriction.Cause.DEBT).order_by("pk")
-    found.extend(_of_restriction(restriction, member) for restriction in others)
+    found.extend(_of_restriction(restriction, member, house_name) for restriction in others)
     if organisation.parent is not None:
         found.extend(_of_parent(organisation, organisation.parent))
     return found
@@ -107,7 +127,7 @@ def _owed_text(run: Dunning, *, can_see: bool) -> str:
     return _("%(total)s was due on %(day)s.") % values
 
 
-def _of_restriction(restriction: Restriction, member: Membership) -> Banner:
+def _of_restriction(restriction: Restriction, member: Membership, house_name: str) -> Banner:
     organisation = member.organisation
     if restriction.cause == Restriction.Cause.WISH:
         can_keep = Capability.MANAGE_PEOPLE in ROLE_CAPABILITIES[member.role]
@@ -119,8 +139,13 @@ def _of_restriction(restriction: Restriction, member: Membership) -> Banner:
             keep=organisation.uuid if can_keep else None,
         )
     title = _("%(name)s is stopped by %(house)s.")
+    is_above = restriction.cause == Restriction.Cause.ABOVE
     return Banner(
-        title=title % {"name": organisation, "house": settings.HOUSE_NAME},
+        title=title
+        % {
+            "name": organisation,
+            "house": organisation.parent if is_above else house_name,
+        },
         lines=[restriction.reason, *stopped_lines(restriction)],
     )
 
@@ -136,7 +161,7 @@ def _of_parent(organisation: Organisation, parent: Organisation) -> list[Banner]
     }
     if not stops:
         return []
-    title = _("%(name)s: something between %(reseller)s and us is open.")
+    title = _("%(name)s: something at %(reseller)s is open that concerns your mail.")
     ask = _("Ask %(reseller)s about it. Nothing of yours is removed because of it.")
     names = {"name": organisation, "reseller": parent}
     return [Banner(title=title % names, lines=[words.effect_below(stops), ask % names])]

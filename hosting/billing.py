@@ -7,16 +7,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Organisation, OrganisationQuerySet
-from hosting import metering, pricing
+from hosting import clocks, metering, meters, pricing
 from hosting.charges import Charge, Measured, charge
 from hosting.metering import DAY_SECONDS, Span
 from hosting.models import BillingProfile, Contract, Price, PriceList
 from hosting.periods import Period
+
+NO_CLOCKS: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,8 +140,8 @@ def charges(
     """The lines of a month: all of it, or of what has gone by at `until`, which is now.
 
     Of a month that is not over, the whole is a forecast: nothing changes from now on. `only`
-    is the key of the one mailbox to look at, and `turn` what is to happen to one. Of drift,
-    only what was written down until `known_at` counts.
+    is the key of the one mailbox to look at, and `turn` what is to happen to one. Of drift and
+    of ends of contracts, only what was written down until `known_at` counts.
     """
     found = charges_of([buyer], period=period, until=until, only=only, known_at=known_at, turn=turn)
     return found[buyer.organisation.pk]
@@ -169,9 +172,20 @@ def charges_of(
     """
     end = end_of(period, until=until)
     owners = owners_of([each.organisation for each in alike])
-    parts = list(stretches(alike, period=period, end=end, owners=owners, only=only, turn=turn))
+    parts = list(
+        stretches(
+            alike,
+            period=period,
+            end=end,
+            owners=owners,
+            only=only,
+            turn=turn,
+            known_at=known_at,
+        )
+    )
     found: dict[int, list[Measured]] = {each.organisation.pk: [] for each in alike}
-    used = metering.byte_seconds(spans(parts, now=end), known_at=known_at)
+    counted = spans(parts, now=end, test_clocks=test_clocks(alike))
+    used = meters.byte_seconds(counted, known_at=known_at)
     for part, byte_seconds in zip(parts, used, strict=True):
         found[owners[part.held.organisation_id]].append(_measured(part, byte_seconds))
     return {
@@ -180,6 +194,12 @@ def charges_of(
         )
         for each in alike
     }
+
+
+def test_clocks(alike: Sequence[Buyer]) -> dict[int, int]:
+    """The seconds at which those of these buyers are that are there for testing, by key."""
+    found = clocks.moments(each.organisation for each in alike)
+    return {key: metering.seconds(moment) for key, moment in found.items()}
 
 
 def end_of(period: Period, *, until: datetime | None) -> int:
@@ -195,26 +215,39 @@ def stretches(
     owners: Mapping[int, int],
     only: int | None = None,
     turn: Turn | None = None,
+    known_at: datetime | None = None,
 ) -> Iterator[Stretch]:
     """The parts of all contracts of a month until `end`, each at one price.
 
-    `owners` is what `owners_of` says of the buyers.
+    `owners` is what `owners_of` says of the buyers. Ends that were written down after
+    `known_at` are not known yet.
     """
     lists = {each.organisation.pk: each.price_list.pk for each in alike}
     prices = pricing.successions(lists.values(), until=period.ends_at)
-    contracts: Iterable[Held] = _held(owners, start=period.start, end=end, only=only)
+    contracts: Iterable[Held] = _held(
+        owners, start=period.start, end=end, only=only, known_at=known_at
+    )
     for held in contracts if turn is None else turn.taken(contracts):
         succession = prices.get((lists[owners[held.organisation_id]], held.plan_id), ())
         yield from _stretches(held, succession, start=period.start, end=end)
 
 
-def unpriced(alike: Sequence[Buyer], *, period: Period) -> list[str]:
-    """The plans that these buyers had in a month and that their list has no price for."""
+def unpriced(alike: Sequence[Buyer], *, period: Period) -> dict[int, list[str]]:
+    """The plans that buyers had in a month and that their list has no price for, by their keys.
+
+    They have one list together.
+    """
     owners = owners_of([each.organisation for each in alike])
     price_list = alike[0].price_list.pk
     priced = [plan for _list, plan in pricing.successions([price_list], until=period.ends_at)]
     held = _touching(owners, start=period.start, end=period.end).exclude(plan__in=priced)
-    return list(held.order_by("plan__name").values_list("plan__name", flat=True).distinct())
+    found: dict[int, list[str]] = {}
+    names = held.order_by("plan__name").values_list("mailbox__organisation_id", "plan__name")
+    for organisation, plan in names.distinct():
+        known = found.setdefault(owners[organisation], [])
+        if plan not in known:
+            known.append(plan)
+    return found
 
 
 def contracts_of(organisations: Sequence[Organisation]) -> Counter[int]:
@@ -231,29 +264,54 @@ def contracts_of(organisations: Sequence[Organisation]) -> Counter[int]:
 
 
 def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:
-    """Who pays for the mailboxes of whom; a reseller pays for those of its customers too."""
+    """Who pays for the mailboxes of whom; a reseller pays for those of its customers too.
+
+    For those of test organisations nobody pays but themselves, and they pay nothing.
+    """
     payers = {organisation.pk for organisation in organisations}
     owners = {pk: pk for pk in payers}
     if organisations[0].kind == Organisation.Kind.RESELLER:
-        below = Organisation.objects.filter(parent__in=payers)
+        below = Organisation.objects.filter(parent__in=payers, is_test=False)
         owners |= dict(below.values_list("pk", "parent_id"))
     return owners
 
 
 def _touching(owners: Mapping[int, int], *, start: int, end: int) -> QuerySet[Contract]:
     """The contracts of these organisations' mailboxes that touch the time."""
-    return Contract.objects.filter(
-        Q(ends_at__isnull=True) | Q(ends_at__gt=metering.moment(start)),
-        mailbox__organisation__in=list(owners),
-        starts_at__lt=metering.moment(end),
+    return _begun(owners, end=end).filter(
+        Q(ends_at__isnull=True) | Q(ends_at__gt=metering.moment(start))
     )
 
 
-def _held(owners: Mapping[int, int], *, start: int, end: int, only: int | None) -> Iterator[Held]:
+def _begun(owners: Mapping[int, int], *, end: int) -> QuerySet[Contract]:
+    return Contract.objects.filter(
+        mailbox__organisation__in=list(owners), starts_at__lt=metering.moment(end)
+    )
+
+
+def _held(
+    owners: Mapping[int, int],
+    *,
+    start: int,
+    end: int,
+    only: int | None,
+    known_at: datetime | None,
+) -> Iterator[Held]:
     """The same as the bill needs them, or those of the one mailbox `only`."""
     contracts = _touching(owners, start=start, end=end)
+    running = _unended(owners, end=end, known_at=known_at) if known_at else []
+    if running:
+        contracts = contracts.exclude(pk__in=running)
     if only is not None:
         contracts = contracts.filter(mailbox=only)
+    yield from _read(contracts)
+    if running:
+        for held in _read(Contract.objects.filter(pk__in=running)):
+            if only in {None, held.mailbox_id}:
+                yield held._replace(end=None, end_mark=0)
+
+
+def _read(contracts: QuerySet[Contract]) -> Iterator[Held]:
     rows = contracts.values_list(
         "mailbox__organisation_id",
         "mailbox_id",
@@ -268,6 +326,18 @@ def _held(owners: Mapping[int, int], *, start: int, end: int, only: int | None) 
         begins = metering.seconds(starts_at)
         ends = None if ends_at is None else metering.seconds(ends_at)
         yield Held(organisation, mailbox, address, plan, begins, ends, *marks)
+
+
+def _unended(owners: Mapping[int, int], *, end: int, known_at: datetime) -> list[int]:
+    """The contracts that nobody knew the end of yet.
+
+    One that another followed had ended for everybody: both cannot run.
+    """
+    followed = Contract.objects.filter(
+        mailbox=OuterRef("mailbox"), starts_at__gte=OuterRef("ends_at"), starts_at__lte=known_at
+    ).exclude(pk=OuterRef("pk"))
+    late = _begun(owners, end=end).filter(ended_at__gt=known_at, ends_at__lt=metering.moment(end))
+    return list(late.exclude(Exists(followed)).values_list("pk", flat=True))
 
 
 def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> Iterator[Stretch]:
@@ -285,10 +355,16 @@ def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> 
             yield stretch
 
 
-def spans(stretches: Sequence[Stretch], *, now: int) -> Iterator[Span]:
+def spans(
+    stretches: Sequence[Stretch], *, now: int, test_clocks: Mapping[int, int] = NO_CLOCKS
+) -> Iterator[Span]:
     """The same as the meter reads them; what runs on has its mark at `now`."""
     is_midnight = now % DAY_SECONDS == 0
-    open_names = {s.held.address for s in stretches if s.end == now != s.held.end}
+    open_names = {
+        s.held.address
+        for s in stretches
+        if s.end == now != s.held.end and s.held.organisation_id not in test_clocks
+    }
     marks = {} if is_midnight else metering.marks(open_names, at=now)
     for held, _price, start, end in stretches:
         running = marks.get(held.address, 0) if end == now else 0
@@ -298,6 +374,7 @@ def spans(stretches: Sequence[Stretch], *, now: int) -> Iterator[Span]:
             end=end,
             start_mark=held.start_mark if start == held.start else 0,
             end_mark=held.end_mark if end == held.end else running,
+            clock=test_clocks.get(held.organisation_id),
         )
 
 

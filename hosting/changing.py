@@ -13,7 +13,7 @@ from django.db import transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from hosting import billing, limits, metering, money, ordering, pricing
+from hosting import billing, clocks, limits, metering, money, ordering, selling
 from hosting.billing import Buyer, Turn
 from hosting.charges import Charge
 from hosting.limits import Rooms
@@ -26,10 +26,6 @@ from mailstore.switching import Effect, Terms
 
 class PlanRefused(Exception):
     """The mailbox cannot go over to this plan; the text says why."""
-
-
-class NotOnSale(PlanRefused):
-    """The plan is not sold any more."""
 
 
 class SamePlan(PlanRefused):
@@ -117,10 +113,11 @@ def running(mailbox: Mailbox) -> Contract:
 def propose(*, mailbox: Mailbox, plan: Plan, at: datetime) -> Proposal:
     """What a change at this moment would do and cost; nothing is changed.
 
-    Raises `PlanRefused`, `switching.BelowUse`, `pricing.NoPrice`, `provisioning.WrongState` and
-    `holding.Stopped`.
+    Raises `PlanRefused`, `selling.NotOnSale`, `switching.BelowUse`, `pricing.NoPrice`,
+    `provisioning.WrongState` and `holding.Stopped`.
     """
-    _refuse_if_not_on_sale(plan)
+    selling.refuse_off_sale(plan)
+    at = clocks.moment_for(mailbox.organisation, at)
     settled = _settle(mailbox, plan, at=at)
     buyer = billing.buyer(mailbox.organisation)
     turn = _turn(settled.contract, plan=plan, at=at)
@@ -167,8 +164,9 @@ def change(
     `switching.change_terms`; `widens` lets every app password sign in by the plan's protocol.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    _refuse_if_not_on_sale(plan)
-    locked = _lock(mailbox, at=at)
+    selling.refuse_off_sale(plan)
+    at = clocks.moment_for(mailbox.organisation, at)
+    locked = lock(mailbox, at=at)
     made = _make(locked, plan, actor=actor, gathers=gathers, wait=wait, at=at)
     mailbox.refresh_from_db()
     if widens:
@@ -184,7 +182,8 @@ def take_back(*, actor: Actor, mailbox: Mailbox, wait: timedelta, at: datetime) 
     the room, and more may be stored than the old plan holds.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    locked = _lock(mailbox, at=at)
+    at = clocks.moment_for(mailbox.organisation, at)
+    locked = lock(mailbox, at=at)
     last = last_change(mailbox, at=at)
     if last is None:
         message = "There is no change that could be taken back."
@@ -204,23 +203,24 @@ def last_change(mailbox: Mailbox, *, at: datetime) -> PlanChange | None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Locked:
+class Locked:
     """A mailbox whose row and whose owner's limits are locked until the transaction ends."""
 
     mailbox: Mailbox
     rooms: Rooms
 
 
-def _lock(mailbox: Mailbox, *, at: datetime) -> _Locked:
+def lock(mailbox: Mailbox, *, at: datetime) -> Locked:
+    """Keep everybody else from changing what decides about a change of plan."""
     # Limits first, as an order does, and the mailbox last, as who stops an organisation does,
     # or two would wait for each other.
     rooms = limits.lock([mailbox.organisation], at=at)
     standing.lock(mailbox.organisation)
-    return _Locked(rooms=rooms, mailbox=holding.lock(mailbox))
+    return Locked(rooms=rooms, mailbox=holding.lock(mailbox))
 
 
 def _make(
-    locked: _Locked,
+    locked: Locked,
     plan: Plan,
     *,
     actor: Actor,
@@ -256,7 +256,8 @@ def _settle(
     if contract.plan_id == plan.pk:
         message = f"{mailbox} is on the plan {plan} already."
         raise SamePlan(message)
-    pricing.price_at(price_list=pricing.list_for(mailbox.organisation), plan=plan, at=at)
+    owner = mailbox.organisation
+    selling.Shelf([owner], plans=[plan], at=at).check_price(owner, plan)
     terms = Terms(
         protocol=plan.protocol,
         quota_bytes=undo.old_quota_bytes if undo else plan.nearest_limit(mailbox.quota_bytes),
@@ -293,12 +294,6 @@ def _month(buyer: Buyer, turn: Turn | None, *, mailbox_id: int, period: Period) 
     return Month(period=period, currency=buyer.currency, before=before, after=after)
 
 
-def _refuse_if_not_on_sale(plan: Plan) -> None:
-    if not plan.is_on_sale:
-        message = f"{plan} is not on sale any more."
-        raise NotOnSale(message)
-
-
 def _refuse_if_stopped(mailbox: Mailbox) -> None:
     stopped = provisioning.stopped_at(mailbox.organisation)
     if stopped is not None:
@@ -316,7 +311,12 @@ def _written(
         actor=actor,
         organisation=mailbox.organisation,
         subject=mailbox.subject,
-        data={"old": settled.old_plan.name, "new": settled.plan.name},
+        data={
+            "old": settled.old_plan.name,
+            "new": settled.plan.name,
+            "previous_plan": settled.old_plan.slug,
+            "plan": settled.plan.slug,
+        },
     )
     return PlanChange.objects.create(
         mailbox=mailbox,

@@ -3,11 +3,15 @@
 The formulas: a mailbox costs its monthly price times the seconds it was on it, by the seconds
 of the month. Storage costs the price of a GB-month times the byte-seconds above what is
 included, by 10^9 times the seconds of the month. What is included shrinks with the seconds.
+
+What is included is shared by all mailboxes of a buyer that pools, and else by all prices of one
+plan that a mailbox was on: a price that begins within a month takes nothing from it. What those
+that share go beyond it together is charged where each went beyond its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -18,6 +22,8 @@ from hosting.models.plans import GIGABYTE
 from hosting.periods import Period
 
 Kind = InvoiceLine.Kind
+# The mailbox, the price and the kind of a line: what it is about, once a month.
+Key = tuple[int | None, int, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Charge:
     net_minor: int
 
     @property
-    def key(self) -> tuple[int | None, int, str]:
+    def key(self) -> Key:
         """What it is about, once a month."""
         return self.mailbox_id, self.price.pk, self.kind
 
@@ -74,10 +80,12 @@ def charge(measured: Iterable[Measured], *, period: Period, pools: bool) -> list
     """
     whole = sorted(_together(measured), key=_place)
     lines = [_mailbox_charge(each, period) for each in whole]
-    metered = [each for each in whole if each.price.storage_price]
+    metered = [line for line in lines if line.price.storage_price]
     if pools:
-        return [*lines, *_pooled(metered, period)]
-    return [line for each in lines for line in (each, *_storage(each))]
+        pool = _by_price(metered)
+        return [*lines, *_storage(pool, _above(pool))]
+    above = _above_by_plan(metered)
+    return [each for line in lines for each in (line, *_storage([line], [above.get(line.key, 0)]))]
 
 
 def included(price: Price, *, seconds: int) -> int:
@@ -139,46 +147,64 @@ def _mailbox_charge(measured: Measured, period: Period) -> Charge:
     )
 
 
-def _storage(mailbox: Charge) -> list[Charge]:
-    """The storage line that belongs to a mailbox's line, if it used more than is included."""
-    above = mailbox.used_byte_seconds - mailbox.included_byte_seconds
-    if not mailbox.price.storage_price or above <= 0:
-        return []
-    net_minor = storage_minor(mailbox.price, above_byte_seconds=above, period=mailbox.period)
-    return [
-        Charge(
-            kind=Kind.STORAGE,
-            mailbox_id=mailbox.mailbox_id,
-            address=mailbox.address,
-            price=mailbox.price,
-            period=mailbox.period,
-            seconds=mailbox.seconds,
-            used_byte_seconds=mailbox.used_byte_seconds,
-            included_byte_seconds=mailbox.included_byte_seconds,
-            net_minor=net_minor,
-        )
-    ]
+def _storage(parts: Sequence[Charge], above: Iterable[int]) -> Iterator[Charge]:
+    """The storage lines of parts, each so many byte-seconds above what covers it."""
+    for part, beyond in zip(parts, above, strict=True):
+        if beyond:
+            yield replace(
+                part,
+                kind=Kind.STORAGE,
+                included_byte_seconds=part.used_byte_seconds - beyond,
+                net_minor=storage_minor(part.price, above_byte_seconds=beyond, period=part.period),
+            )
 
 
-def _pooled(metered: Sequence[Measured], period: Period) -> list[Charge]:
-    """One storage line a price, over all mailboxes that share it."""
-    by_price: dict[int, list[Measured]] = {}
-    for each in metered:
-        by_price.setdefault(each.price.pk, []).append(each)
-    pools = [
-        Charge(
-            kind=Kind.MAILBOX,
-            mailbox_id=None,
-            address="",
-            price=shares[0].price,
-            period=period,
-            seconds=sum(each.seconds for each in shares),
-            used_byte_seconds=sum(each.used_byte_seconds for each in shares),
-            included_byte_seconds=sum(
-                included(each.price, seconds=each.seconds) for each in shares
-            ),
-            net_minor=0,
-        )
-        for shares in by_price.values()
-    ]
-    return [line for pool in pools for line in _storage(pool)]
+def _above(parts: Sequence[Charge]) -> list[int]:
+    """How far parts that share what is included go beyond it, in byte-seconds, part by part.
+
+    All that they go beyond it together is split by how far each went beyond its own; none gets
+    more than that, since what another one left over only makes the whole less.
+    """
+    own = [part.used_byte_seconds - part.included_byte_seconds for part in parts]
+    beyond = [max(0, each) for each in own]
+    together = sum(own)
+    if len(parts) == 1 or together <= 0:
+        return beyond if together > 0 else [0] * len(parts)
+    return money.split(together, beyond)
+
+
+def _above_by_plan(metered: Iterable[Charge]) -> dict[Key, int]:
+    """The same for mailboxes that share with nobody, each at all prices of one plan together."""
+    by_plan: dict[tuple[int | None, int], list[Charge]] = {}
+    for line in metered:
+        by_plan.setdefault((line.mailbox_id, line.price.plan_id), []).append(line)
+    return {
+        part.key: beyond
+        for parts in by_plan.values()
+        for part, beyond in zip(parts, _above(parts), strict=True)
+    }
+
+
+def _by_price(metered: Iterable[Charge]) -> list[Charge]:
+    """All mailboxes at each price together, by the plan's short name and the price's first day."""
+    found: dict[int, list[Charge]] = {}
+    for line in metered:
+        found.setdefault(line.price.pk, []).append(line)
+    return sorted(map(_pooled, found.values()), key=_place_of_price)
+
+
+def _pooled(shares: Sequence[Charge]) -> Charge:
+    return replace(
+        shares[0],
+        mailbox_id=None,
+        address="",
+        seconds=sum(each.seconds for each in shares),
+        used_byte_seconds=sum(each.used_byte_seconds for each in shares),
+        included_byte_seconds=sum(each.included_byte_seconds for each in shares),
+        net_minor=0,
+    )
+
+
+def _place_of_price(part: Charge) -> tuple[str, str, int]:
+    price = part.price
+    return price.plan.slug, price.starts_on.isoformat(), price.pk

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from hosting import changing, limits, presenting, pricing
+from hosting import changing, limits, presenting, pricing, selling
 from hosting.changing import Month, Proposal
 from hosting.models import Plan, Price
 from mailstore import (
@@ -31,8 +31,8 @@ from mailstore.previewing import FolderPreview, Preview
 HORIZON = timedelta(days=60)
 REFUSALS = (
     changing.PlanRefused,
+    *selling.REFUSALS,
     switching.BelowUse,
-    pricing.NoPrice,
     provisioning.WrongState,
     holding.Stopped,
     limits.LimitReached,
@@ -292,8 +292,11 @@ def _tripwire(proposal: Proposal, *, until_text: str) -> Difference:
         messages=mailbox.trip_messages or plan.trip_messages,
         percent=mailbox.trip_percent or plan.trip_percent,
         minutes=mailbox.trip_minutes or plan.trip_minutes,
+        fewest=mailbox.trip_fewest or plan.trip_fewest,
     )
-    text = _("{messages} messages or {percent} % removed within {minutes} minutes")
+    text = _(
+        "{messages} messages or {percent} % removed within {minutes} minutes, from {fewest} on"
+    )
     return Difference(
         name=_("The tripwire fires at"),
         before=text.format(**asdict(old)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from base64 import b32decode
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
@@ -16,6 +17,7 @@ from django.db import transaction
 from accounts import membership
 from accounts.access import Actor, system
 from accounts.models import Membership, Organisation, User
+from accounts.second_factor import authenticators
 from hosting import capping, invoicing, ledger, metering, ordering
 from hosting.metering import DAY_SECONDS
 from hosting.models import BillingProfile, Invoice, Payment, Plan
@@ -26,7 +28,7 @@ from mailstore.models import Mailbox, Usage, UsageDay
 
 _PEOPLE = (
     # address, name, organisation, role
-    ("sam@restante.test", "Sam", "Restante", Membership.Role.ADMIN),
+    ("sam@restante.test", "Sam", "Restante", Membership.Role.OPERATOR),
     ("rita@rowan.test", "Rita", "Rowan Hosting", Membership.Role.OWNER),
     ("alice@alder.test", "Alice", "Alder Books", Membership.Role.OWNER),
     ("bob@alder.test", "Bob", "Alder Books", Membership.Role.READ_ONLY),
@@ -51,6 +53,7 @@ _GROWTH = (
     ("garden@juniper.test", 2_100, 130),
 )
 _MEGABYTE = 10**6
+_AUTHENTICATOR_BYTES = 20
 _WEEK_DAYS = 7
 _OWN_CAP_MINOR = 1_000
 _LETTERS = (
@@ -69,6 +72,8 @@ class SignIn:
     what: str
     name: str
     secret: str
+    # What the person's authenticator app holds, in base 32; whoever needs none has none.
+    authenticator: str = ""
 
 
 def sign_ins_path() -> Path:
@@ -174,15 +179,33 @@ def _make_people(
     made = []
     for email, name, organisation_name, role in _PEOPLE:
         password = secrets.token_urlsafe(9)
-        user = User.objects.create_user(email, password, name=name)
+        user = User.objects.create_user(email, password, name=name, email_verified_at=at)
         organisation = organisations[organisation_name]
         membership.add_member(actor=actor, organisation=organisation, user=user, role=role, at=at)
-        if organisation.kind == Organisation.Kind.PROVIDER:
-            user.is_superuser = True
-            user.save(update_fields=["is_superuser"])
         what = f"{name}, {Membership.Role(role).label.lower()} of {organisation.name}"
-        made.append(SignIn(what=what, name=email, secret=password))
+        has_app = organisation.kind != Organisation.Kind.CUSTOMER
+        app = _give_authenticator(user) if has_app else ""
+        made.append(SignIn(what=what, name=email, secret=password, authenticator=app))
     return made
+
+
+def _give_authenticator(user: User) -> str:
+    """Staff and sellers need a second factor: an app whose secret is kept with the sign-ins."""
+    device = authenticators.give(user, secret=secrets.token_bytes(_AUTHENTICATOR_BYTES))
+    return authenticators.secret_text(device)
+
+
+def codes(*, at: datetime) -> dict[str, str]:
+    """What the authenticator apps of the demo's people show at that moment, by address."""
+    return {
+        entry.name: authenticators.code_at(b32decode(_padded(entry.authenticator)), at=at)
+        for entry in sign_ins()
+        if entry.authenticator
+    }
+
+
+def _padded(secret: str) -> str:
+    return secret + "=" * (-len(secret) % 8)
 
 
 def _make_mailboxes(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import imaplib
-import poplib
 import secrets
 import shutil
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,22 +17,22 @@ from django.db import DatabaseError, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
-from accounts import notices, outbox
+from accounts import notices, outbox, verifying
 from accounts.access import Actor, system
-from accounts.models import Organisation
+from accounts.models import Organisation, Setback
+from hosting import fetching, invoicing, purge_ailments
 from hosting.celery import app
 from hosting.models import Contract, Plan, Pulse
 from hosting.ordering import order
 from mailstore import closing, credentials, domains, health, provisioning, recounting
 from mailstore.engine import Engine, EngineError, engine, process
-from mailstore.models import Domain, Mailbox, PurgeBatch, PurgeRun, Usage
+from mailstore.models import Domain, Mailbox, Usage
 from mailstore.quotas import byte_text
 
 PROBE_DOMAIN = "doctor.test"
 _PATIENCE_SECONDS = 15
 _BEAT_SILENCE = timedelta(seconds=45)
 # Twice as long as it takes from one to the next.
-_LONGEST_SINCE_SWEEP = 2 * settings.FULL_SWEEP_EVERY
 # One night is a recount; two without one are too long.
 _RECOUNT_SILENCE = timedelta(hours=49)
 _LONGEST_IN_QUEUE = timedelta(hours=1)
@@ -148,6 +145,7 @@ def _ports() -> str:
         "POP3": (settings.MAIL_LISTEN, settings.POP3_PORT),
         "POP3 with TLS": (settings.MAIL_LISTEN, settings.POP3S_PORT),
         "LMTP": (settings.LMTP_HOST, settings.LMTP_PORT),
+        "guard of sign-ins": (settings.GUARD_HOST, settings.GUARD_PORT),
         "mail server's admin API": (settings.DOVEADM_HOST, settings.DOVEADM_PORT),
     }
     for name, address in ports.items():
@@ -168,25 +166,16 @@ def _disk() -> str:
 
 
 def _purges() -> str:
-    found = health.report(at=timezone.now())
-    if found.failed:
-        run = found.failed[0]
-        count = len(found.failed)
-        message = f"{count} purges or restores do not get on, such as that of {run.mailbox}."
-        raise Ailment(
-            message, remedy=f"It says: {run.failure} See State of purging in the staff pages."
-        )
-    if found.late or found.lag_minutes > health.LATE.total_seconds() // 60:
-        message = f"Purging is {found.lag_minutes} minutes behind, with {found.late} runs late."
-        raise Ailment(message, remedy="Is the worker busy or gone? See the check of the worker.")
-    if found.last_sweep and found.last_sweep.started_at < timezone.now() - _LONGEST_SINCE_SWEEP:
-        message = f"The last full sweep began on {found.last_sweep.started_at:%Y-%m-%d}."
-        raise Ailment(message, remedy="It is due every week. See the checks of worker and beat.")
+    at = timezone.now()
+    found = health.report(at=at)
+    wrong = purge_ailments.first(found, at=at)
+    if wrong is not None:
+        raise Ailment(wrong.text, remedy=wrong.remedy)
     sweep = f"{found.last_sweep.started_at:%Y-%m-%d}" if found.last_sweep else "not yet"
     return (
         f"{found.due} due, {found.running} running, {found.paused} paused, "
         f"lag {found.lag_minutes} min, last full sweep {sweep}, {found.frozen} frozen, "
-        f"{found.held} held, {byte_text(found.store_bytes)} recoverable"
+        f"{found.held} held, {byte_text(health.store_bytes())} recoverable"
     )
 
 
@@ -216,15 +205,44 @@ def _letters() -> str:
     oldest = refused.first()
     if oldest is None:
         return "none is refused"
-    return f"{refused.count()} refused and tried again; {oldest.to}: {oldest.failure}"
+    return (
+        f"{refused.count()} not taken and tried again, see Notices in the staff pages; "
+        f"{oldest.to}: {oldest.failure}"
+    )
+
+
+def _events() -> str:
+    trouble = verifying.trouble(at=timezone.now())
+    if trouble:
+        remedy = "Run bin/manage verify_events, and see Checks of events in the staff pages."
+        raise Ailment(trouble, remedy=remedy)
+    return verifying.summary()
+
+
+def _bills() -> str:
+    trouble = invoicing.trouble(at=timezone.now())
+    if trouble:
+        remedy = "See Closes of months in the staff pages; bills follow in the night."
+        raise Ailment(trouble, remedy=remedy)
+    return "none is missing"
+
+
+def _sweeps() -> str:
+    first = Setback.objects.order_by("failed_first_at").first()
+    if first is None:
+        return "nobody is left behind"
+    count = Setback.objects.count()
+    message = f"{count} fail in a sweep, such as {first.name} in that of {first.work}."
+    remedy = f"It says: {first.failure} See Setbacks in the staff pages, and the worker's log."
+    raise Ailment(message, remedy=remedy)
 
 
 def _round_trip_pop() -> str:
-    return _round_trip(Mailbox.Protocol.POP, _fetch_by_pop)
+    return _round_trip(Mailbox.Protocol.POP, fetching.by_pop)
 
 
 def _round_trip_imap() -> str:
-    return _round_trip(Mailbox.Protocol.IMAP, _fetch_by_imap)
+    return _round_trip(Mailbox.Protocol.IMAP, fetching.by_imap)
 
 
 def _round_trip(protocol: str, fetch: Callable[[str, str], list[bytes]]) -> str:
@@ -239,7 +257,11 @@ def _round_trip(protocol: str, fetch: Callable[[str, str], list[bytes]]) -> str:
             sender=settings.DEFAULT_FROM_EMAIL,
         )
         _expect_report(mailbox, protocol)
-        if not any(mark.encode() in line for line in fetch(mailbox.address, secret)):
+        try:
+            lines = fetch(mailbox.address, secret)
+        except fetching.NotFetched as error:
+            raise Ailment(str(error), remedy=f"Look at {settings.DOVECOT_LOG}.") from error
+        if not any(mark.encode() in line for line in lines):
             message = f"A message went in by LMTP and did not come out by {protocol.upper()}."
             raise Ailment(message, remedy=f"Look at the mail server's log {settings.DOVECOT_LOG}.")
     return f"in, reported, out and removed in {time.monotonic() - began:.1f} s"
@@ -293,50 +315,11 @@ def _remove_probe(mailbox: Mailbox, *, actor: Actor, mail: Engine) -> None:
     provisioning.close(actor=actor, mailbox=mailbox, grace=timedelta(0), at=at)
     closing.give_up_address(actor=actor, mailbox=mailbox, at=at)
     mail.end_sessions(user=mailbox.address)
-    closing.erase(mailbox=mailbox, engine=mail, at=at)
-    PurgeBatch.objects.filter(run__mailbox=mailbox).delete()
-    PurgeRun.objects.filter(mailbox=mailbox).delete()
+    # Without a receipt, which nobody can remove: the probe was nobody's mailbox.
+    mail.erase(user=mailbox.tombstone)
+    closing.forget_reports(mailbox)
     Contract.objects.filter(mailbox=mailbox).delete()
     mailbox.delete()
-
-
-def _fetch_by_pop(address: str, secret: str) -> list[bytes]:
-    try:
-        client = poplib.POP3(settings.MAIL_LISTEN, settings.POP3_PORT, timeout=_PATIENCE_SECONDS)
-        client.stls(_tls())
-        client.user(address)
-        client.pass_(secret)
-        lines = client.retr(1)[1]
-        client.quit()
-    except (OSError, poplib.error_proto) as error:
-        message = f"POP3 did not give the message out: {error}."
-        raise Ailment(message, remedy=f"Look at {settings.DOVECOT_LOG}.") from error
-    return lines
-
-
-def _fetch_by_imap(address: str, secret: str) -> list[bytes]:
-    try:
-        with imaplib.IMAP4(
-            settings.MAIL_LISTEN,
-            settings.IMAP_PORT,
-            timeout=_PATIENCE_SECONDS,
-        ) as client:
-            client.starttls(_tls())
-            client.login(address, secret)
-            client.select("INBOX", readonly=True)
-            _status, parts = client.fetch("1", "(BODY.PEEK[])")
-    except (OSError, imaplib.IMAP4.error) as error:
-        message = f"IMAP did not give the message out: {error}."
-        raise Ailment(message, remedy=f"Look at {settings.DOVECOT_LOG}.") from error
-    return [piece for part in parts if isinstance(part, tuple) for piece in part]
-
-
-def _tls() -> ssl.SSLContext:
-    """TLS as a mail program would use, but for the name: the doctor comes by another one."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _message(address: str, mark: str) -> bytes:
@@ -369,6 +352,9 @@ CHECKS: dict[str, Callable[[], str]] = {
     "purges": _purges,
     "meter": _meter,
     "letters": _letters,
+    "sweeps": _sweeps,
+    "bills": _bills,
+    "events": _events,
     "pop": _round_trip_pop,
     "imap": _round_trip_imap,
 }

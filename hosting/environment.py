@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+
+from hosting import money
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off", ""})
@@ -50,6 +54,22 @@ def flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(message)
 
 
+def amounts(name: str, *, default: str) -> dict[str, int]:
+    """Amounts by currency, as `EUR 5, JPY 800`, in minor units."""
+    found: dict[str, int] = {}
+    for part in filter(None, (each.strip() for each in text(name, default=default).split(","))):
+        currency, _space, amount = part.partition(" ")
+        try:
+            found[currency] = money.exact_minor(Decimal(amount), currency=currency)
+        except (KeyError, ArithmeticError, ValueError) as error:
+            message = f"{name} has {part!r}; write amounts as EUR 5, JPY 800."
+            raise ImproperlyConfigured(message) from error
+        if found[currency] < 0:
+            message = f"{name} has {part!r}; an amount cannot be below zero."
+            raise ImproperlyConfigured(message)
+    return found
+
+
 def whole_number(name: str, *, default: int, lowest: int = 0, highest: int | None = None) -> int:
     """A whole number between `lowest` and `highest`."""
     value = _given(name)
@@ -64,6 +84,11 @@ def whole_number(name: str, *, default: int, lowest: int = 0, highest: int | Non
         message = f"{name} is {value!r}; write a whole number from {lowest}{upper}."
         raise ImproperlyConfigured(message)
     return number
+
+
+def days(name: str, *, default: int, lowest: int = 0, highest: int) -> timedelta:
+    """So many whole days, between `lowest` and `highest`."""
+    return timedelta(days=whole_number(name, default=default, lowest=lowest, highest=highest))
 
 
 def port(name: str, *, default: int) -> int:

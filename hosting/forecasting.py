@@ -14,9 +14,10 @@ from typing import NamedTuple
 from hosting import billing, charges, invoicing, metering, ordering, pricing, vat
 from hosting.billing import Buyer
 from hosting.charges import Charge, Kind, Measured
+from hosting.invoicing import Correction
 from hosting.models import Contract, Price
 from hosting.periods import Period
-from hosting.vat import Tax
+from hosting.vat import Group, Tax
 from mailstore.models import Mailbox
 
 # Growth is told from the last two weeks, and not from fewer days than these.
@@ -57,7 +58,7 @@ class Forecast:
     period: Period
     lines: Sequence[Line]
     # What earlier months were charged too much or too little; the next bill puts it right.
-    corrections: Sequence[Charge] = ()
+    corrections: Sequence[Correction] = ()
 
     @property
     def so_far_minor(self) -> int:
@@ -73,6 +74,12 @@ class Forecast:
     def corrected_minor(self) -> int:
         """What is put right, all in all."""
         return sum(line.net_minor for line in self.corrections)
+
+    def taxes(self, tax: Tax, *, net_minor: int) -> list[Group]:
+        """A net as the bill would tax it: what is put right in it as its own month was."""
+        own = tax, net_minor - self.corrected_minor
+        late = ((line.tax, line.net_minor) for line in self.corrections)
+        return [group for group in vat.grouped(tax, (own, *late)) if group.net_minor]
 
     def of_mailbox(self, mailbox_id: int) -> list[Line]:
         """The lines of one mailbox."""
@@ -235,7 +242,8 @@ def monthly_savings(less_bytes: Mapping[int, int], *, at: datetime) -> dict[str,
     `less_bytes` is by the key of the mailbox. Each owner pays its own prices.
     """
     owners = Mailbox.objects.filter(pk__in=less_bytes).values("organisation")
-    customers = billing.buyers_of(list(billing.buyers().filter(pk__in=owners)))
+    live = billing.buyers().filter(pk__in=owners, is_test=False)
+    customers = billing.buyers_of(list(live))
     found: dict[str, int] = {}
     for standing in standings(customers, at=at):
         saved = standing.saving_minor(less_bytes)

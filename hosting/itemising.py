@@ -129,7 +129,7 @@ def corrections(found: Forecast) -> list[dict[str, Any]]:
             "month": line.period.first_day,
             "net_text": money.minor_text(line.net_minor, currency=line.price.currency),
         }
-        for line in found.corrections
+        for line in (each.charge for each in found.corrections)
     ]
 
 
@@ -142,11 +142,14 @@ def totals(found: Forecast, tax: Tax | None) -> dict[str, Any]:
     }
     if tax is None:
         return shown
-    vat_minor = tax.on(found.whole_minor)
+    groups = found.taxes(tax, net_minor=found.whole_minor)
+    vat_minor = sum(group.vat_minor for group in groups)
+    # What is put right may be taxed at another rate; then no single one says it.
+    is_one = all(group.tax == tax for group in groups)
     return {
         **shown,
-        "vat_percent": f"{tax.percent.normalize():f}",
-        "vat_note": tax.note,
+        "vat_percent": f"{tax.percent.normalize():f}" if is_one else "",
+        "vat_note": tax.note if is_one else "",
         "vat_text": money.minor_text(vat_minor, currency=currency),
         "total_text": money.minor_text(found.whole_minor + vat_minor, currency=currency),
     }

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
 
 from django.db.models import Q, QuerySet, Sum
 
 from accounts.models import Organisation
-from hosting import billing, money, pricing
+from hosting import billing, clocks, money, pricing
 from hosting.billing import Buyer
 from hosting.models import Limits, Plan, Price, Spending
 from hosting.periods import Period
@@ -26,8 +28,33 @@ from mailstore.models import Domain, Mailbox, Usage
 _AT_ONCE = 10_000
 
 
+LimitName = Literal["mailbox_count", "domain_count", "stored_bytes", "spend_cap_minor"]
+
+
 class LimitReached(Exception):
-    """An organisation may not go further; the text says which, and how far it may go."""
+    """An organisation may not go further; the text says which, and how far it may go.
+
+    `limit`, `current` and `requested` are counts, bytes, or the smallest unit of the currency in
+    which it buys; `requested` comes on top of `current`. Space is not asked for by amount, so
+    there it is None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        organisation: Organisation,
+        limit_of: LimitName,
+        limit: int,
+        current: int,
+        requested: int | None,
+    ) -> None:
+        super().__init__(message)
+        self.organisation = organisation
+        self.limit_of = limit_of
+        self.limit = limit
+        self.current = current
+        self.requested = requested
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,21 +89,9 @@ class Room:
 
     def check(self, wanted: Wanted) -> None:
         """Raise `LimitReached` if it does not fit."""
-        limits, name = self.limits, self.limits.organisation
-        if wanted.mailboxes and self.mailboxes is not None and wanted.mailboxes > self.mailboxes:
-            message = f"{name} may have {limits.mailboxes} mailboxes, and has them."
-            raise LimitReached(message)
-        if wanted.domains and self.domains is not None and wanted.domains > self.domains:
-            message = f"{name} may have {limits.domains} domains, and has them."
-            raise LimitReached(message)
-        if wanted.is_more_space and self.stored_bytes is not None and self.stored_bytes <= 0:
-            most = quotas.byte_text(limits.stored_bytes or 0)
-            message = f"{name} may keep {most} of mail, and keeps as much."
-            raise LimitReached(message)
-        more = self._more(wanted)
-        if more > 0 and self.spend is not None and more > self.spend:
-            message = f"{name} may spend {self._cap_text()} a month; this would go beyond it."
-            raise LimitReached(message)
+        refusal = self._refusal_of(wanted)
+        if refusal is not None:
+            raise refusal
 
     def count_in(self, wanted: Wanted) -> None:
         """There is so much less left."""
@@ -87,16 +102,66 @@ class Room:
         if self.spend is not None:
             self.spend -= self._more(wanted)
 
+    def _refusal_of(self, wanted: Wanted) -> LimitReached | None:
+        limits, name = self.limits, self.limits.organisation
+        if _lacks(self.mailboxes, wanted.mailboxes):
+            message = f"{name} may have {limits.mailboxes} mailboxes, and has them."
+            figures = (limits.mailboxes, self.mailboxes, wanted.mailboxes)
+            return self._refusal(message, "mailbox_count", *figures)
+        if _lacks(self.domains, wanted.domains):
+            message = f"{name} may have {limits.domains} domains, and has them."
+            figures = (limits.domains, self.domains, wanted.domains)
+            return self._refusal(message, "domain_count", *figures)
+        if wanted.is_more_space and _lacks(self.stored_bytes, 1):
+            most = quotas.byte_text(limits.stored_bytes or 0)
+            message = f"{name} may keep {most} of mail, and keeps as much."
+            return self._refusal(
+                message, "stored_bytes", limits.stored_bytes, self.stored_bytes, None
+            )
+        more = self._more(wanted)
+        if more > 0 and self.spend is not None and more > self.spend:
+            message = f"{name} may spend {self._cap_text()} a month; this would go beyond it."
+            figures = (limits.cap_minor, self._minor(self.spend), self._minor(more))
+            return self._refusal(message, "spend_cap_minor", *figures)
+        return None
+
+    def _refusal(
+        self,
+        message: str,
+        limit_of: LimitName,
+        limit: int | None,
+        left: int | None,
+        requested: int | None,
+    ) -> LimitReached:
+        return LimitReached(
+            message,
+            organisation=self.limits.organisation,
+            limit_of=limit_of,
+            limit=limit or 0,
+            current=(limit or 0) - (left or 0),
+            requested=requested,
+        )
+
+    def _minor(self, amount: Decimal) -> int:
+        return money.to_minor(Fraction(amount), currency=self._currency())
+
+    def _currency(self) -> str:
+        return self.buyer.currency if self.buyer else "EUR"
+
     def _more(self, wanted: Wanted) -> Decimal:
         return self._price(wanted.plan) - self._price(wanted.instead_of)
 
     def _cap_text(self) -> str:
-        currency = self.buyer.currency if self.buyer else "EUR"
-        return money.minor_text(self.limits.cap_minor or 0, currency=currency)
+        return money.minor_text(self.limits.cap_minor or 0, currency=self._currency())
 
     def _price(self, plan: Plan | None) -> Decimal:
         price = self.prices.get(plan.pk) if plan else None
         return price.monthly_price if price else Decimal(0)
+
+
+def _lacks(left: int | None, wanted: int) -> bool:
+    """Whether there is a limit, and less left than is wanted."""
+    return wanted > 0 and left is not None and wanted > left
 
 
 class Rooms:
@@ -117,13 +182,16 @@ class Rooms:
 def lock(organisations: Iterable[Organisation], *, at: datetime) -> Rooms:
     """Lock the limits of these and of all above them; load `parent` with them.
 
-    Call it in the transaction that opens what is counted. Without a limit it costs one query.
+    Call it in the transaction that opens what is counted. Without a limit it costs one query. What
+    a test organisation spends is counted in the month in which its own clock is.
     """
     lineage = {pk for organisation in organisations for pk in organisation.lineage}
     rows = Limits.objects.filter(organisation__in=lineage)
     # Whoever stands higher is locked first: an organisation is made after the one above it.
     locked = rows.select_for_update(of=("self",)).order_by("organisation_id")
-    return Rooms(_room(row, at=at) for row in locked.select_related("organisation__parent"))
+    found = list(locked.select_related("organisation__parent"))
+    there = clocks.moments(row.organisation for row in found)
+    return Rooms(_room(row, at=there.get(row.organisation_id, at)) for row in found)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,7 +69,8 @@ def margins(reseller: Organisation, *, at: datetime) -> Margins:
     period = Period.of(at)
     payer = billing.buyer(reseller)
     lines = billing.charges(payer, period=period, until=at)
-    customers = list(billing.buyers().filter(parent=reseller).order_by("name", "pk"))
+    live = billing.buyers().filter(parent=reseller, is_test=False)
+    customers = list(live.order_by("name", "pk"))
     buyers = billing.buyers_of(customers)
     retail = billing.charges_of(buyers, period=period, until=at) if buyers else {}
     owners = _owners(reseller, lines)

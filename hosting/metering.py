@@ -38,6 +38,19 @@ LEFT JOIN mailstore_usageday d
 WHERE u.username {among}
 GROUP BY u.username
 """
+# PostgreSQL takes the days of all addresses that there are, rather than look up those of ten
+# thousand; asked for each address on its own it has no choice.
+_METERS_ONE_BY_ONE = """
+SELECT u.username, u.bytes, u.since, u.day_byte_seconds, coalesce(high, 0), coalesce(low, 0)
+FROM mailstore_usage u
+CROSS JOIN LATERAL (
+    SELECT sum(d.byte_seconds / {half} * ({overlap})) AS high,
+        sum(d.byte_seconds %% {half} * ({overlap})) AS low
+    FROM mailstore_usageday d
+    WHERE d.username = u.username AND d.day < {end} AND d.day + d.days > {first}
+) AS closed
+WHERE u.username {among}
+"""
 _OVERLAP = """
     CASE WHEN d.day + d.days < {end} THEN d.day + d.days ELSE {end} END
     - CASE WHEN d.day > {first} THEN d.day ELSE {first} END
@@ -54,7 +67,8 @@ class Span:
     """Time on one address's meter, from one mark to another.
 
     Seconds of Unix time, `start` included and `end` not. A mark is what the day of its moment
-    had brought until then, in byte-seconds; at midnight it is nothing.
+    had brought until then, in byte-seconds; at midnight it is nothing. `clock` is set where a
+    test clock counts, which is at that second; it needs no marks (`hosting.meters`).
     """
 
     username: str
@@ -62,6 +76,7 @@ class Span:
     end: int
     start_mark: int = 0
     end_mark: int = 0
+    clock: int | None = None
 
     @property
     def days(self) -> tuple[int, int]:
@@ -107,7 +122,7 @@ def byte_seconds(spans: Iterable[Span], *, known_at: datetime | None = None) -> 
     for span in wanted:
         by_days.setdefault(span.days, set()).add(span.username)
     totals = {days: _metered(names, *days) for days, names in by_days.items()}
-    gaps = _gaps({span.username for span in wanted}, known_at=known_at)
+    gaps = gaps_of({span.username for span in wanted}, known_at=known_at)
     return [
         max(0, totals[span.days].get(span.username, 0) - span.start_mark + span.end_mark)
         - _waived(gaps.get(span.username, ()), span.start, span.end)
@@ -118,7 +133,7 @@ def byte_seconds(spans: Iterable[Span], *, known_at: datetime | None = None) -> 
 def whole_days(usernames: Iterable[str], first: int, end: int) -> dict[str, int]:
     """The use of each address from the day `first` until before the day `end`."""
     names = list(usernames)
-    gaps = _gaps(names)
+    gaps = gaps_of(names)
     return {
         name: metered - _waived(gaps.get(name, ()), first * DAY_SECONDS, end * DAY_SECONDS)
         for name, metered in _metered(names, first, end).items()
@@ -133,7 +148,7 @@ def by_day(username: str, first: int, end: int) -> dict[int, int]:
 def by_days(usernames: Iterable[str], first: int, end: int) -> dict[str, dict[int, int]]:
     """The same for several addresses, in a few queries for each ten thousand."""
     names = list(usernames)
-    gaps = _gaps(names)
+    gaps = gaps_of(names)
     return {
         name: {
             day: metered - _waived(gaps.get(name, ()), day * DAY_SECONDS, (day + 1) * DAY_SECONDS)
@@ -161,11 +176,15 @@ def _metered_days(usernames: Iterable[str], first: int, end: int) -> dict[str, d
 
 
 class Piece(NamedTuple):
-    """A part of a span within one day, and its use. Seconds of Unix time."""
+    """A part of a span within one day, and its use. Seconds of Unix time.
+
+    `waived` is what was noted beyond that, in gaps of the mail server's reports.
+    """
 
     start: int
     end: int
     byte_seconds: int
+    waived: int = 0
 
 
 def pieces_of(spans: Sequence[Span], *, known_at: datetime | None = None) -> Iterator[list[Piece]]:
@@ -174,12 +193,12 @@ def pieces_of(spans: Sequence[Span], *, known_at: datetime | None = None) -> Ite
     last = max(span.end for span in spans) // DAY_SECONDS
     names = {span.username for span in spans}
     days = _metered_days(names, first, last + 1)
-    gaps = _gaps(names, known_at=known_at)
+    gaps = gaps_of(names, known_at=known_at)
     for span in spans:
         yield list(_pieces_of(span, days[span.username], gaps.get(span.username, ())))
 
 
-def _pieces_of(span: Span, days: Mapping[int, int], gaps: Sequence[_Gap]) -> Iterator[Piece]:
+def _pieces_of(span: Span, days: Mapping[int, int], gaps: Sequence[Gap]) -> Iterator[Piece]:
     first, last = span.days
     for day in range(first, last + 1):
         start = max(span.start, day * DAY_SECONDS)
@@ -187,7 +206,8 @@ def _pieces_of(span: Span, days: Mapping[int, int], gaps: Sequence[_Gap]) -> Ite
         until = span.end_mark if day == last else days.get(day, 0)
         before = span.start_mark if day == first else 0
         if start < end:
-            yield Piece(start, end, until - before - _waived(gaps, start, end))
+            waived = _waived(gaps, start, end)
+            yield Piece(start, end, until - before - waived, waived)
 
 
 def _metered(usernames: Iterable[str], first: int, end: int) -> dict[str, int]:
@@ -214,23 +234,23 @@ def _closed_mark(meter: _Meter, at: int) -> int:
     return _metered([meter.username], day, day + 1).get(meter.username, 0)
 
 
-def _gaps(usernames: Iterable[str], *, known_at: datetime | None = None) -> dict[str, list[_Gap]]:
-    """When too much was noted, by address: there is little of it."""
+def gaps_of(usernames: Iterable[str], *, known_at: datetime | None = None) -> dict[str, list[Gap]]:
+    """When too much was noted, by address: there is little of it. It is charged to nobody."""
     known_by = _LAST_SECOND if known_at is None else seconds(known_at)
-    found: dict[str, list[_Gap]] = {}
+    found: dict[str, list[Gap]] = {}
     for username, *gap in _rows(_GAPS, usernames, known_by=known_by):
-        found.setdefault(username, []).append(_Gap(*gap))
+        found.setdefault(username, []).append(Gap(*gap))
     return found
 
 
-def _waived(gaps: Iterable[_Gap], start: int, end: int) -> int:
+def _waived(gaps: Iterable[Gap], start: int, end: int) -> int:
     """What of a time was noted in excess. The gaps of one address never overlap."""
     return sum(
         gap.excess_bytes * max(0, min(gap.until, end) - max(gap.since, start)) for gap in gaps
     )
 
 
-class _Gap(NamedTuple):
+class Gap(NamedTuple):
     """A time in which so much more was noted than there was; seconds of Unix time."""
 
     since: int
@@ -261,7 +281,9 @@ def _open_days(report: _Meter, first: int, end: int) -> int:
 
 def _meters(usernames: Iterable[str], *, first: int, end: int) -> Iterator[_Meter]:
     overlap = _OVERLAP.format(first=first, end=end)
-    found = _rows(_METERS, usernames, half=_HALF, overlap=overlap, first=first, end=end)
+    is_sqlite = connections[Usage.objects.all().db].vendor == "sqlite"
+    statement = _METERS if is_sqlite else _METERS_ONE_BY_ONE
+    found = _rows(statement, usernames, half=_HALF, overlap=overlap, first=first, end=end)
     for username, size, since, day_byte_seconds, high, low in found:
         closed = int(high) * _HALF + int(low)
         yield _Meter(username, size, since, day_byte_seconds, closed)

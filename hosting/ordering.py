@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import F
 
-from accounts.access import Actor
+from accounts import confirming
+from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting import charges, limits, metering, money, pricing
+from hosting import charges, clocks, limits, metering, money, pricing, selling
 from hosting.models import Contract, Plan, Price, PriceList
 from hosting.models.plans import GIGABYTE
 from hosting.periods import Period
@@ -48,17 +50,24 @@ def order(
     local_part: str,
     plan: Plan,
     label: str = "",
+    external_ref: str = "",
+    labels: Mapping[str, str] | None = None,
     quota_bytes: int | None = None,
     at: datetime,
 ) -> Mailbox:
     """Open a mailbox on a plan, with the plan's limit or another within it: both or neither.
 
-    Raises `LimitAbovePlan`, `limits.LimitReached`, and what `provisioning.open_mailbox` raises.
+    Raises `selling.NotOnSale`, `pricing.NoPrice`, `LimitAbovePlan`, `limits.LimitReached`,
+    `confirming.NotConfirmed`, and what `provisioning.open_mailbox` raises. A test organisation's
+    contract begins at its own moment, whichever door it comes through.
     """
+    confirming.must_be_confirmed(actor)
     limit = plan.quota_bytes if quota_bytes is None else quota_bytes
     check_limit(actor=actor, plan=plan, quota_bytes=limit)
     with transaction.atomic():
         owner = domain.organisation
+        selling.Shelf([owner], plans=[plan], at=at).check(owner, plan)
+        at = clocks.moment_for(owner, at)
         limits.lock([owner], at=at).take(owner, limits.Wanted(mailboxes=1, plan=plan))
         mailbox = provisioning.open_mailbox(
             actor=actor,
@@ -69,6 +78,8 @@ def order(
             window_days=plan.window_days,
             retention_policy=plan.retention_policy,
             label=label,
+            external_ref=external_ref,
+            labels=labels,
             at=at,
         )
         open_contract(mailbox=mailbox, plan=plan, at=at)
@@ -96,7 +107,7 @@ def _mark(mailbox: Mailbox, at: datetime) -> int:
 
 def check_limit(*, actor: Actor, plan: Plan, quota_bytes: int) -> None:
     """Raise `LimitAbovePlan` unless the plan, or the actor, may go so high."""
-    if quota_bytes > plan.ceiling_bytes and not actor.is_staff:
+    if quota_bytes > plan.ceiling_bytes and not actor.can_everywhere(Capability.MANAGE_MAIL):
         message = f"This plan goes up to {quotas.byte_text(plan.ceiling_bytes)}."
         raise LimitAbovePlan(message)
 
@@ -109,11 +120,16 @@ def change_limit(*, actor: Actor, mailbox: Mailbox, quota_bytes: int, at: dateti
     quotas.change_limit(actor=actor, mailbox=mailbox, quota_bytes=quota_bytes, at=at)
 
 
-def end_contracts(*, limit: int = 500) -> int:
-    """End the contracts of mailboxes that close, at the moment they began to; returns how many."""
+def end_contracts(*, among: Organisation | None = None, limit: int = 500) -> int:
+    """End the contracts of mailboxes that close, at the moment they began to; returns how many.
+
+    No clock has a part in it, so it is done for all, or for one organisation alone.
+    """
     ended = 0
     running = Contract.objects.filter(ends_at=None, mailbox__closing_since__isnull=False)
-    for contract in running.select_related("mailbox").order_by("pk")[:limit]:
+    if among is not None:
+        running = running.filter(mailbox__organisation=among)
+    for contract in running.select_related("mailbox__organisation").order_by("pk")[:limit]:
         closing_since = contract.mailbox.closing_since
         if closing_since is not None:
             ended += end_contract(contract.mailbox, at=closing_since)
@@ -136,7 +152,8 @@ def end_contract(mailbox: Mailbox, *, at: datetime) -> bool:
     kept = mailbox.closing_mark if moment == mailbox.closing_since else None
     mark = mark_at(contract, at=moment) if kept is None else kept
     ended = running.filter(pk=contract.pk)
-    return bool(ended.update(ends_at=moment, end_mark=mark, ended_at=timezone.now()))
+    written_at = clocks.now_for(mailbox.organisation)
+    return bool(ended.update(ends_at=moment, end_mark=mark, ended_at=written_at))
 
 
 def change_contract(contract: Contract, *, plan: Plan, at: datetime) -> Contract:
@@ -146,7 +163,8 @@ def change_contract(contract: Contract, *, plan: Plan, at: datetime) -> Contract
     """
     moment = max(at, contract.starts_at)
     mark = mark_at(contract, at=moment)
-    contract.ends_at, contract.end_mark, contract.ended_at = moment, mark, timezone.now()
+    contract.ends_at, contract.end_mark = moment, mark
+    contract.ended_at = clocks.now_for(contract.mailbox.organisation)
     contract.save(update_fields=["ends_at", "end_mark", "ended_at"])
     return Contract.objects.create(
         mailbox=contract.mailbox, plan=plan, starts_at=moment, start_mark=mark
@@ -161,14 +179,30 @@ def mark_at(contract: Contract, *, at: datetime) -> int:
 
 
 @transaction.atomic
-def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """Take back a closing; the plan goes on from now. No limit stands in the way of it."""
+def reopen(*, actor: Actor, mailbox: Mailbox, follows_standing: bool = False, at: datetime) -> None:
+    """Take back a closing; the plan goes on from now. Raises `limits.LimitReached`.
+
+    A mailbox that closes takes no place, so another may have taken it. What comes back with its
+    organisation (`follows_standing`) has its place, whatever was ordered since.
+    """
+    owner, plan = mailbox.organisation, _last_plan(mailbox)
+    at = clocks.moment_for(owner, at)
+    # How much is left is looked at before the mailbox takes its place again.
+    rooms = None if follows_standing else limits.lock([owner], at=at)
     if mailbox.closing_since is not None:
         end_contract(mailbox, at=mailbox.closing_since)
     provisioning.reopen(actor=actor, mailbox=mailbox, at=at)
-    last = Contract.objects.filter(mailbox=mailbox).order_by("-ends_at", "-pk").first()
-    if last is not None:
-        open_contract(mailbox=mailbox, plan=last.plan, at=at)
+    if rooms is not None:
+        rooms.take(owner, limits.Wanted(mailboxes=1, plan=plan))
+    if plan is not None:
+        open_contract(mailbox=mailbox, plan=plan, at=at)
+
+
+def _last_plan(mailbox: Mailbox) -> Plan | None:
+    """What the mailbox is on, or was on last."""
+    contracts = Contract.objects.filter(mailbox=mailbox).select_related("plan")
+    last = contracts.order_by(F("ends_at").desc(nulls_first=True), "-pk").first()
+    return last.plan if last else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.db.models import Max
+from django.db.models import Max, Value
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts.models import Switches
+from accounts.models import Event, Switches
 from hosting import history
 from mailstore import quotas, standing
 from mailstore.engine import FolderUsage
@@ -66,39 +66,84 @@ class Space:
 def spaces(mailboxes: Iterable[Mailbox]) -> dict[str, Space]:
     """The live use of each mailbox by address, in one query."""
     by_address = {mailbox.address: mailbox for mailbox in mailboxes}
-    reports = {u.username: u for u in Usage.objects.filter(username__in=by_address)}
-    nothing = Usage(bytes=0, messages=0)
+    used = Usage.objects.filter(username__in=by_address).values_list(
+        "username", "bytes", "messages"
+    )
+    return _spaces(by_address.values(), {name: (size, count) for name, size, count in used})
+
+
+def _spaces(mailboxes: Iterable[Mailbox], used: Mapping[str, tuple[int, int]]) -> dict[str, Space]:
+    """The same from what was read: bytes and messages by address."""
     return {
-        address: Space(
-            used_bytes=reports.get(address, nothing).bytes,
-            messages=reports.get(address, nothing).messages,
+        mailbox.address: Space(
+            used_bytes=used.get(mailbox.address, (0, 0))[0],
+            messages=used.get(mailbox.address, (0, 0))[1],
             quota_bytes=mailbox.quota_bytes,
             is_full=mailbox.full_since is not None,
         )
-        for address, mailbox in by_address.items()
+        for mailbox in mailboxes
     }
 
 
 def rows(mailboxes: list[Mailbox]) -> list[dict[str, object]]:
     """Mailboxes as lines of a list."""
-    use = spaces(mailboxes)
-    seen = _last_seen(mailboxes)
+    used, seen = _reported([mailbox.address for mailbox in mailboxes])
+    spaces = _spaces(mailboxes, used)
+    # Looked up once, since there are fifty rows.
+    of, percent_used = _("%(used)s of %(quota)s"), _("%(percent)s percent used")
     return [
         {
             "address": mailbox.address,
             "protocol": mailbox.protocol,
+            "protocol_text": mailbox.protocol.upper(),
             **_state(mailbox),
             "label": mailbox.label,
-            "used_text": use[mailbox.address].used_text,
-            "quota_text": use[mailbox.address].quota_text,
-            "used_percent": use[mailbox.address].percent,
-            "percent_text": use[mailbox.address].percent_text,
-            "seen_at": seen.get(mailbox.address),
-            "level": use[mailbox.address].level,
+            "space_text": of % {"used": space.used_text, "quota": space.quota_text},
+            "percent_label": percent_used % {"percent": space.percent},
+            "bar": min(space.percent, 100),
+            "level": space.level,
+            **_seen(seen.get(mailbox.address)),
             "url": reverse("mailboxes:detail", args=[mailbox.uuid]),
         }
         for mailbox in mailboxes
+        for space in (spaces[mailbox.address],)
     ]
+
+
+def _seen(at: datetime | None) -> dict[str, object]:
+    if at is None:
+        return {"seen_at": None}
+    return {
+        "seen_at": at,
+        "seen_iso": at.isoformat(),
+        "seen_text": f"{at:%Y-%m-%d %H:%M:%S} UTC",
+    }
+
+
+def _reported(
+    addresses: list[str],
+) -> tuple[dict[str, tuple[int, int]], dict[str, datetime]]:
+    """What Dovecot has reported: bytes and messages, and the last sign-in, in one statement."""
+    use = (
+        Usage.objects.filter(username__in=addresses)
+        .annotate(kind=Value("use"))
+        .values_list("kind", "username", "bytes", "messages")
+    )
+    sign_ins = (
+        LastLogin.objects.filter(username__in=addresses)
+        .order_by()
+        .values("username")
+        .annotate(last=Max("last_login"), nothing=Value(0), kind=Value("seen"))
+        .values_list("kind", "username", "last", "nothing")
+    )
+    used: dict[str, tuple[int, int]] = {}
+    seen: dict[str, datetime] = {}
+    for kind, address, figure, messages in use.union(sign_ins, all=True):
+        if kind == "use":
+            used[address] = (figure, messages)
+        else:
+            seen[address] = datetime.fromtimestamp(figure, tz=UTC)
+    return used, seen
 
 
 def _state(mailbox: Mailbox) -> dict[str, str]:
@@ -130,13 +175,6 @@ def stopped_lines(mailbox: Mailbox) -> list[str]:
         Switches.Sending(switches["sending"]),
     )
     return [str(way.label) for way in found if way != "open"]
-
-
-def _last_seen(mailboxes: list[Mailbox]) -> dict[str, datetime]:
-    """When each mailbox was signed in to last, by address."""
-    logins = LastLogin.objects.filter(username__in=[mailbox.address for mailbox in mailboxes])
-    newest = logins.values_list("username").annotate(Max("last_login")).order_by()
-    return {username: datetime.fromtimestamp(last, tz=UTC) for username, last in newest}
 
 
 def folders(found: Iterable[FolderUsage]) -> list[dict[str, object]]:
@@ -210,6 +248,11 @@ def password_rows(
         {
             "label": password.label,
             "protocols_text": _protocols(password),
+            "networks": password.networks,
+            "change_url": reverse(
+                "mailboxes:change_app_password",
+                args=[mailbox.uuid, password.uuid],
+            ),
             "created_at": password.created_at,
             "is_revoked": password.revoked_at is not None,
             "revoked_at": password.revoked_at,
@@ -228,9 +271,10 @@ def _protocols(password: AppPassword) -> str:
     return ", ".join(name for name, allowed in names if allowed)
 
 
-def happenings(mailbox: Mailbox, passwords: Iterable[AppPassword]) -> list[history.Happening]:
-    """The last facts about a mailbox and its devices, newest first."""
-    subjects = [str(mailbox.uuid), *(str(password.uuid) for password in passwords)]
-    events = mailbox.organisation.events.filter(subject_id__in=subjects)
-    told = events.filter(kind__in=history.SENTENCES).order_by("-seq")[:15]
-    return [history.told(event) for event in told]
+def happenings(mailbox: Mailbox, *, house_name: str) -> list[history.Happening]:
+    """The last facts about a mailbox, its devices and its mail, newest first.
+
+    What nobody did, the house did, by whatever name the reader knows it.
+    """
+    told = Event.objects.about(str(mailbox.uuid)).order_by("-at", "-seq")[:15]
+    return [history.told(event, house_name=house_name) for event in told]

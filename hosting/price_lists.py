@@ -10,12 +10,12 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Q
 
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting.models import Invoice, PriceList
+from hosting import pricing
+from hosting.models import Invoice, Price, PriceList
 
 _SETTLED = ("seller_id", "audience", "currency")
 
@@ -61,11 +61,46 @@ def make_default(*, actor: Actor, price_list: PriceList, at: datetime) -> None:
     It takes the place of the one before.
     """
     _must_sell(actor, price_list)
-    _refuse_other_currency(price_list)
+    _refuse_to_move(price_list, at=at)
     same = PriceList.objects.filter(seller=price_list.seller, audience=price_list.audience)
     same.update(is_default=False)
     same.filter(pk=price_list.pk).update(is_default=True)
     _record("price_list.made_default", price_list, actor=actor, at=at)
+
+
+@transaction.atomic
+def open_own(*, actor: Actor, seller: Organisation, at: datetime) -> PriceList:
+    """A list of a reseller's own, for everybody, with all prices of the house as they stand.
+
+    So nothing costs more or less until another price follows. Raises `ListRefused`.
+    """
+    actor.must(Capability.MANAGE_BILLS, lineage=seller.lineage)
+    Organisation.objects.select_for_update(no_key=True).get(pk=seller.pk)
+    retail = PriceList.Audience.RETAIL
+    if PriceList.objects.filter(seller=seller, audience=retail, is_default=True).exists():
+        message = f"{seller} has a list of its own already."
+        raise ListRefused(message)
+    house = PriceList.objects.filter(seller=None, audience=retail, is_default=True).first()
+    if house is None:
+        message = "The house has no list for customers yet."
+        raise ListRefused(message)
+    own = PriceList(seller=seller, name=seller.name[:60], audience=retail, currency=house.currency)
+    keep(actor=actor, price_list=own, at=at)
+    Price.objects.bulk_create(_copy(price, own) for price in house.prices.order_by("pk"))
+    make_default(actor=actor, price_list=own, at=at)
+    own.is_default = True
+    return own
+
+
+def _copy(price: Price, price_list: PriceList) -> Price:
+    return Price(
+        price_list=price_list,
+        plan_id=price.plan_id,
+        starts_on=price.starts_on,
+        monthly_price=price.monthly_price,
+        included_bytes=price.included_bytes,
+        storage_price=price.storage_price,
+    )
 
 
 def is_used(price_list: PriceList) -> bool:
@@ -75,16 +110,17 @@ def is_used(price_list: PriceList) -> bool:
 
 def _must_sell(actor: Actor, price_list: PriceList) -> None:
     seller = price_list.seller
-    actor.must(Capability.SEE_BILLS, lineage=seller.lineage if seller else ())
+    actor.must(Capability.MANAGE_BILLS, lineage=seller.lineage if seller else ())
 
 
-def _refuse_other_currency(price_list: PriceList) -> None:
-    """Whoever buys from the default and has bills goes on in the same currency."""
-    billed = Invoice.objects.filter(
-        Q(customer__billing_profile=None) | Q(customer__billing_profile__price_list=None),
-        seller=price_list.seller,
-        price_list__audience=price_list.audience,
-    ).exclude(currency=price_list.currency)
+def _refuse_to_move(price_list: PriceList, *, at: datetime) -> None:
+    """Whoever buys from the default goes on in the same currency, and at a price for all it has.
+
+    Those are also customers of resellers without a list of their own, so whose bills are meant
+    is said by who buys, not by who wrote them.
+    """
+    moving = pricing.buyers_by_default(price_list)
+    billed = Invoice.objects.filter(customer__in=moving).exclude(currency=price_list.currency)
     found = billed.select_related("customer").first()
     if found is not None:
         message = (
@@ -92,6 +128,17 @@ def _refuse_other_currency(price_list: PriceList) -> None:
             f"{price_list.currency} cannot hold for everybody. Agree on it with each buyer."
         )
         raise ListRefused(message)
+    before = _holding(price_list.seller, price_list) or _holding(None, price_list)
+    try:
+        pricing.refuse_to_move(moving, before, price_list, at=at)
+    except pricing.PriceRefused as refusal:
+        raise ListRefused(str(refusal)) from refusal
+
+
+def _holding(seller: Organisation | None, price_list: PriceList) -> PriceList | None:
+    """The list of a seller that holds now for the buyers of another."""
+    same = PriceList.objects.filter(seller=seller, audience=price_list.audience)
+    return same.filter(is_default=True).first()
 
 
 def _record(kind: str, price_list: PriceList, *, actor: Actor, at: datetime) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, FilteredRelation, Q, QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting.models import BillingProfile, Invoice, Plan, Price, PriceList
+from hosting.models import BillingProfile, Contract, Invoice, Limits, Plan, Price, PriceList
 
 # What the column of a price holds.
 _PLACES = 6
 _TOO_MUCH = Decimal(10) ** 6
+# By the key of the seller, None standing for the house, and the kind of buyer.
+Defaults = dict[tuple[int | None, str], PriceList]
 _DAY_TAKEN = "Another price begins on that day already. Withdraw it first."
 
 
@@ -42,27 +45,57 @@ def lists_for(organisations: Sequence[Organisation]) -> dict[int, PriceList]:
 
     A reseller that keeps no list of its own sells at the prices of the house.
     """
-    profiles = BillingProfile.objects.filter(organisation__in=organisations)
-    agreed = profiles.exclude(price_list=None).select_related("price_list__seller")
-    lists = {profile.organisation_id: profile.price_list for profile in agreed}
-    by_seller = _defaults()
+    return _chosen(organisations, _lists(organisations))
+
+
+def shelves_for(
+    organisations: Sequence[Organisation], plans: Iterable[int]
+) -> tuple[dict[int, PriceList], dict[tuple[int, int], date]]:
+    """The same lists, and the first day of each plan's prices by the keys of list and plan."""
+    of_these = FilteredRelation("prices", condition=Q(prices__plan__in=set(plans)))
+    lists = _lists(organisations).annotate(
+        sold=of_these, sold_plan=F("sold__plan_id"), sold_from=F("sold__starts_on")
+    )
+    rows = list(lists)
+    first_days: dict[tuple[int, int], date] = {}
+    for each in sorted(rows, key=lambda row: row.sold_from or date.max):
+        if each.sold_plan is not None:
+            first_days.setdefault((each.pk, each.sold_plan), each.sold_from)
+    return _chosen(organisations, rows), first_days
+
+
+def _lists(organisations: Sequence[Organisation]) -> QuerySet[Any]:
+    """The lists agreed with some organisations, and those for everybody else."""
+    keys = [organisation.pk for organisation in organisations]
+    of_these = FilteredRelation("buyers", condition=Q(buyers__organisation__in=keys))
+    lists = PriceList.objects.annotate(agreed=of_these, agreed_with=F("agreed__organisation_id"))
+    wanted = lists.filter(Q(is_default=True) | Q(agreed_with__isnull=False))
+    return wanted.select_related("seller")
+
+
+def _chosen(organisations: Sequence[Organisation], lists: Iterable[Any]) -> dict[int, PriceList]:
+    agreed, defaults = _sorted_out(lists)
     found = {}
     for organisation in organisations:
-        chosen = lists.get(organisation.pk) or _default(organisation, by_seller)
+        chosen = agreed.get(organisation.pk) or _default(organisation, defaults)
         if chosen is not None:
             found[organisation.pk] = chosen
     return found
 
 
-def _defaults() -> dict[tuple[int | None, str], PriceList]:
-    """The list of each seller for each kind of buyer."""
-    lists = PriceList.objects.filter(is_default=True).select_related("seller")
-    return {(each.seller_id, each.audience): each for each in lists}
+def _sorted_out(lists: Iterable[Any]) -> tuple[dict[int, PriceList], Defaults]:
+    """The lists that were agreed, by the buyer's key, and those for everybody else."""
+    agreed: dict[int, PriceList] = {}
+    defaults: Defaults = {}
+    for each in lists:
+        if each.agreed_with is not None:
+            agreed[each.agreed_with] = each
+        if each.is_default:
+            defaults[each.seller_id, each.audience] = each
+    return agreed, defaults
 
 
-def _default(
-    organisation: Organisation, by_seller: Mapping[tuple[int | None, str], PriceList]
-) -> PriceList | None:
+def _default(organisation: Organisation, by_seller: Defaults) -> PriceList | None:
     kinds = PriceList.Audience
     if organisation.kind == Organisation.Kind.RESELLER:
         return by_seller.get((None, kinds.WHOLESALE))
@@ -77,10 +110,11 @@ def seller_of(organisation: Organisation) -> Organisation | None:
     return parent if parent and parent.kind == Organisation.Kind.RESELLER else None
 
 
-def shop_window() -> PriceList | None:
-    """The list that the public pages show."""
-    lists = PriceList.objects.filter(seller=None, audience=PriceList.Audience.RETAIL)
-    return lists.filter(is_default=True).first()
+def shop_window(seller_id: int | None = None) -> PriceList | None:
+    """The list that the public pages show: a reseller's own at its host, else that of the house."""
+    retail = PriceList.objects.filter(audience=PriceList.Audience.RETAIL, is_default=True)
+    own = retail.filter(seller=seller_id).first() if seller_id is not None else None
+    return own or retail.filter(seller=None).first()
 
 
 def price_at(*, price_list: PriceList, plan: Plan, at: datetime) -> Price:
@@ -106,7 +140,7 @@ def prices_at(
 def successions(
     price_lists: Iterable[int], *, until: datetime
 ) -> dict[tuple[int, int], Sequence[Price]]:
-    """All prices that begin before `until`, oldest first, by the keys of list and plan."""
+    """All prices that begin before the day of `until`, oldest first, by list and plan."""
     found: dict[tuple[int, int], list[Price]] = {}
     begun = Price.objects.filter(
         price_list__in=set(price_lists), starts_on__lt=until.astimezone(UTC).date()
@@ -121,11 +155,20 @@ def buyers_from(price_list: PriceList) -> QuerySet[Organisation]:
     agreed = Q(billing_profile__price_list=price_list)
     if not price_list.is_default:
         return Organisation.objects.filter(agreed)
-    none_agreed = Q(billing_profile=None) | Q(billing_profile__price_list=None)
-    return Organisation.objects.filter(agreed | none_agreed & _by_default(price_list))
+    return Organisation.objects.filter(agreed | _by_default(price_list))
+
+
+def buyers_by_default(price_list: PriceList) -> QuerySet[Organisation]:
+    """Who buys from a list for want of an agreement, if it is the one for its kind of buyers."""
+    return Organisation.objects.filter(_by_default(price_list))
 
 
 def _by_default(price_list: PriceList) -> Q:
+    none_agreed = Q(billing_profile=None) | Q(billing_profile__price_list=None)
+    return none_agreed & _of_kind(price_list)
+
+
+def _of_kind(price_list: PriceList) -> Q:
     kinds = Organisation.Kind
     if price_list.audience == PriceList.Audience.WHOLESALE:
         return Q(kind=kinds.RESELLER)
@@ -206,16 +249,19 @@ def withdraw(*, actor: Actor, price: Price, at: datetime) -> None:
         price.delete()
 
 
-def agree(*, actor: Actor, profile: BillingProfile, price_list: PriceList | None) -> None:
-    """Let an organisation buy from another list, in the same currency once it has bills.
+def agree(
+    *, actor: Actor, profile: BillingProfile, price_list: PriceList | None, at: datetime
+) -> None:
+    """Let an organisation buy from another list, in the same currency once it has bills or a cap.
 
-    Raises `PriceRefused`. The profile is changed, not saved.
+    The list must have a price for all that it is on. Raises `PriceRefused`. The profile is
+    changed, not saved.
     """
     organisation = profile.organisation
     actor.must(Capability.SEE_BILLS, lineage=_lineage_of_seller(organisation))
     if price_list is not None:
         _refuse_list_of_others(organisation, price_list)
-    after = price_list or _default(organisation, _defaults())
+    after = price_list or _default(organisation, _sorted_out(_lists([]))[1])
     billed = Invoice.objects.filter(customer=organisation).order_by("-pk").first()
     if billed is not None and after is not None and billed.currency != after.currency:
         message = (
@@ -223,7 +269,45 @@ def agree(*, actor: Actor, profile: BillingProfile, price_list: PriceList | None
             f"{after.currency}. Open another organisation for that."
         )
         raise PriceRefused(message)
+    if after is not None:
+        before = lists_for([organisation]).get(organisation.pk)
+        refuse_to_move(Organisation.objects.filter(pk=organisation.pk), before, after, at=at)
     profile.price_list = price_list
+
+
+def refuse_to_move(
+    buyers: QuerySet[Organisation], before: PriceList | None, after: PriceList, *, at: datetime
+) -> None:
+    """Raise `PriceRefused` if somebody cannot go from the one list to the other.
+
+    A cap keeps its number, so in another currency it would be another amount; and what has no
+    price on the list would be charged no more.
+    """
+    if before == after:
+        return
+    if before is not None and before.currency != after.currency:
+        capped = Limits.objects.capped().filter(organisation__in=buyers)
+        found = capped.select_related("organisation").first()
+        if found is not None:
+            message = (
+                f"{found.organisation} has a spend cap in {before.currency}, which would be "
+                f"another amount in {after.currency}. Remove the cap first."
+            )
+            raise PriceRefused(message)
+    priced = Price.objects.filter(price_list=after, starts_on__lte=at.astimezone(UTC).date())
+    of_these = Q(mailbox__organisation__in=buyers)
+    if after.audience == PriceList.Audience.WHOLESALE:
+        live = Organisation.objects.filter(parent__in=buyers, is_test=False)
+        of_these |= Q(mailbox__organisation__in=live)
+    running = Contract.objects.filter(of_these, ends_at=None)
+    unpriced = running.exclude(plan__in=priced.values("plan"))
+    contract = unpriced.select_related("plan", "mailbox__organisation").first()
+    if contract is not None:
+        message = (
+            f"{contract.mailbox.organisation} has mailboxes on {contract.plan}, for which {after} "
+            "has no price. Set one first."
+        )
+        raise PriceRefused(message)
 
 
 def _refuse_list_of_others(organisation: Organisation, price_list: PriceList) -> None:
@@ -268,11 +352,32 @@ def _refuse_if_no_amount(price: Price) -> None:
 
 def _must_sell(actor: Actor, price_list: PriceList) -> None:
     seller = price_list.seller
-    actor.must(Capability.SEE_BILLS, lineage=seller.lineage if seller else ())
+    actor.must(Capability.MANAGE_BILLS, lineage=seller.lineage if seller else ())
 
 
 def _lineage_of_seller(organisation: Organisation) -> tuple[int, ...]:
     return organisation.lineage[1:]
+
+
+def _terms(price: Price) -> dict[str, dict[str, Any]]:
+    """What it costs, and what it cost by the price that this one follows."""
+    earlier = Price.objects.filter(
+        price_list=price.price_list, plan=price.plan, starts_on__lt=price.starts_on
+    )
+    before = earlier.order_by("-starts_on").first()
+    return {
+        "monthly_price": _old_and_new("monthly_price", before, price),
+        "included_bytes": {
+            "old": None if before is None else before.included_bytes,
+            "new": price.included_bytes,
+        },
+        "storage_price": _old_and_new("storage_price", before, price),
+    }
+
+
+def _old_and_new(name: str, before: Price | None, price: Price) -> dict[str, str | None]:
+    old = None if before is None else str(getattr(before, name))
+    return {"old": old, "new": str(getattr(price, name))}
 
 
 def _record(kind: str, *, price: Price, actor: Actor, at: datetime) -> None:
@@ -288,9 +393,7 @@ def _record(kind: str, *, price: Price, actor: Actor, at: datetime) -> None:
         data={
             "plan": price.plan.slug,
             "starts_on": price.starts_on.isoformat(),
-            "monthly_price": str(price.monthly_price),
-            "included_bytes": price.included_bytes,
-            "storage_price": str(price.storage_price),
+            **_terms(price),
             "currency": price.price_list.currency,
         },
     )

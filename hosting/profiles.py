@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -31,9 +32,19 @@ def editable_by(actor: Actor) -> QuerySet[Organisation]:
 
     Staff keep all others on the staff pages, behind a second factor.
     """
-    own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
+    own = actor.only_with(Capability.SEE_BILLS).organisation_ids
     below = Q(parent__in=own, parent__kind=Organisation.Kind.RESELLER)
     return Organisation.objects.filter(Q(pk__in=own) | below).select_related("parent__parent")
+
+
+def unnamed(actor: Actor) -> Organisation | None:
+    """The first of a person's own organisations whose bills would have no address."""
+    buyers = editable_by(actor).filter(
+        pk__in=actor.only_with(Capability.SEE_BILLS).organisation_ids,
+        billing_profile=None,
+        is_test=False,
+    )
+    return buyers.exclude(kind=Organisation.Kind.PROVIDER).order_by("pk").first()
 
 
 def of(organisation: Organisation) -> BillingProfile:
@@ -55,8 +66,9 @@ def keep(*, actor: Actor, profile: BillingProfile, at: datetime) -> BillingProfi
     before = BillingProfile.objects.filter(organisation=organisation).first()
     changed = [name for name in _TOLD if _differs(name, before, profile)]
     if changed:
+        values = {name: _change(name, before, profile) for name in changed}
         _save(profile)
-        _record("billing_profile.changed", profile, actor=actor, at=at, changed=changed)
+        _record("billing_profile.changed", profile, actor=actor, at=at, changed=values)
     return profile
 
 
@@ -69,18 +81,12 @@ def set_logo(*, actor: Actor, organisation: Organisation, content: bytes, at: da
     profile = _sellers_profile(actor, organisation)
     encoded = logos.encode(content)
     before = profile.logo_id
-    profile.logo = Logo.objects.create(
-        organisation=organisation,
-        picture=encoded.content,
-        media_type=encoded.media_type,
-        width=encoded.width,
-        height=encoded.height,
-        created_at=at,
-    )
+    profile.logo = store_logo(organisation, encoded, at=at)
     profile.save(update_fields=["logo"])
     # A close that runs now may still write bills with the one before.
-    _forget_unused(organisation, but={before, profile.logo.pk})
-    _record("billing_profile.changed", profile, actor=actor, at=at, changed=["logo"])
+    forget_unused_logos(organisation, but={before, profile.logo.pk})
+    changed = {"logo": {"old": before, "new": profile.logo.pk}}
+    _record("billing_profile.changed", profile, actor=actor, at=at, changed=changed)
     return profile.logo
 
 
@@ -90,9 +96,10 @@ def remove_logo(*, actor: Actor, organisation: Organisation, at: datetime) -> No
     profile = _sellers_profile(actor, organisation)
     if profile.logo_id is None:
         return
+    changed = {"logo": {"old": profile.logo_id, "new": None}}
     profile.logo = None
     profile.save(update_fields=["logo"])
-    _record("billing_profile.changed", profile, actor=actor, at=at, changed=["logo"])
+    _record("billing_profile.changed", profile, actor=actor, at=at, changed=changed)
 
 
 def _sellers_profile(actor: Actor, organisation: Organisation) -> BillingProfile:
@@ -108,11 +115,29 @@ def _sellers_profile(actor: Actor, organisation: Organisation) -> BillingProfile
     return profile
 
 
-def _forget_unused(organisation: Organisation, *, but: Iterable[int | None]) -> None:
-    """Logos that no bill shows; one that a bill shows is protected by it."""
-    for logo in Logo.objects.filter(organisation=organisation).exclude(
-        pk__in=[k for k in but if k]
-    ):
+def store_logo(organisation: Organisation, encoded: logos.Encoded, *, at: datetime) -> Logo:
+    """A new row for a picture, which nothing shows yet."""
+    return Logo.objects.create(
+        organisation=organisation,
+        picture=encoded.content,
+        media_type=encoded.media_type,
+        width=encoded.width,
+        height=encoded.height,
+        created_at=at,
+    )
+
+
+def forget_unused_logos(
+    organisation: Organisation,
+    *,
+    but: Iterable[int | None] = (),
+    made_before: datetime | None = None,
+) -> None:
+    """Remove logos that nothing shows; one that a bill or a brand shows is protected by it."""
+    found = Logo.objects.filter(organisation=organisation)
+    if made_before is not None:
+        found = found.filter(created_at__lt=made_before)
+    for logo in found.exclude(pk__in=[k for k in but if k]):
         try:
             logo.delete()
         except ProtectedError:
@@ -121,6 +146,11 @@ def _forget_unused(organisation: Organisation, *, but: Iterable[int | None]) -> 
 
 def _differs(name: str, before: BillingProfile | None, after: BillingProfile) -> bool:
     return before is None or getattr(before, name) != getattr(after, name)
+
+
+def _change(name: str, before: BillingProfile | None, after: BillingProfile) -> dict[str, Any]:
+    """What a field said and what it says; of lists and logos, their numbers."""
+    return {"old": getattr(before, name, None), "new": getattr(after, name)}
 
 
 def _save(profile: BillingProfile) -> None:
@@ -133,7 +163,12 @@ def _save(profile: BillingProfile) -> None:
 
 
 def _record(
-    kind: str, profile: BillingProfile, *, actor: Actor, at: datetime, changed: list[str]
+    kind: str,
+    profile: BillingProfile,
+    *,
+    actor: Actor,
+    at: datetime,
+    changed: dict[str, dict[str, Any]],
 ) -> None:
     organisation = profile.organisation
     outbox.record(
@@ -142,5 +177,5 @@ def _record(
         actor=actor,
         organisation=organisation,
         subject=("organisation", str(organisation.uuid), organisation.name),
-        data={"changed": changed},
+        data={"changed": [*changed], **changed},
     )

@@ -11,6 +11,9 @@ from django.utils.translation import gettext as _
 
 from mailstore.models import Mailbox
 
+# A short name, the program's own, and its steps.
+Recipe = tuple[str, str, list[str]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ServerAddress:
@@ -93,8 +96,53 @@ def _keeping(mailbox: Mailbox) -> str:
     )
 
 
-def _recipes() -> list[tuple[str, str, list[str]]]:
+def copy_settings() -> list[Program]:
+    """Where each program is told to leave no copies on the server, for POP."""
+    return [
+        Program(slug=slug, name=name, steps=(step,))
+        for slug, name, step in (
+            (
+                "thunderbird",
+                "Thunderbird",
+                _(
+                    "Account Settings, Server Settings: untick “Leave messages on server”, or "
+                    "tick “For at most” and choose the days."
+                ),
+            ),
+            (
+                "outlook",
+                "Outlook",
+                _(
+                    "File, Account Settings, Change, More Settings, Advanced: untick “Leave a copy "
+                    "of messages on the server”, or choose the days below it."
+                ),
+            ),
+            (
+                "apple-mail",
+                "Apple Mail",
+                _(
+                    "Settings, Accounts, Account Information: tick “Remove copy from server after "
+                    "retrieving a message”, and choose when."
+                ),
+            ),
+            (
+                "other",
+                _("Another program"),
+                _(
+                    "Look in the account's settings for “leave on server” or “delete from server”. "
+                    "Some phones have no such choice; then let the rule above do it."
+                ),
+            ),
+        )
+    ]
+
+
+def _recipes() -> list[Recipe]:
     password_step = _("As password, paste the app password. Never the one for this panel.")
+    return [*_for_computers(password_step), *_for_phones_and_others(password_step)]
+
+
+def _for_computers(password_step: str) -> list[Recipe]:
     return [
         (
             "thunderbird",
@@ -133,6 +181,11 @@ def _recipes() -> list[tuple[str, str, list[str]]]:
                 "{keep}",
             ],
         ),
+    ]
+
+
+def _for_phones_and_others(password_step: str) -> list[Recipe]:
+    return [
         (
             "ios",
             "iPhone and iPad",

@@ -85,7 +85,8 @@ class Outlook:
 def foresee(price: Price) -> Outlook:
     """What a price from `pricing.draft` would change."""
     current, following = _neighbours(price)
-    buyers = {buyer.pk: buyer for buyer in pricing.buyers_from(price.price_list)}
+    live = pricing.buyers_from(price.price_list).filter(is_test=False)
+    buyers = {buyer.pk: buyer for buyer in live}
     pooling = frozenset(
         BillingProfile.objects.filter(
             pools_storage=True, organisation__in=pricing.buyers_from(price.price_list)

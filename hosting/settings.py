@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from hosting import environment, steps
+from hosting import databases, environment, log_lines, steps
 from hosting.schedule import SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -22,6 +21,8 @@ RESTANTE_STATE = Path(environment.text("RESTANTE_STATE", default=str(BASE_DIR / 
 SECRETS_FOLDER = RESTANTE_STATE / "secrets"
 
 SECRET_KEY = environment.kept_secret("SECRET_KEY", folder=SECRETS_FOLDER)
+# Former ones, while what they have sealed and signed is still about.
+SECRET_KEY_FALLBACKS = environment.words("SECRET_KEY_FALLBACKS", default="")
 DEBUG = environment.flag("DEBUG", default=False)
 HOUSE_NAME = environment.text("HOUSE_NAME", default="Restante")
 
@@ -32,7 +33,15 @@ PANEL_URL = environment.text("PANEL_URL", default=f"http://localhost:{PANEL_PORT
 PANEL_IS_PUBLIC = PANEL_URL.startswith("https://")
 ALLOWED_HOSTS = environment.words("ALLOWED_HOSTS", default="localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = [PANEL_URL]
+# By this a TLS proxy on another machine proves itself when it asks for which names it may get
+# certificates; without it only a proxy on this machine may ask.
+TLS_ASK_SECRET = environment.text("TLS_ASK_SECRET", default="")
 SIGN_UP_OPEN = environment.flag("SIGN_UP_OPEN", default=True)
+# To whom somebody writes who has found a hole: e-mail addresses or pages, with commas between
+# them. Without any, that is where the panel's letters come from (`DEFAULT_FROM_EMAIL`).
+SECURITY_CONTACTS = environment.words("SECURITY_CONTACT", default="")
+# The page that says what is promised to whoever reports one.
+SECURITY_POLICY_URL = environment.text("SECURITY_POLICY_URL", default="")
 
 # The mail server ------------------------------------------------------------------------
 # What customers type into their mail programs.
@@ -53,20 +62,25 @@ LMTP_PORT = environment.port("LMTP_PORT", default=10024)
 DOVEADM_HOST = environment.text("DOVEADM_HOST", default="127.0.0.1")
 DOVEADM_PORT = environment.port("DOVEADM_PORT", default=10080)
 DOVEADM_API_KEY = environment.kept_secret("DOVEADM_API_KEY", folder=SECRETS_FOLDER)
+# Where the guard listens, whom Dovecot asks before it looks at a password.
+GUARD_HOST = environment.text("GUARD_HOST", default="127.0.0.1")
+GUARD_PORT = environment.port("GUARD_PORT", default=10081)
 MAIL_ROOT = Path(environment.text("MAIL_ROOT", default=str(RESTANTE_STATE / "mail")))
-MAIL_CERTIFICATE = Path(
-    environment.text("MAIL_CERTIFICATE", default=str(RESTANTE_STATE / "tls/mail.pem")),
-)
-MAIL_KEY = Path(environment.text("MAIL_KEY", default=str(RESTANTE_STATE / "tls/mail.key")))
+_TLS = RESTANTE_STATE / "tls"
+MAIL_CERTIFICATE = Path(environment.text("MAIL_CERTIFICATE", default=str(_TLS / "mail.pem")))
+MAIL_KEY = Path(environment.text("MAIL_KEY", default=str(_TLS / "mail.key")))
 # The log that the worker reads for refusals; on another machine it is a shared volume.
 DOVECOT_LOG = Path(
     environment.text("DOVECOT_LOG", default=str(RESTANTE_STATE / "dovecot/log/dovecot.log")),
 )
 # The engine that does the work; tests put an in-memory twin here.
-MAIL_ENGINE = environment.text(
-    "MAIL_ENGINE",
-    default="mailstore.engine.doveadm.from_settings",
-)
+MAIL_ENGINE = environment.text("MAIL_ENGINE", default="mailstore.engine.doveadm.from_settings")
+
+# The domain name system -----------------------------------------------------------------
+# Addresses of the name servers to ask; those that this machine uses unless given.
+DNS_SERVERS = environment.words("DNS_SERVERS", default="")
+# Who asks them; tests put an in-memory twin here.
+RESOLVER = environment.text("RESOLVER", default="mailstore.resolver.dns_client.from_settings")
 
 # Rules of the house ---------------------------------------------------------------------
 # Senders retry for about five days; a mailbox that is full over a weekend loses nothing.
@@ -74,16 +88,21 @@ FULL_MAILBOX_GRACE = timedelta(
     seconds=environment.whole_number("FULL_MAILBOX_GRACE_SECONDS", default=3 * 24 * 3600),
 )
 # How long a closed mailbox can be opened again by a button.
-CLOSING_GRACE = timedelta(
-    days=environment.whole_number("CLOSING_GRACE_DAYS", default=30, highest=365),
-)
+CLOSING_GRACE = environment.days("CLOSING_GRACE_DAYS", default=30, highest=365)
 
+# How long the history of sign-ins is kept, which has people's addresses.
+SIGN_IN_HISTORY = environment.days("SIGN_IN_HISTORY_DAYS", default=30, lowest=1, highest=400)
 # How long a change that makes mail less safe waits, and can be called off.
 COOLING_OFF = timedelta(
     hours=environment.whole_number("COOLING_OFF_HOURS", default=72, highest=24 * 30),
 )
+_SMALL_AMOUNTS = "EUR 5, USD 5, GBP 5, CHF 5, JPY 800, BHD 2"
 # How long after its day a bill is due, where nothing else was agreed.
 PAYMENT_TERM_DAYS = environment.whole_number("PAYMENT_TERM_DAYS", default=14, highest=365)
+# Debts below these are asked for by letters only, and stop nothing.
+DUNNING_SMALL = environment.amounts("DUNNING_SMALL", default=_SMALL_AMOUNTS)
+# Overage of at least so much waits for a look where it is more than twice the usual.
+OVERAGE_REVIEW_FROM = environment.amounts("OVERAGE_REVIEW_FROM", default=_SMALL_AMOUNTS)
 # What happens on which day after a bill was due, and how many days before it is announced.
 DUNNING_STEPS = steps.parse(
     environment.text(
@@ -92,9 +111,31 @@ DUNNING_STEPS = steps.parse(
         "46 mail 7, 60 close 14",
     )
 )
+# Staff do something to more rows than these at once only if a second person confirms it.
+BULK_ALONE_AT_MOST = environment.whole_number("BULK_ALONE_AT_MOST", default=50, lowest=1)
 FULL_SWEEP_EVERY = timedelta(days=7)
 # The hour (UTC) of the nightly recount: before the close of a month, which begins at two.
 RECOUNT_HOUR = environment.whole_number("RECOUNT_HOUR", default=0, highest=23)
+# When it is forgotten from where somebody acted; what keeps the chain of events in mind elsewhere.
+ACTIVITY_ADDRESS_DAYS = environment.whole_number("ACTIVITY_ADDRESS_DAYS", default=365, lowest=1)
+# Files that programs asked for, each for a week; web and worker need the same folder.
+EXPORT_FOLDER = environment.text("EXPORT_FOLDER", default=f"{RESTANTE_STATE}/exports")
+CHECKPOINT_FILE = environment.text("CHECKPOINT_FILE", default=f"{RESTANTE_STATE}/checkpoints/list")
+# How often programs may ask, in requests a minute: one key, all keys of an organisation, and keys
+# that open nothing from one address.
+RATE_LIMIT_KEY_PER_MINUTE = environment.whole_number(
+    "RATE_LIMIT_KEY_PER_MINUTE", default=600, lowest=1
+)
+RATE_LIMIT_ORGANISATION_PER_MINUTE = environment.whole_number(
+    "RATE_LIMIT_ORGANISATION_PER_MINUTE", default=3000, lowest=1
+)
+RATE_LIMIT_FAILED_KEYS_PER_MINUTE = environment.whole_number(
+    "RATE_LIMIT_FAILED_KEYS_PER_MINUTE", default=30, lowest=1
+)
+# How many pages a person may ask for in a minute, and an address from which nobody is signed in.
+RATE_LIMIT_PAGES_PER_MINUTE = environment.whole_number(
+    "RATE_LIMIT_PAGES_PER_MINUTE", default=600, lowest=1
+)
 
 # Payments by card -----------------------------------------------------------------------
 # Off unless both are given; the secret of the webhook is shown where its address is entered.
@@ -114,7 +155,7 @@ INSTALLED_APPS = [
     "hosting",
     "mailstore",
     "accounts",
-    "django.contrib.admin",
+    "hosting.staff_app.StaffPages",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.humanize",
@@ -124,20 +165,32 @@ INSTALLED_APPS = [
     "django.forms",
     "django_htmx",
     "django_otp",
-    "django_otp.plugins.otp_totp",
+    "django_otp_webauthn",
+    "rest_framework",
 ]
 MIDDLEWARE = [
+    # These come first so that they hold for every refusal of those below.
+    "hosting.safe_answers.SafeAnswersMiddleware",
+    "hosting.api.middleware.ApiMiddleware",
+    "hosting.request_limits.RequestLimitsMiddleware",
+    "accounts.middleware.ClientAddressMiddleware",
+    "hosting.middleware.OwnHostMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "hosting.compressing.CompressingMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "accounts.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "accounts.middleware.SessionClientMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "accounts.middleware.PlainQueryMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
+    "hosting.middleware.OwnTreeMiddleware",
     "accounts.middleware.SecondFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "accounts.middleware.VisitMiddleware",
+    "hosting.throttling.ThrottlingMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -161,69 +214,59 @@ TEMPLATES = [
 ]
 
 # Data -----------------------------------------------------------------------------------
-
-
-def _sqlite(path: Path) -> dict[str, Any]:
-    """SQLite as a server: readers never wait, and a writer waits for its turn."""
-    return {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": path,
-        "OPTIONS": {
-            # A transaction takes the write lock when it begins. Taken later, SQLite would
-            # refuse it at once instead of waiting, because what was read may be stale.
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 30,
-            "init_command": "PRAGMA journal_mode=WAL;PRAGMA synchronous=NORMAL;",
-        },
-    }
-
-
 DATABASE_URL = environment.text("DATABASE_URL", default="")
+# How long one statement may take before PostgreSQL gives it up; without end for workers and
+# commands. Pages and programs wait for an answer, so the panel sets it (`hosting/wsgi.py`).
+STATEMENT_SECONDS = environment.whole_number("STATEMENT_SECONDS", default=0, highest=3600)
 # Dovecot waits one second for a locked SQLite file. What it writes lies in a file of its
 # own, so that work in the panel never holds up a delivery.
 REPORTS_DATABASE = "default" if DATABASE_URL else "reports"
-DATABASES: dict[str, Any]
-if DATABASE_URL:
-    try:
-        DATABASES = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60)}
-    except (ValueError, KeyError) as error:
-        message = "DATABASE_URL is not an address such as postgres://user:password@host:5432/name."
-        raise ImproperlyConfigured(message) from error
-    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
-else:
-    DATABASES = {
-        "default": _sqlite(RESTANTE_STATE / "panel.sqlite3"),
-        "reports": _sqlite(RESTANTE_STATE / "reports.sqlite3"),
+DATABASES: dict[str, Any] = (
+    {"default": databases.postgresql(DATABASE_URL, statement_seconds=STATEMENT_SECONDS)}
+    if DATABASE_URL
+    else {
+        "default": databases.sqlite(RESTANTE_STATE / "panel.sqlite3"),
+        "reports": databases.sqlite(RESTANTE_STATE / "reports.sqlite3"),
     }
+)
 DATABASE_ROUTERS = ["mailstore.routing.ReportsRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-
-
-def _mail_role_url() -> str:
-    """The panel's own database, entered by a role that is made for the mail server."""
-    parts = urlsplit(DATABASE_URL)
-    password = environment.kept_secret("DOVECOT_DATABASE_PASSWORD", folder=SECRETS_FOLDER)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"restante_dovecot:{password}@{host}").geturl()
-
-
 # How the mail server signs in to PostgreSQL; on SQLite it opens the files themselves.
 DOVECOT_DATABASE_URL = environment.text(
     "DOVECOT_DATABASE_URL",
-    default=_mail_role_url() if DATABASE_URL else "",
+    default=databases.for_mail_server(
+        DATABASE_URL,
+        password=environment.kept_secret("DOVECOT_DATABASE_PASSWORD", folder=SECRETS_FOLDER),
+    )
+    if DATABASE_URL
+    else "",
 )
 
 REDIS_URL = environment.text("REDIS_URL", default="")
-CACHES: dict[str, Any] = {
-    "default": (
-        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
-        if REDIS_URL
-        else {
-            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-            "LOCATION": RESTANTE_STATE / "cache",
-        }
-    ),
+CACHES: dict[str, Any] = databases.caches(REDIS_URL, folder=RESTANTE_STATE)
+
+# The API --------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    # Answers are JSON, whatever the query says; it may ask for what an operation promises.
+    "URL_FORMAT_OVERRIDE": None,
 }
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "TITLE": "Restante",
+    "VERSION": "1",
+    "DESCRIPTION": (
+        "Mailboxes, their mail and their bills, for programs. Send an API key as "
+        "`Authorization: Bearer rst_…`. Sizes are in bytes, money in the smallest unit of its "
+        "currency, moments in UTC. Failures are problem documents (RFC 9457). Send an "
+        "`Idempotency-Key` with each POST, and it is done once however often it arrives."
+    ),
+    "POSTPROCESSING_HOOKS": [],
+}
+
+# Webhooks -------------------------------------------------------------------------------
+# On a laptop a webhook may lead to the laptop itself. Elsewhere it would let customers knock at
+# the doors of the house's own network.
+ALLOW_PRIVATE_WEBHOOKS = environment.flag("ALLOW_PRIVATE_WEBHOOKS", default=False)
 
 # Work in the background -----------------------------------------------------------------
 CELERY_FOLDER = RESTANTE_STATE / "celery"
@@ -255,6 +298,7 @@ CELERY_BEAT_SCHEDULE = SCHEDULE
 
 # People ---------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["hosting.backends.PanelBackend"]
 LOGIN_URL = "accounts:sign_in"
 LOGIN_REDIRECT_URL = "dashboard:overview"
 LOGOUT_REDIRECT_URL = "public:choice"
@@ -268,9 +312,26 @@ AUTH_PASSWORD_VALIDATORS = [
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 10},
     },
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.password_rules.NotTooLong"},
+    {"NAME": "accounts.password_rules.HardToGuess"},
 ]
-OTP_TOTP_ISSUER = HOUSE_NAME
+OTP_WEBAUTHN_RP_NAME = HOUSE_NAME
+OTP_WEBAUTHN_RP_ID, OTP_WEBAUTHN_ALLOWED_ORIGINS = urlsplit(PANEL_URL).hostname, [PANEL_URL]
+# How long everybody may object before a second factor that somebody lost is removed.
+LOST_FACTOR_WAIT_DAYS = environment.whole_number("LOST_FACTOR_WAIT_DAYS", default=3, lowest=2)
+# A link to a new password works this long, once.
+PASSWORD_RESET_TIMEOUT = 3600
+# Whether somebody orders mailboxes only after a letter to them was read.
+VERIFIED_TO_ORDER = environment.flag("VERIFIED_TO_ORDER", default=False)
+# A session ends this long after its browser came last, and this long after signing in at most.
+SESSION_IDLE = timedelta(
+    hours=environment.whole_number("SESSION_IDLE_HOURS", default=7 * 24, lowest=1)
+)
+SESSION_LONGEST = timedelta(
+    hours=environment.whole_number("SESSION_LONGEST_HOURS", default=30 * 24, lowest=1)
+)
+SESSION_ENGINE = "accounts.session_store"
+SESSION_COOKIE_AGE = int(SESSION_LONGEST.total_seconds())
 
 # E-mail to people -----------------------------------------------------------------------
 EMAIL_HOST = environment.text("EMAIL_HOST", default="")
@@ -288,6 +349,8 @@ EMAIL_BACKEND = (
 EMAIL_FILE_PATH = RESTANTE_STATE / "sent"
 DEFAULT_FROM_EMAIL = environment.text("DEFAULT_FROM_EMAIL", default="panel@restante.test")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL
+# In whose name letters are written.
+LETTERHEAD = "hosting.branding.letterhead"
 
 # Words and files ------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -303,27 +366,33 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # Safety ---------------------------------------------------------------------------------
+# By this beginning browsers take a cookie over TLS alone, for this host alone and for all of it,
+# so no other host of the same domain can plant one. Without TLS they would not take it at all.
+_COOKIE_PREFIX = "__Host-" if PANEL_IS_PUBLIC else ""
+SESSION_COOKIE_NAME = f"{_COOKIE_PREFIX}session"
 SESSION_COOKIE_SECURE = PANEL_IS_PUBLIC
+SESSION_COOKIE_HTTPONLY = True
+# Not `Strict`: people come by links in letters, and back from the page where they paid.
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_NAME = f"{_COOKIE_PREFIX}csrf"
 CSRF_COOKIE_SECURE = PANEL_IS_PUBLIC
 CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "hosting.views.errors.csrf_failure"
 SECURE_SSL_REDIRECT = PANEL_IS_PUBLIC
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if PANEL_IS_PUBLIC else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]
+# A public panel is reached through a proxy alone, which says from where each request comes.
+IS_BEHIND_PROXY = PANEL_IS_PUBLIC
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^tls/allowed$"]
 SECURE_HSTS_SECONDS = 31_536_000 if PANEL_IS_PUBLIC else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PANEL_IS_PUBLIC
 SECURE_HSTS_PRELOAD = PANEL_IS_PUBLIC
 X_FRAME_OPTIONS = "DENY"
-# The largest thing a person uploads is a list of mailboxes.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 5_000_000
+# How long a body may be is decided for each route before it is read (`hosting.request_limits`);
+# this is the most that a form without files takes in memory, and how many fields it may have.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_100_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 4
 
-LOGGING: dict[str, Any] = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
-    },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    # A line for each call to the mail server, or each step of a PDF, would bury everything else.
-    "loggers": {"httpx": {"level": "WARNING"}, "weasyprint": {"level": "WARNING"}},
-}
+DEFAULT_EXCEPTION_REPORTER_FILTER = "hosting.discretion.ErrorReport"
+LOGGING = log_lines.LOGGING

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from celery import shared_task
 from django.conf import settings
@@ -11,13 +12,30 @@ from django.utils import timezone
 
 from accounts.access import system
 from accounts.models import Organisation
-from hosting import dunning, invoicing, ledger, ordering, spending
+from hosting import (
+    answers,
+    bulk,
+    clocks,
+    customer_lists,
+    dunning,
+    exports,
+    figures,
+    invoicing,
+    ledger,
+    ordering,
+    panel_hosts,
+    piecework,
+    spending,
+    test_clock,
+)
 from hosting.banking import runs as bank_runs
 from hosting.importing import runs
-from hosting.models import Pulse
+from hosting.models import CustomerImport, MailboxImport, Pulse
 from hosting.paying import facts, refunding
-from hosting.periods import Period
+from hosting.webhooks import forgetting, sending
 from mailstore import standing
+from mailstore.engine import engine
+from mailstore.resolver import resolver
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +56,9 @@ def end_contracts() -> int:
 def follow_standing() -> int:
     """Close mailboxes with their organisations, and bring them back with them."""
     at = timezone.now()
-    back = standing.bring_back(reopen=ordering.reopen, at=at)
-    return back + standing.close_along(grace=settings.CLOSING_GRACE, at=at)
+    back = standing.bring_back(reopen=partial(ordering.reopen, follows_standing=True), at=at)
+    closed = standing.close_along(grace=settings.CLOSING_GRACE, at=at)
+    return back + closed + test_clock.follow_standing(at=at)
 
 
 @shared_task(name="hosting.sweep_dunning")
@@ -52,7 +71,7 @@ def sweep_dunning() -> int:
 def work_off_dunning(*, customer_id: int) -> int:
     """Look at one customer now, who has just paid, rather than at the next sweep."""
     customer = Organisation.objects.select_related("parent").filter(pk=customer_id).first()
-    return dunning.work_off(customer, at=timezone.now()) if customer else 0
+    return dunning.work_off(customer, at=clocks.now_for(customer)) if customer else 0
 
 
 @shared_task(name="hosting.watch_spending")
@@ -61,14 +80,25 @@ def watch_spending() -> int:
     return spending.watch(at=timezone.now())
 
 
-@shared_task(name="hosting.close_last_month")
-def close_last_month() -> int:
-    """Write the bills of the month that is over; returns how many were missing."""
-    now = timezone.now()
-    progress = invoicing.close_month(actor=system("close"), period=Period.of(now).previous, at=now)
-    for problem in progress.problems:
+@shared_task(name="hosting.count_customers")
+def count_customers() -> int:
+    """Count what the customers of each seller use and pay."""
+    return figures.refresh_due(at=timezone.now())
+
+
+@shared_task(name="hosting.check_panel_hosts")
+def check_panel_hosts() -> int:
+    """Look at the DNS records of host names that are due."""
+    return panel_hosts.check_due(resolver=resolver(), at=timezone.now())
+
+
+@shared_task(name="hosting.close_months")
+def close_months() -> int:
+    """Write the bills of every month that is over and not complete; returns how many."""
+    closed = invoicing.close_due(actor=system("close"), at=timezone.now())
+    for problem in (each for progress in closed for each in progress.problems):
         logger.error("%s", problem)
-    return progress.written
+    return sum(progress.written for progress in closed)
 
 
 @shared_task(name="hosting.forget_expired_sessions")
@@ -87,6 +117,57 @@ def run_import(*, import_id: int) -> bool:
 def resume_imports() -> int:
     """Take up lists that nobody has begun, or whose worker died."""
     return runs.resume(now=timezone.now)
+
+
+@shared_task(name="hosting.run_customer_import")
+def run_customer_import(*, import_id: int) -> bool:
+    """Open the customers of one confirmed list."""
+    return customer_lists.run(import_id=import_id, now=timezone.now)
+
+
+@shared_task(name="hosting.resume_customer_imports")
+def resume_customer_imports() -> int:
+    """Take up lists of customers that nobody has begun, or whose worker died."""
+    return customer_lists.resume(now=timezone.now)
+
+
+@shared_task(name="hosting.forget_lists")
+def forget_lists() -> int:
+    """Leave lists that nobody started for a month, and forget their texts."""
+    at = timezone.now()
+    lists = (MailboxImport.objects.all(), CustomerImport.objects.all())
+    return sum(piecework.forget_old(each, at=at) for each in lists)
+
+
+@shared_task(name="hosting.write_export")
+def write_export(*, export_id: int) -> bool:
+    """Write one file that a program asked for."""
+    return exports.run(export_id=export_id, now=timezone.now)
+
+
+@shared_task(name="hosting.write_exports")
+def write_exports() -> int:
+    """Take up files that nobody has begun, or whose worker died."""
+    return exports.resume(now=timezone.now)
+
+
+@shared_task(name="hosting.forget_exports")
+def forget_exports() -> int:
+    """Remove files that were kept long enough."""
+    return exports.forget_old(at=timezone.now())
+
+
+@shared_task(name="hosting.run_bulk")
+def run_bulk(*, request_id: int) -> bool:
+    """Do what staff asked for in bulk."""
+    return bulk.run(request_id=request_id, now=timezone.now)
+
+
+@shared_task(name="hosting.resume_bulk")
+def resume_bulk() -> int:
+    """Take up what nobody works on, and end what nobody confirmed."""
+    bulk.forget_expired(at=timezone.now())
+    return bulk.resume(now=timezone.now)
 
 
 @shared_task(name="hosting.run_bank_import")
@@ -123,3 +204,33 @@ def apply_provider_events() -> int:
 def send_refunds() -> int:
     """Ask the payment provider for refunds that wait."""
     return refunding.send_due(now=timezone.now)
+
+
+@shared_task(name="hosting.send_webhooks")
+def send_webhooks() -> int:
+    """Tell programs outside what is new, and try again what is due."""
+    return sending.run(now=timezone.now)
+
+
+@shared_task(name="hosting.forget_webhooks")
+def forget_webhooks() -> int:
+    """Remove deliveries that came to an end long ago."""
+    return forgetting.forget_old(at=timezone.now())
+
+
+@shared_task(name="hosting.forget_answers")
+def forget_answers() -> int:
+    """Remove answers of the API that were kept long enough."""
+    return answers.forget_old(at=timezone.now())
+
+
+@shared_task(name="hosting.advance_test_clock")
+def advance_test_clock(*, advance_id: int) -> bool:
+    """Work off one advance of a test clock now rather than at the next sweep."""
+    return test_clock.run(advance_id=advance_id, engine=engine(), now=timezone.now)
+
+
+@shared_task(name="hosting.advance_test_clocks")
+def advance_test_clocks() -> int:
+    """Take up every advance that nobody works on."""
+    return test_clock.resume(engine=engine(), now=timezone.now)

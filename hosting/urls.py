@@ -3,57 +3,46 @@
 from django.contrib import admin
 from django.urls import include, path, register_converter
 
-from hosting.periods import Period
+from hosting.route_converters import ColourConverter, MonthConverter, ScopeConverter
 from hosting.views import (
+    acting,
+    activity,
     alarms,
     billing,
+    brand,
     changes,
     costs,
+    customer,
+    customer_lists,
+    customers,
     dashboard,
+    devices,
     domains,
+    factor_demands,
     invoices,
+    keys,
+    look,
+    mail_sign_in,
     mailboxes,
+    message_fates,
     organisations,
     payments,
+    people,
     plans,
     profiles,
     public,
     recovery,
+    reference,
+    retail,
     retention,
     rules,
     set_up,
+    webhooks,
+    well_known,
 )
 
-
-class ScopeConverter:
-    """What a rule can be set on, beside a mailbox."""
-
-    regex = "organisation|domain"
-
-    def to_python(self, value: str) -> str:
-        """The word itself."""
-        return value
-
-    def to_url(self, value: str) -> str:
-        """The word itself."""
-        return value
-
-
-class MonthConverter:
-    """A month, as `2026-10`."""
-
-    regex = "[0-9]{4}-[0-9]{2}"
-
-    def to_python(self, value: str) -> Period:
-        """The month; `ValueError` for one that no calendar has."""
-        return Period.parse(value)
-
-    def to_url(self, value: Period) -> str:
-        """The other way round."""
-        return str(value)
-
-
 register_converter(ScopeConverter, "scope")
+register_converter(ColourConverter, "colour")
 register_converter(MonthConverter, "month")
 
 public_patterns = (
@@ -61,6 +50,7 @@ public_patterns = (
         path("", public.choice, name="choice"),
         path("estimate", public.estimate, name="estimate"),
         path("healthz", public.health, name="health"),
+        path(".well-known/security.txt", well_known.security_txt, name="security_txt"),
     ],
     "public",
 )
@@ -81,8 +71,85 @@ organisation_patterns = (
     [
         path("<uuid:uuid>/close", organisations.close, name="close"),
         path("<uuid:uuid>/keep", organisations.keep, name="keep"),
+        path("<uuid:uuid>/second-factor", factor_demands.detail, name="factor"),
+        path(
+            "<uuid:uuid>/second-factor/<slug:reach>/demand",
+            factor_demands.demand,
+            name="demand_factor",
+        ),
+        path(
+            "<uuid:uuid>/second-factor/<slug:reach>/withdraw",
+            factor_demands.withdraw,
+            name="withdraw_factor",
+        ),
+        path("<uuid:uuid>/second-factor/lost", factor_demands.lost, name="lost_factor"),
+        path(
+            "<uuid:uuid>/second-factor/lost/<uuid:loss_uuid>/call-off",
+            factor_demands.found,
+            name="found_factor",
+        ),
     ],
     "organisations",
+)
+customer_patterns = (
+    [
+        path("", customers.customer_list, name="list"),
+        path("open", customer.open_new, name="open"),
+        path("leave", acting.leave, name="leave"),
+        path("customers.csv", customer_lists.export, name="export"),
+        path("lists/", customer_lists.bring, name="import"),
+        path("lists/<uuid:uuid>/", customer_lists.detail, name="import_detail"),
+        path("lists/<uuid:uuid>/confirm", customer_lists.confirm, name="import_confirm"),
+        path("lists/<uuid:uuid>/cancel", customer_lists.cancel, name="import_cancel"),
+        path("prices/", retail.prices, name="prices"),
+        path("prices/<uuid:uuid>/", retail.detail, name="prices_of"),
+        path("prices/<uuid:uuid>/own", retail.open_own, name="own_prices"),
+        path("prices/<uuid:uuid>/set", retail.set_price, name="set_price"),
+        path("prices/<uuid:uuid>/withdraw/<int:price_id>", retail.withdraw, name="withdraw_price"),
+        path("<uuid:uuid>/", customer.detail, name="detail"),
+        path("<uuid:uuid>/edit", customer.edit, name="edit"),
+        path("<uuid:uuid>/suspend", customer.suspend, name="suspend"),
+        path("<uuid:uuid>/resume", customer.resume, name="resume"),
+        path("<uuid:uuid>/invite", customer.invite, name="invite"),
+        path("<uuid:uuid>/enter", acting.enter, name="enter"),
+    ],
+    "customers",
+)
+people_patterns = (
+    [
+        path("", people.mine, name="list"),
+        path("<uuid:uuid>/", people.detail, name="detail"),
+        path("<uuid:uuid>/invite", people.invite, name="invite"),
+        path("<uuid:uuid>/leave", people.leave, name="leave"),
+        path(
+            "<uuid:uuid>/invitations/<uuid:invitation_uuid>/send-again",
+            people.send_again,
+            name="send_again",
+        ),
+        path(
+            "<uuid:uuid>/invitations/<uuid:invitation_uuid>/withdraw",
+            people.withdraw,
+            name="withdraw",
+        ),
+        path("<uuid:uuid>/members/<uuid:member_uuid>/role", people.change_role, name="change_role"),
+        path("<uuid:uuid>/members/<uuid:member_uuid>/remove", people.remove, name="remove"),
+    ],
+    "people",
+)
+access_patterns = (
+    [
+        path("", acting.visit_list, name="list"),
+    ],
+    "access",
+)
+activity_patterns = (
+    [
+        path("", activity.home, name="home"),
+        path("activity.csv", activity.as_csv, name="csv"),
+        path("activity.jsonl", activity.as_json_lines, name="json_lines"),
+        path("<uuid:uuid>/proof.jsonl", activity.proof, name="proof"),
+    ],
+    "activity",
 )
 mailbox_patterns = (
     [
@@ -99,6 +166,36 @@ mailbox_patterns = (
             mailboxes.revoke_app_password,
             name="revoke_app_password",
         ),
+        path("<uuid:uuid>/devices/", devices.detail, name="devices"),
+        path("<uuid:uuid>/devices/letters", devices.letters, name="place_letters"),
+        path("<uuid:uuid>/devices/<uuid:device_uuid>/mine", devices.confirm, name="confirm_device"),
+        path(
+            "<uuid:uuid>/devices/<uuid:device_uuid>/not-mine",
+            devices.lock_out,
+            name="lock_out_device",
+        ),
+        path(
+            "<uuid:uuid>/devices/<uuid:device_uuid>/copies",
+            devices.leave_copies,
+            name="leave_copies",
+        ),
+        path("<uuid:uuid>/sign-ins/", devices.history, name="sign_ins"),
+        path(
+            "<uuid:uuid>/app-passwords/<uuid:password_uuid>",
+            mail_sign_in.change_app_password,
+            name="change_app_password",
+        ),
+        path(
+            "<uuid:uuid>/app-passwords-only",
+            mail_sign_in.require_app_passwords,
+            name="require_app_passwords",
+        ),
+        path(
+            "<uuid:uuid>/mailbox-password-too",
+            mail_sign_in.allow_mailbox_password,
+            name="allow_mailbox_password",
+        ),
+        path("<uuid:uuid>/end-sessions", mail_sign_in.end_sessions, name="end_sessions"),
         path("<uuid:uuid>/password", mailboxes.set_password, name="set_password"),
         path("<uuid:uuid>/limit", mailboxes.change_quota, name="change_quota"),
         path("<uuid:uuid>/plan", plans.choose, name="plans"),
@@ -118,6 +215,8 @@ mailbox_patterns = (
         path("<uuid:uuid>/retention/rule/remove", retention.remove_rule, name="remove_rule"),
         path("<uuid:uuid>/retention/window", retention.set_window, name="set_window"),
         path("<uuid:uuid>/retention/tripwire", retention.set_tripwire, name="set_tripwire"),
+        path("<uuid:uuid>/retention/limits", retention.set_thresholds, name="set_thresholds"),
+        path("<uuid:uuid>/retention/messages", message_fates.index, name="fates"),
     ],
     "mailboxes",
 )
@@ -145,6 +244,18 @@ change_patterns = (
         path("<uuid:uuid>/call-off", changes.call_off, name="call_off"),
     ],
     "changes",
+)
+key_patterns = (
+    [
+        path("", keys.key_list, name="list"),
+        path("make", keys.make, name="make"),
+        path("<uuid:uuid>/", keys.detail, name="detail"),
+        path("<uuid:uuid>/secret", keys.secret, name="secret"),
+        path("<uuid:uuid>/rotate", keys.rotate, name="rotate"),
+        path("<uuid:uuid>/revoke", keys.revoke, name="revoke"),
+        path("<uuid:uuid>/revoke/all", keys.revoke_with_made, name="revoke_with_made"),
+    ],
+    "keys",
 )
 billing_patterns = [
     path("", billing.home, name="home"),
@@ -184,6 +295,57 @@ invoice_patterns = [
     path("profile/<uuid:uuid>/logo/remove", profiles.remove_logo, name="remove_logo"),
 ]
 
+reference_patterns = [
+    path("reference", reference.home, name="home"),
+    path("reference/<slug:slug>", reference.group, name="group"),
+    path("quick-start", reference.quick_start, name="quick_start"),
+    path("openapi.yaml", reference.document, name="document"),
+]
+webhook_patterns = (
+    [
+        path("", webhooks.endpoint_list, name="list"),
+        path("new", webhooks.make, name="make"),
+        path("<uuid:uuid>/", webhooks.detail, name="detail"),
+        path("<uuid:uuid>/edit", webhooks.edit, name="edit"),
+        path("<uuid:uuid>/secret", webhooks.rotate, name="rotate"),
+        path("<uuid:uuid>/disable", webhooks.disable, name="disable"),
+        path("<uuid:uuid>/enable", webhooks.enable, name="enable"),
+        path("<uuid:uuid>/ping", webhooks.ping, name="ping"),
+        path("<uuid:uuid>/remove", webhooks.remove, name="remove"),
+        path("<uuid:uuid>/deliveries/<uuid:delivery_uuid>/", webhooks.delivery, name="delivery"),
+        path(
+            "<uuid:uuid>/deliveries/<uuid:delivery_uuid>/again",
+            webhooks.send_again,
+            name="send_again",
+        ),
+    ],
+    "webhooks",
+)
+brand_patterns = (
+    [
+        path("<colour:accent>-<colour:accent_dark>-<slug:digest>.css", brand.style, name="style"),
+        path("<uuid:uuid>/logo/<int:version>", brand.logo, name="logo"),
+    ],
+    "brand",
+)
+look_patterns = (
+    [
+        path("", look.mine, name="mine"),
+        path("<uuid:uuid>/", look.detail, name="detail"),
+        path("<uuid:uuid>/try", look.try_out, name="try_out"),
+        path("<uuid:uuid>/preview/", look.preview, name="preview"),
+        path("<uuid:uuid>/preview/logo", look.draft_logo, name="draft_logo"),
+        path("<uuid:uuid>/keep", look.keep, name="keep"),
+        path("<uuid:uuid>/forget", look.forget, name="forget"),
+        path("<uuid:uuid>/put-back", look.put_back, name="put_back"),
+        path("<uuid:uuid>/host", look.claim_host, name="claim_host"),
+        path("<uuid:uuid>/host/look", look.look_at_host, name="look_at_host"),
+        path("<uuid:uuid>/host/give-up", look.give_up_host, name="give_up_host"),
+    ],
+    "look",
+)
+tls_patterns = ([path("allowed", brand.tls_allowed, name="allowed")], "tls")
+
 urlpatterns = [
     path("", include(public_patterns)),
     path("account/", include("accounts.urls")),
@@ -193,8 +355,21 @@ urlpatterns = [
     path("mailboxes/", include(mailbox_patterns)),
     path("rules/", include(rule_patterns)),
     path("changes/", include(change_patterns)),
+    path("keys/", include(key_patterns)),
     path("billing/", include((billing_patterns + invoice_patterns + payment_patterns, "billing"))),
     path("payments/", include(provider_patterns)),
+    path("customers/", include(customer_patterns)),
+    path("access/", include(access_patterns)),
+    path("activity/", include(activity_patterns)),
+    path("people/", include(people_patterns)),
     path("organisations/", include(organisation_patterns)),
+    path("webhooks/", include(webhook_patterns)),
+    path("api/", include((reference_patterns, "reference"))),
+    path("api/v1/", include("hosting.api.urls", namespace="api")),
+    path("brand/", include(brand_patterns)),
+    path("look/", include(look_patterns)),
+    path("tls/", include(tls_patterns)),
     path("staff/", admin.site.urls),
 ]
+handler400 = "hosting.views.errors.bad_request"
+handler500 = "hosting.views.errors.server_error"

@@ -7,6 +7,7 @@ outside of the EU none is due. Rates and membership are rows (`VatRate`).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -47,6 +48,27 @@ class Tax:
         return money.half_up(Fraction(self.percent) * net_minor / 100)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """What is charged at one rate, all in all."""
+
+    tax: Tax
+    net_minor: int
+
+    @property
+    def vat_minor(self) -> int:
+        """The tax on it, rounded once."""
+        return self.tax.on(self.net_minor)
+
+
+def grouped(first: Tax, parts: Iterable[tuple[Tax, int]]) -> list[Group]:
+    """Nets by what applies to them; `first` is there even where nothing falls under it."""
+    sums = {first: 0}
+    for tax, net_minor in parts:
+        sums[tax] = sums.get(tax, 0) + net_minor
+    return [Group(tax=tax, net_minor=net_minor) for tax, net_minor in sums.items()]
+
+
 def between(*, seller: BillingProfile, customer: BillingProfile, on: date) -> Tax:
     """What applies to a sale on a day; raises `NoRate` for a country without a row."""
     there = rate(customer.country, on=on)
@@ -72,12 +94,15 @@ def rate(country: str, *, on: date) -> VatRate | None:
 def keep(*, actor: Actor, rate: VatRate, at: datetime) -> VatRate:
     """Store a rate that holds from a day on; raises `RateRefused`.
 
-    What months that are over were billed at stays as it was. A new rate may begin in this
-    month, since its bills are still to come; a country's first one may begin at any time.
+    It begins with a month, since a bill asks which rate holds on the first day of its month and
+    taxes all of that month so. What months that are over were billed at stays as it was. A new
+    rate may begin with this month, since its bills are still to come; a country's first one may
+    begin with any.
     """
     check(actor=actor, rate=rate, at=at)
+    before = _before(rate)
     rate.save()
-    _record(rate, actor=actor, at=at)
+    _record(rate, before=before, actor=actor, at=at)
     return rate
 
 
@@ -86,6 +111,12 @@ def check(*, actor: Actor, rate: VatRate, at: datetime) -> None:
     actor.must(Capability.SEE_BILLS, lineage=())
     if not may_change(rate, at=at):
         message = "This rate holds already. Let another one follow it instead."
+        raise RateRefused(message)
+    if rate.starts_on.day != 1:
+        message = (
+            "A month is billed at the rate of its first day. Choose the first day of a month: a "
+            "rate that begins within one would not be used for the rest of it."
+        )
         raise RateRefused(message)
     known = VatRate.objects.filter(country=rate.country).exclude(pk=rate.pk)
     if rate.starts_on < Period.of(at).first_day and known.exists():
@@ -103,7 +134,14 @@ def may_change(rate: VatRate, *, at: datetime) -> bool:
     return before is None or before.starts_on > at.astimezone(UTC).date()
 
 
-def _record(rate: VatRate, *, actor: Actor, at: datetime) -> None:
+def _before(rate: VatRate) -> VatRate | None:
+    """What held or would have held: the row as it was, or the one that it follows."""
+    stored = VatRate.objects.filter(pk=rate.pk).first()
+    earlier = VatRate.objects.filter(country=rate.country, starts_on__lt=rate.starts_on)
+    return stored or earlier.order_by("-starts_on").first()
+
+
+def _record(rate: VatRate, *, before: VatRate | None, actor: Actor, at: datetime) -> None:
     provider = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER).first()
     if provider is None:
         return
@@ -113,7 +151,13 @@ def _record(rate: VatRate, *, actor: Actor, at: datetime) -> None:
         actor=actor,
         organisation=provider,
         subject=("vat_rate", str(rate.pk), str(rate)),
-        data={"starts_on": rate.starts_on.isoformat(), "percent": str(rate.percent)},
+        data={
+            "starts_on": rate.starts_on.isoformat(),
+            "percent": {
+                "old": None if before is None else str(before.percent),
+                "new": str(rate.percent),
+            },
+        },
     )
 
 

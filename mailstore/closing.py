@@ -10,16 +10,35 @@ from datetime import datetime
 
 from django.db import transaction
 
+from accounts import outbox
 from accounts.access import Actor
-from mailstore import holding, provisioning, purging, working
+from accounts.models import Organisation, on_clock_of
+from mailstore import (
+    ending,
+    holding,
+    provisioning,
+    purging,
+    recovery,
+    sign_ins,
+    working,
+)
 from mailstore.engine import Engine
 from mailstore.models import AppPassword, LastLogin, Mailbox, PurgeRun, Usage, UsageDay
 from mailstore.models.mailboxes import MailboxQuerySet
 
 
-def close_for_good(*, actor: Actor, at: datetime, limit: int = 100) -> int:
-    """End the grace of mailboxes whose time has come; their addresses are free again."""
-    due = Mailbox.objects.filter(state=Mailbox.State.CLOSING, erase_after__lte=at)
+def close_for_good(
+    *, actor: Actor, at: datetime, among: Organisation | None = None, limit: int = 100
+) -> int:
+    """End the grace of mailboxes whose time has come; their addresses are free again.
+
+    Those of one test organisation by its clock, or of all that live by the real one.
+    """
+    due = Mailbox.objects.filter(
+        on_clock_of(among, "organisation__"),
+        state=Mailbox.State.CLOSING,
+        erase_after__lte=at,
+    )
     closed = 0
     for mailbox in due.select_related("organisation__parent", "domain").order_by("erase_after")[
         :limit
@@ -27,15 +46,20 @@ def close_for_good(*, actor: Actor, at: datetime, limit: int = 100) -> int:
         try:
             give_up_address(actor=actor, mailbox=mailbox, at=at)
         except (provisioning.WrongState, holding.Stopped):
-            continue  # It was reopened a moment ago, or it is held.
+            continue  # It was reopened a moment ago, or it is held or frozen.
         closed += 1
     return closed
 
 
 @transaction.atomic
 def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """The step that cannot be taken back: from here on the home is found by its uuid only."""
-    holding.refuse_if_held(holding.lock(mailbox))
+    """The step that cannot be taken back: from here on the home is found by its uuid only.
+
+    What is still planned is given up, since the address may lead to another home from now on.
+    An alarm is answered first: whoever emptied the mailbox may be who closed it.
+    """
+    locked = holding.lock(mailbox)
+    holding.refuse_if_kept(locked)
     provisioning.move(
         mailbox,
         actor=actor,
@@ -44,6 +68,8 @@ def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         target=Mailbox.State.CLOSED,
         kind="mailbox.closed",
     )
+    ending.give_up_rest(mailbox=locked, at=at)
+    recovery.give_up_rest(mailbox=locked, at=at)
     AppPassword.objects.filter(mailbox=mailbox).delete()
     _empty_report(mailbox.address)
 
@@ -55,6 +81,7 @@ def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
     is placed meanwhile waits for a batch, and keeps what is left then.
     """
     holding.refuse_if_held(mailbox)
+    ending.end_all_begun(mailbox=mailbox, engine=engine, at=at)
     run = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.CLOSING).first()
     if run is None:
         run = purging.plan_closing(mailbox=mailbox, engine=engine, at=at)
@@ -64,8 +91,22 @@ def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
         holding.refuse_if_held(holding.lock(mailbox))
         engine.erase(user=mailbox.tombstone)
         purging.conclude_closing(run=run, at=at)
-        _forget_reports(mailbox)
-        Mailbox.objects.filter(pk=mailbox.pk, state=Mailbox.State.CLOSED).update(erased_at=at)
+        forget_reports(mailbox)
+        closed = Mailbox.objects.filter(pk=mailbox.pk, state=Mailbox.State.CLOSED)
+        if closed.filter(erased_at=None).update(erased_at=at):
+            _record_erasure(mailbox, run, at=at)
+
+
+def _record_erasure(mailbox: Mailbox, run: PurgeRun, *, at: datetime) -> None:
+    """The note that nothing of the mailbox is left, with the receipt of what there was."""
+    outbox.record(
+        kind="mailbox.erased",
+        at=at,
+        actor=ending.WORKER,
+        organisation=mailbox.organisation,
+        subject=mailbox.subject,
+        data={"receipt": str(run.uuid), "messages": run.messages, "bytes": run.bytes},
+    )
 
 
 def _empty(mailbox: Mailbox, *, engine: Engine, in_store: bool) -> None:
@@ -95,7 +136,7 @@ def _with_people(mailboxes: MailboxQuerySet) -> MailboxQuerySet:
     return mailboxes.select_related("organisation__parent", "domain")
 
 
-def _forget_reports(mailbox: Mailbox) -> None:
+def forget_reports(mailbox: Mailbox) -> None:
     """Drop what Dovecot reported, unless a new mailbox has the address by now."""
     names = [mailbox.tombstone]
     for reports in (Usage.objects, UsageDay.objects):
@@ -104,6 +145,7 @@ def _forget_reports(mailbox: Mailbox) -> None:
         names.append(mailbox.address)
         _empty_report(mailbox.address)
     LastLogin.objects.filter(username__in=names).delete()
+    sign_ins.forget_all(mailbox)
 
 
 def _empty_report(address: str) -> None:

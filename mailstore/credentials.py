@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 
-from accounts import outbox
+from accounts import keys, notices, outbox
 from accounts.access import Actor, Capability
 from mailstore.models import AppPassword, Mailbox
 
@@ -28,6 +29,44 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 class NoProtocol(ValidationError):
     """An app password must be good for something."""
+
+
+class Revoked(Exception):
+    """This app password opens nothing any more, so nothing about it can be changed."""
+
+
+class AppPasswordsOnly(Exception):
+    """No mailbox password opens this mailbox, so there is no use in setting one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """By which protocols an app password may be used, and from where; no networks: everywhere.
+
+    `networks` are in the form of `keys.canonical_networks`.
+    """
+
+    allows_pop: bool = True
+    allows_imap: bool = True
+    networks: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, app_password: AppPassword) -> Reach:
+        """The reach that an app password has."""
+        return cls(
+            allows_pop=app_password.allows_pop,
+            allows_imap=app_password.allows_imap,
+            networks=tuple(app_password.networks),
+        )
+
+    def goes_beyond(self, other: Reach) -> bool:
+        """Whether it lets somebody in whom the other does not."""
+        more_protocols = (self.allows_pop and not other.allows_pop) or (
+            self.allows_imap and not other.allows_imap
+        )
+        if more_protocols or not other.networks:
+            return more_protocols
+        return not self.networks or not keys.covers(other.networks, self.networks)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +91,15 @@ def digest(secret: str) -> str:
 
 
 def draft(
-    *, mailbox: Mailbox, label: str, allows_pop: bool, allows_imap: bool, at: datetime
+    *,
+    mailbox: Mailbox,
+    label: str,
+    allows_pop: bool,
+    allows_imap: bool,
+    networks: Iterable[str] = (),
+    at: datetime,
 ) -> Issued:
-    """An unsaved app password and its secret."""
+    """An unsaved app password and its secret; raises `keys.BadNetwork`."""
     secret = new_secret()
     app_password = AppPassword(
         mailbox=mailbox,
@@ -62,6 +107,7 @@ def draft(
         digest=digest(secret),
         allows_pop=allows_pop,
         allows_imap=allows_imap,
+        allow_nets=",".join(keys.canonical_networks(networks)),
         created_at=at,
     )
     return Issued(app_password=app_password, secret=secret)
@@ -75,18 +121,21 @@ def issue(
     label: str,
     allows_pop: bool = True,
     allows_imap: bool = True,
+    networks: Iterable[str] = (),
     at: datetime,
 ) -> Issued:
-    """A new app password for one device; the caller shows the secret once."""
+    """A new app password for one device; the caller shows the secret once.
+
+    Raises `NoProtocol` or `keys.BadNetwork`.
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    if not (allows_pop or allows_imap):
-        message = "Choose at least one protocol."
-        raise NoProtocol(message, code="no_protocol")
+    _need_a_protocol(allows_pop=allows_pop, allows_imap=allows_imap)
     issued = draft(
         mailbox=mailbox,
         label=label,
         allows_pop=allows_pop,
         allows_imap=allows_imap,
+        networks=networks,
         at=at,
     )
     issued.app_password.save(force_insert=True)
@@ -94,6 +143,70 @@ def issue(
         "app_password.created", mailbox=mailbox, password=issued.app_password, actor=actor, at=at
     )
     return issued
+
+
+def _need_a_protocol(*, allows_pop: bool, allows_imap: bool) -> None:
+    if not (allows_pop or allows_imap):
+        message = "Choose at least one protocol."
+        raise NoProtocol(message, code="no_protocol")
+
+
+@transaction.atomic
+def set_reach(
+    *,
+    actor: Actor,
+    app_password: AppPassword,
+    allows_pop: bool,
+    allows_imap: bool,
+    networks: Iterable[str],
+    at: datetime,
+) -> None:
+    """Change by which protocols, and from where, an app password may be used.
+
+    Whatever becomes narrower ends open sessions; whatever becomes wider is told to the owners.
+    Raises `NoProtocol`, `keys.BadNetwork` or `Revoked`.
+    """
+    mailbox = app_password.mailbox
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    _need_a_protocol(allows_pop=allows_pop, allows_imap=allows_imap)
+    new = Reach(
+        allows_pop=allows_pop,
+        allows_imap=allows_imap,
+        networks=tuple(keys.canonical_networks(networks)),
+    )
+    locked = AppPassword.objects.select_for_update().get(pk=app_password.pk)
+    if locked.revoked_at is not None:
+        message = "This app password is revoked."
+        raise Revoked(message)
+    old = Reach.of(locked)
+    if new == old:
+        return
+    changes = {"allows_pop": new.allows_pop, "allows_imap": new.allows_imap}
+    AppPassword.objects.filter(pk=locked.pk).update(allow_nets=",".join(new.networks), **changes)
+    app_password.refresh_from_db(fields=["allow_nets", *changes])
+    is_wider = new.goes_beyond(old)
+    outbox.record(
+        kind="app_password.loosened" if is_wider else "app_password.tightened",
+        at=at,
+        actor=actor,
+        organisation=mailbox.organisation,
+        subject=app_password.subject,
+        data={
+            "mailbox": str(mailbox.uuid),
+            "address": mailbox.address,
+            "protocols": {"old": _protocols(old), "new": _protocols(new)},
+            "networks": {"old": list(old.networks), "new": list(new.networks)},
+        },
+    )
+    if old.goes_beyond(new):
+        _ask_to_end_sessions(mailbox, at=at)
+    if is_wider:
+        _tell_owners("app_password_loosened", mailbox, actor=actor, at=at, label=app_password.label)
+
+
+def _protocols(reach: Reach) -> list[str]:
+    protocols = [("pop", reach.allows_pop), ("imap", reach.allows_imap)]
+    return [name for name, is_allowed in protocols if is_allowed]
 
 
 @transaction.atomic
@@ -133,19 +246,73 @@ def narrow_for(mailbox: Mailbox, *, protocol: str) -> QuerySet[AppPassword]:
 
 @transaction.atomic
 def set_mailbox_password(*, actor: Actor, mailbox: Mailbox, password: str, at: datetime) -> None:
-    """Let the mailbox sign in by a password a person chose; an empty one switches that off."""
+    """Let the mailbox sign in by a password a person chose; an empty one switches that off.
+
+    Raises `AppPasswordsOnly`.
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    locked = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    if password and locked.app_passwords_only:
+        message = "Only app passwords open this mailbox. Allow mailbox passwords first."
+        raise AppPasswordsOnly(message)
     password_hash = "{ARGON2ID}" + _HASHER.hash(password) if password else ""
     Mailbox.objects.filter(pk=mailbox.pk).update(password_hash=password_hash)
     mailbox.password_hash = password_hash
-    outbox.record(
-        kind="mailbox.password_set" if password else "mailbox.password_removed",
-        at=at,
-        actor=actor,
-        organisation=mailbox.organisation,
-        subject=mailbox.subject,
-    )
+    kind = "mailbox.password_set" if password else "mailbox.password_removed"
+    _record_of_mailbox(kind, mailbox=mailbox, actor=actor, at=at)
     _ask_to_end_sessions(mailbox, at=at)
+
+
+@transaction.atomic
+def require_app_passwords(*, actor: Actor, mailbox: Mailbox, is_on: bool, at: datetime) -> None:
+    """Let app passwords alone open the mailbox, or its mailbox password again too.
+
+    A mailbox password that is set stays, and works again afterwards. Sessions that may have been
+    opened by it end.
+    """
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    others = Mailbox.objects.filter(pk=mailbox.pk, app_passwords_only=not is_on)
+    if not others.update(app_passwords_only=is_on):
+        return
+    mailbox.refresh_from_db(fields=["app_passwords_only", "password_hash"])
+    kind = "mailbox.app_passwords_only" if is_on else "mailbox.mailbox_password_allowed"
+    _record_of_mailbox(kind, mailbox=mailbox, actor=actor, at=at)
+    if is_on and mailbox.password_hash:
+        _ask_to_end_sessions(mailbox, at=at)
+    if not is_on:
+        _tell_owners("mailbox_password_allowed", mailbox, actor=actor, at=at)
+
+
+@transaction.atomic
+def end_sessions(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
+    """Throw out whoever is signed in; programs with a good password come back by themselves."""
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    _record_of_mailbox("mailbox.sessions_ended", mailbox=mailbox, actor=actor, at=at)
+    _ask_to_end_sessions(mailbox, at=at)
+
+
+def _tell_owners(
+    letter: str, mailbox: Mailbox, *, actor: Actor, at: datetime, label: str = ""
+) -> None:
+    """What makes a mailbox easier to enter is news, whoever did it."""
+    notices.announce(
+        organisations=[mailbox.organisation],
+        name=letter,
+        context={
+            "address": mailbox.address,
+            "mailbox": str(mailbox.uuid),
+            "label": label,
+            "by": actor.name,
+            "at_text": f"{at:%Y-%m-%d %H:%M} UTC",
+        },
+        at=at,
+    )
+
+
+def _record_of_mailbox(kind: str, *, mailbox: Mailbox, actor: Actor, at: datetime) -> None:
+    outbox.record(
+        kind=kind, at=at, actor=actor, organisation=mailbox.organisation, subject=mailbox.subject
+    )
 
 
 def _ask_to_end_sessions(mailbox: Mailbox, *, at: datetime) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
 from accounts import outbox
-from accounts.access import Actor, Capability, Forbidden
+from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from mailstore import addresses
 from mailstore.models import Domain
 
 # RFC 2606 and RFC 6761 set these aside; nobody can own them, so nobody can be robbed.
 _NEEDS_NO_PROOF = ("test", "localhost")
+
+
+class NotForTests(addresses.InvalidAddress):
+    """A test organisation takes on no name that somebody could own."""
 
 
 class DomainTaken(Exception):
@@ -25,10 +30,21 @@ def needs_confirmation(name: str) -> bool:
     return name.rpartition(".")[2] not in _NEEDS_NO_PROOF
 
 
+def refuse_outside_of_tests(organisation: Organisation, name: str) -> None:
+    """Raise `NotForTests` where a test organisation asks for a name that somebody could own."""
+    if organisation.is_test and needs_confirmation(name):
+        message = "For testing, take a name that ends with .test or .localhost."
+        raise NotForTests(message)
+
+
 def add(*, actor: Actor, organisation: Organisation, name: str, at: datetime) -> Domain:
-    """Take on a domain for an organisation; raise `InvalidAddress` or `DomainTaken`."""
+    """Take on a domain for an organisation; raise `InvalidAddress` or `DomainTaken`.
+
+    A test organisation takes on none that could be anybody's (`NotForTests`).
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=organisation.lineage)
     canonical = addresses.domain(name)
+    refuse_outside_of_tests(organisation, canonical)
     state = Domain.State.WAITING if needs_confirmation(canonical) else Domain.State.CONFIRMED
     domain = Domain(name=canonical, organisation=organisation, state=state, created_at=at)
     try:
@@ -41,12 +57,18 @@ def add(*, actor: Actor, organisation: Organisation, name: str, at: datetime) ->
     return domain
 
 
+def ask_to_confirm(*, actor: Actor, domain: Domain, at: datetime) -> None:
+    """Have staff look at a domain that waits; of one that is confirmed nothing is asked."""
+    actor.must(Capability.MANAGE_MAIL, lineage=domain.organisation.lineage)
+    if domain.state == Domain.State.WAITING:
+        _record("domain.check_asked", domain=domain, actor=actor, at=at)
+
+
 @transaction.atomic
 def confirm(*, actor: Actor, domain: Domain, at: datetime) -> None:
     """Staff say that the domain belongs to the organisation; saying it twice does no harm."""
-    if not actor.is_staff:
-        message = "Only staff can confirm a domain."
-        raise Forbidden(message)
+    refusal = "Only staff who look after mail can confirm a domain."
+    actor.must_everywhere(Capability.MANAGE_MAIL, refusal=refusal)
     confirmed = Domain.objects.filter(pk=domain.pk, state=Domain.State.WAITING).update(
         state=Domain.State.CONFIRMED,
     )
@@ -62,3 +84,10 @@ def _record(kind: str, *, domain: Domain, actor: Actor, at: datetime) -> None:
         organisation=domain.organisation,
         subject=("domain", str(domain.uuid), domain.name),
     )
+
+
+def inside(addresses: Iterable[str]) -> frozenset[str]:
+    """Those of some addresses whose mail this house keeps: what stops a mailbox stops them."""
+    hosts = {address: address.rpartition("@")[2].lower() for address in addresses}
+    ours = set(Domain.objects.filter(name__in=hosts.values()).values_list("name", flat=True))
+    return frozenset(address for address, host in hosts.items() if host in ours)

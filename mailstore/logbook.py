@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.db import transaction
 
-from mailstore import due, quotas
-from mailstore.engine import maillog, uid_set, uids_of
+from mailstore import due, quotas, sign_ins
+from mailstore.engine import Attendance, maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
     FolderDeleted,
     QuotaRefusal,
     Record,
     Removed,
-    Retrieved,
 )
 from mailstore.engine.rotation import Position
 from mailstore.models import LogPosition, Mailbox, Removal
 
+# So long goes on whoever finds that much was written meanwhile; then others have their turn.
+_PATIENCE_SECONDS = 30.0
 
-@transaction.atomic
+
 def read(*, path: Path) -> int:
     """Take in what was written since the last reading; returns how many records it was.
+
+    Much is taken in part by part. Sign-ins are no records: they are added up.
+    """
+    until = time.monotonic() + _PATIENCE_SECONDS
+    records = 0
+    while True:
+        found, has_more = _read_part(path)
+        records += found
+        if not has_more or time.monotonic() > until:
+            return records
+
+
+@transaction.atomic
+def _read_part(path: Path) -> tuple[int, bool]:
+    """One part, and whether something else was there.
 
     The position moves in the same transaction, so a worker that dies reads it all again, and
     a second one waits for the first.
@@ -31,18 +49,23 @@ def read(*, path: Path) -> int:
     place, _ = LogPosition.objects.select_for_update().get_or_create(
         path=str(path), defaults={"inode": 0, "offset": 0}
     )
-    known = Position(inode=place.inode, offset=place.offset, head=place.head)
-    records, position = maillog.read(path, known)
+    known = Position(
+        inode=place.inode, offset=place.offset, head=place.head, written_ns=place.written_ns
+    )
+    reading = maillog.read(path, known)
+    records, position = reading.records, reading.position
     if position is not None:
-        place.inode, place.offset, place.head = position.inode, position.offset, position.head
-        place.save(update_fields=["inode", "offset", "head"])
+        for name, value in asdict(position).items():
+            setattr(place, name, value)
+        place.save(update_fields=list(asdict(position)))
     mailboxes = _mailboxes(records)
     told = [record for record in records if _is_about_this(record, mailboxes)]
     _note_refusals(records)
     _note_removals(told, mailboxes)
     _note_deleted_folders(told, mailboxes)
-    _note_retrievals(told, mailboxes)
-    return len(records)
+    _note_retrievals(reading.attendances)
+    sign_ins.note(reading.attendances)
+    return len(records), position != known
 
 
 def _is_about_this(record: Record, mailboxes: dict[str, Mailbox]) -> bool:
@@ -80,7 +103,8 @@ def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> 
         mailbox = mailboxes[user]
         _extend(mailbox, removed)
         size = sum(record.bytes for record in removed)
-        due.note_stored(mailbox, size=size, at=removed[0].at)
+        came = due.stored_moments(mailbox, messages=len(removed), size=size, at=removed[0].at)
+        due.note(mailbox, **came)
 
 
 def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
@@ -125,9 +149,19 @@ def _note_deleted_folders(records: Sequence[Record], mailboxes: dict[str, Mailbo
             ).update(took_folder=True, is_weighed=False)
 
 
-def _note_retrievals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
-    """Ask for a look at which messages were fetched; a worker does it in a moment."""
-    fetched = {r.user: r.at for r in records if isinstance(r, Retrieved)}
-    for user, at in fetched.items():
-        if user in mailboxes:
-            Mailbox.objects.filter(pk=mailboxes[user].pk).update(retrievals_asked_at=at)
+def _note_retrievals(told: Sequence[Attendance]) -> None:
+    """Ask for a look at which messages were fetched by POP; a worker does it in a moment."""
+    fetched = {
+        one.user: one.last_at
+        for one in told
+        if one.fetched and one.protocol == Mailbox.Protocol.POP
+    }
+    standing = Mailbox.objects.standing().filter(address__in=fetched)
+    keys = [
+        key
+        for key, address, created_at in standing.values_list("pk", "address", "created_at")
+        if fetched[address] >= created_at.replace(microsecond=0)
+    ]
+    if keys:
+        at = max(fetched.values())
+        Mailbox.objects.filter(pk__in=keys).update(retrievals_asked_at=at)

@@ -211,11 +211,23 @@ def _check_values(rule: Rule) -> None:
         if days is not None and not 1 <= days <= LONGEST_DAYS:
             message = f"Days are a whole number from 1 to {LONGEST_DAYS}, not {days}."
             raise RuleRefused(message)
+    _check_own_bounds(rule)
+    if rule.counted_from is CountedFrom.DOWNLOAD and rule.folder not in {INBOX_USE, "INBOX"}:
+        message = "Only the inbox counts from when a program fetched a message."
+        raise RuleRefused(message)
+
+
+def _check_own_bounds(rule: Rule) -> None:
+    """What a rule asks of those below it holds for itself as well."""
     if rule.floor_days and rule.ceiling_days and rule.floor_days > rule.ceiling_days:
         message = "The least number of days cannot be above the highest."
         raise RuleRefused(message)
-    if rule.counted_from is CountedFrom.DOWNLOAD and rule.folder not in {INBOX_USE, "INBOX"}:
-        message = "Only the inbox counts from when a program fetched a message."
+    if rule.floor_days and rule.days is not None and rule.days < rule.floor_days:
+        message = f"{_days(rule.days)} would be below the rule's own least of {rule.floor_days}."
+        raise RuleRefused(message)
+    if rule.ceiling_days and (rule.days is None or rule.days > rule.ceiling_days):
+        asked = "To keep mail for ever" if rule.days is None else _days(rule.days)
+        message = f"{asked} would be above the rule's own most of {_days(rule.ceiling_days)}."
         raise RuleRefused(message)
 
 

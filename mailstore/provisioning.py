@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,11 +18,17 @@ from mailstore.models import Domain, Mailbox, RetentionPolicy, Usage
 
 logger = logging.getLogger(__name__)
 
+# Somebody who was let in just before can be known as signed in a little after.
+_LATECOMERS = timedelta(seconds=5)
 _STOPPED = (Organisation.State.SUSPENDED, Organisation.State.CLOSED)
 
 
 class AddressTaken(Exception):
     """A mailbox with this address stands already."""
+
+
+class ReferenceTaken(Exception):
+    """Another mailbox of the organisation goes by this reference."""
 
 
 class NoNewMailboxes(Exception):
@@ -54,7 +60,7 @@ def check(*, actor: Actor, domain: Domain, local_part: str) -> str:
     _refuse_if_stopped(domain.organisation)
     canonical = addresses.local_part(local_part)
     addresses.check_length(canonical, domain.name)
-    if addresses.is_reserved(canonical) and not actor.is_staff:
+    if addresses.is_reserved(canonical) and not actor.can_everywhere(Capability.MANAGE_MAIL):
         message = f"{canonical}@ speaks for the whole domain, so only staff can set it up."
         raise addresses.InvalidAddress(message, code="reserved")
     return canonical
@@ -97,6 +103,8 @@ def draft(
         quota_bytes=quota_bytes,
         window_days=window_days,
         retention_policy_id=retention_policy_id,
+        store_bytes=0,
+        store_messages=0,
         created_at=at,
     )
 
@@ -111,6 +119,8 @@ def open_mailbox(
     window_days: int,
     retention_policy: RetentionPolicy | None = None,
     label: str = "",
+    external_ref: str = "",
+    labels: Mapping[str, str] | None = None,
     at: datetime,
 ) -> Mailbox:
     """A new mailbox. It can sign in and receive at once; its folders follow in a moment."""
@@ -124,15 +134,53 @@ def open_mailbox(
         label=label,
         at=at,
     )
+    mailbox.external_ref, mailbox.labels = external_ref, dict(labels or {})
     try:
         with transaction.atomic():
             mailbox.save(force_insert=True)
             outbox.record(**created(mailbox=mailbox, actor=actor, at=at))
             outbox.nudge("mailstore.provision_mailbox", mailbox_id=mailbox.pk)
     except IntegrityError as error:
-        message = f"{mailbox.address} is taken."
-        raise AddressTaken(message) from error
+        raise _taken(mailbox) from error
     return mailbox
+
+
+def _taken(mailbox: Mailbox) -> AddressTaken | ReferenceTaken:
+    """Which of the two names that are given once was not free."""
+    standing = Mailbox.objects.standing()
+    if standing.filter(address=mailbox.address).exists():
+        return AddressTaken(f"{mailbox.address} is taken.")
+    return ReferenceTaken("Another mailbox of this organisation has this reference.")
+
+
+@transaction.atomic
+def describe(*, actor: Actor, mailbox: Mailbox, at: datetime, **changes: Any) -> None:
+    """Change how people and programs call it: `label`, `external_ref`, `labels`.
+
+    Raises `ReferenceTaken`.
+    """
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    changed = {name: value for name, value in changes.items() if getattr(mailbox, name) != value}
+    if not changed:
+        return
+    try:
+        with transaction.atomic():
+            Mailbox.objects.filter(pk=mailbox.pk).update(**changed)
+    except IntegrityError as error:
+        message = "Another mailbox of this organisation has this reference."
+        raise ReferenceTaken(message) from error
+    outbox.record(
+        kind="mailbox.updated",
+        at=at,
+        actor=actor,
+        organisation=mailbox.organisation,
+        subject=mailbox.subject,
+        data={
+            name: {"old": getattr(mailbox, name), "new": value} for name, value in changed.items()
+        },
+    )
+    for name, value in changed.items():
+        setattr(mailbox, name, value)
 
 
 def created(*, mailbox: Mailbox, actor: Actor, at: datetime) -> dict[str, Any]:
@@ -192,8 +240,11 @@ def resume(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
 
 @transaction.atomic
 def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> None:
-    """Stop receiving and signing in. Until the grace is over, `reopen` brings all back."""
-    holding.refuse_if_held(mailbox)
+    """Stop receiving and signing in. Until the grace is over, `reopen` brings all back.
+
+    Not under a hold, nor while an alarm of the tripwire waits for its answer.
+    """
+    holding.refuse_if_kept(holding.lock(mailbox))
     move(
         mailbox,
         actor=actor,
@@ -230,25 +281,32 @@ def reopen(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         closing_since=None,
         closing_mark=None,
         erase_after=None,
+        # No rule was looked at while it was closing.
+        retention_due_at=None,
     )
     outbox.nudge("mailstore.provision_mailbox", mailbox_id=mailbox.pk)
 
 
-def end_sessions(*, mailbox: Mailbox, engine: Engine) -> None:
-    """End open sessions if somebody asked for it; what is asked meanwhile stays asked."""
+def end_sessions(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
+    """End open sessions if somebody asked for it; what is asked meanwhile stays asked.
+
+    It stays asked for a while, too, because of those who were let in just before.
+    """
     asked_at = mailbox.sessions_end_asked_at
     if asked_at is None:
         return
     engine.end_sessions(user=mailbox.address)
+    if asked_at <= at < asked_at + _LATECOMERS:
+        return
     Mailbox.objects.filter(pk=mailbox.pk, sessions_end_asked_at=asked_at).update(
         sessions_end_asked_at=None,
     )
 
 
-def end_due_sessions(*, engine: Engine, limit: int = 500) -> int:
+def end_due_sessions(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     """End the sessions that still have to be ended; returns of how many mailboxes."""
     due = Mailbox.objects.filter(sessions_end_asked_at__isnull=False).order_by("id")[:limit]
-    return each(due, lambda mailbox: end_sessions(mailbox=mailbox, engine=engine))
+    return each(due, lambda mailbox: end_sessions(mailbox=mailbox, engine=engine, at=at))
 
 
 def move(

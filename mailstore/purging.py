@@ -7,99 +7,46 @@ its batches name every message, and the finished run is the receipt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db import transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import due, holding, retention, working
-from mailstore.engine import (
-    Engine,
-    EngineError,
-    FolderState,
-    RemovedSearch,
-    StoredMessage,
-)
-from mailstore.models import Mailbox, PurgeBatch, PurgeRun, Removal, WorkState
-from mailstore.working import Item, LeaseLost
+from mailstore import ending, holding, planning, working
+from mailstore.engine import Engine, EngineError, FolderState, RemovedSearch
+from mailstore.models import Mailbox, PurgeBatch, PurgeRun, WorkState
+from mailstore.planning import Draft, Part
+from mailstore.working import LeaseLost
 
-# Who the events name for what a worker does.
-WORKER = system("purge")
+_CLOSING = system("closing")
 Clock = Callable[[], datetime]
-# The log is read a moment after the removal, and longer after an outage.
-_LOG_LAGS = timedelta(days=1)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """Messages of one folder that a run is to remove."""
-
-    folder: str
-    uidvalidity: int
-    messages: Sequence[StoredMessage]
-    in_store: bool = False
+class UnderWay(Exception):
+    """Another removal for good of this mailbox's mail is not finished."""
 
 
 def plan_retention(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | None:
     """A run for what the rules let go now, or None; then the mailbox knows its next moment."""
-    layers = retention.layers_of(mailbox)
-    outlooks = retention.outlook(mailbox=mailbox, engine=engine, until=at, layers=layers)
-    parts = [
-        Part(
-            folder=found.folder,
-            uidvalidity=found.state.uidvalidity,
-            messages=[fate.message for fate in found.fates],
-        )
-        for found in outlooks
-        if found.fates
-    ]
-    if not parts:
-        due.note(mailbox, retention_due_at=retention.next_due(outlooks, at=at))
-        return None
-    return _plan(
-        mailbox=mailbox,
-        kind=PurgeRun.Kind.RETENTION,
-        parts=parts,
-        at=at,
-        planned_by="retention",
-        rules=retention.described(layers),
-        policy_version=retention.version(layers),
-    )
+    return planning.settle(planning.by_rules(mailbox=mailbox, engine=engine, at=at), at=at)
 
 
 def plan_store(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun | None:
     """A run for what was removed longer ago than the mailbox's window, or None."""
-    window = timedelta(days=mailbox.window_days)
-    states = engine.folder_states(user=mailbox.address, removed=True)
-    cutoff = at - window + timedelta(seconds=1)
-    found = [
-        _store_part(mailbox.address, state, engine=engine, saved_before=cutoff)
-        for state in states
-        if state.first_saved_at is not None and state.first_saved_at < cutoff
-    ]
-    parts = [part for part in found if part.messages]
-    if not parts:
-        due.note(mailbox, **due.store_moments(mailbox, states))
-        return None
-    return _plan(
-        mailbox=mailbox,
-        kind=PurgeRun.Kind.STORE,
-        parts=parts,
-        at=at,
-        planned_by="recovery window",
-        rules=[{"window_days": mailbox.window_days}],
-    )
+    return planning.settle(planning.of_store(mailbox=mailbox, engine=engine, at=at), at=at)
 
 
 def plan_for_good(
     *, actor: Actor, mailbox: Mailbox, engine: Engine, search: RemovedSearch, at: datetime
 ) -> PurgeRun | None:
-    """A run that destroys removed mail because its owner asked; None if nothing fits."""
+    """A run that destroys removed mail because its owner asked; None if nothing fits.
+
+    Raises `holding.Stopped`, and `UnderWay` while an earlier one is open.
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     holding.refuse_if_stopped(mailbox)
     found = engine.removed_index(user=mailbox.address, search=search)
@@ -111,11 +58,44 @@ def plan_for_good(
         for state in engine.folder_states(user=mailbox.address, removed=True)
         if state.folder in wanted
     ]
+    return _plan_asked(actor, mailbox, parts, at=at)
+
+
+def plan_chosen_for_good(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    engine: Engine,
+    chosen: Mapping[str, Mapping[int, str]],
+    at: datetime,
+) -> PurgeRun | None:
+    """The same for single messages: by folder, their uids in the store with their guids.
+
+    What has another guid by now is other mail, and stays.
+    """
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    holding.refuse_if_stopped(mailbox)
+    parts = []
+    for state in engine.folder_states(user=mailbox.address, removed=True):
+        guids = chosen.get(state.folder, {})
+        if guids:
+            part = _store_part(mailbox.address, state, engine=engine, uids=sorted(guids))
+            same = [one for one in part.messages if guids.get(one.uid) == one.guid]
+            parts += [replace(part, messages=same)] if same else []
+    return _plan_asked(actor, mailbox, parts, at=at)
+
+
+def _plan_asked(
+    actor: Actor, mailbox: Mailbox, parts: Sequence[Part], *, at: datetime
+) -> PurgeRun | None:
     if not parts:
         return None
-    return _plan(
-        mailbox=mailbox, kind=PurgeRun.Kind.ASKED, parts=parts, at=at, planned_by=actor.name
-    )
+    draft = Draft(mailbox=mailbox, kind=PurgeRun.Kind.ASKED, parts=parts, actor=actor)
+    run = planning.store(draft, at=at)
+    if run is None:
+        message = f"Removed mail of {mailbox} is being destroyed already. That ends first."
+        raise UnderWay(message)
+    return run
 
 
 def plan_closing(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun:
@@ -135,10 +115,13 @@ def plan_closing(*, mailbox: Mailbox, engine: Engine, at: datetime) -> PurgeRun:
         for state in engine.folder_states(user=user, removed=True)
         if state.messages
     ]
-    parts = [*visible, *removed]
-    run = _plan(
-        mailbox=mailbox, kind=PurgeRun.Kind.CLOSING, parts=parts, at=at, planned_by="closing"
+    draft = Draft(
+        mailbox=mailbox,
+        kind=PurgeRun.Kind.CLOSING,
+        parts=[*visible, *removed],
+        actor=_CLOSING,
     )
+    run = planning.store(draft, at=at)
     return run or PurgeRun.objects.open().get(mailbox=mailbox, kind=PurgeRun.Kind.CLOSING)
 
 
@@ -155,29 +138,52 @@ def conclude_closing(*, run: PurgeRun, at: datetime) -> None:
         return
     run.batches.update(state=PurgeBatch.State.DONE, done_at=at)
     run.refresh_from_db()
-    _record("purge.finished", run=run, actor=WORKER, at=at)
+    ending.record("purge.finished", run=run, at=at)
 
 
 def work_off(*, run: PurgeRun, engine: Engine, now: Clock) -> bool:
     """Go on with a run until it is done; False if it is somebody else's or stopped.
 
-    Killed anywhere, the next call goes on from the last batch and removes nothing twice.
+    Killed anywhere, the next call goes on from the last batch and removes nothing twice. Where
+    other rules hold by now, the run ends with what it has removed, and is planned anew.
     """
     mine = working.claim(run, at=now())
     if mine is None:
         return False
     try:
-        for batch in mine.batches.exclude(state=PurgeBatch.State.DONE).order_by("position"):
-            _do(mine, batch, engine=engine, now=now)
-        return _finish(mine, engine=engine, at=now())
+        _go_on(mine, engine=engine, now=now)
     except LeaseLost:
         return False
     except holding.Stopped as reason:
-        working.give_back(mine, failure=str(reason))
+        _give_back(mine, "purge.held_back", failure=str(reason), at=now())
         return False
     except EngineError as error:
-        working.give_back(mine, failure=str(error))
+        _give_back(mine, "purge.failed", failure=str(error), at=now())
         raise
+    return True
+
+
+def _go_on(run: PurgeRun, *, engine: Engine, now: Clock) -> None:
+    left = list(run.batches.exclude(state=PurgeBatch.State.DONE).order_by("position"))
+    for batch in left:
+        was_begun = batch.state == PurgeBatch.State.DOING
+        try:
+            _do(run, batch, is_last=batch is left[-1], engine=engine, now=now)
+        except ending.Outdated:
+            ending.end_outdated(run, was_begun=was_begun, engine=engine, at=now())
+            return
+    if not left:
+        with transaction.atomic():
+            ending.finish(run, _locked(run, at=now()), engine=engine, at=now())
+
+
+@transaction.atomic
+def _give_back(run: PurgeRun, kind: str, *, failure: str, at: datetime) -> None:
+    """Let somebody else go on later. What stops it again for the same reason is no news."""
+    if working.give_back(run, failure=failure) and run.failure != failure[:300]:
+        # What was counted in a transaction that came to nothing counts no more.
+        run.refresh_from_db(fields=("messages", "bytes"))
+        ending.record(kind, run=run, at=at)
 
 
 def pause(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
@@ -196,8 +202,15 @@ def resume(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
 
 @transaction.atomic
 def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
-    """Give up a run of which nothing has been removed yet."""
+    """Give up a run of which nothing has been removed yet.
+
+    A run of the rules is planned anew by the next sweep, unless the rules or a hold say
+    otherwise by then.
+    """
     _must_manage(actor, run)
+    if run.kind == PurgeRun.Kind.CLOSING:
+        message = "This is the receipt of a closed mailbox, which is being erased."
+        raise working.WrongWorkState(message)
     holding.lock(run.mailbox)
     if run.batches.exclude(state=PurgeBatch.State.PLANNED).exists():
         message = "Part of this has been removed already. Pause it instead."
@@ -205,11 +218,11 @@ def cancel(*, actor: Actor, run: PurgeRun, at: datetime) -> None:
     working.move(
         run, sources=(WorkState.PLANNED, WorkState.PAUSED), target=WorkState.CANCELLED, at=at
     )
-    _record("purge.cancelled", run=run, actor=actor, at=at)
+    outbox.record(**planning.fact("purge.cancelled", run=run, actor=actor, at=at))
 
 
-def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None:
-    """One batch: write down what is there, then remove exactly that.
+def _do(run: PurgeRun, batch: PurgeBatch, *, is_last: bool, engine: Engine, now: Clock) -> None:
+    """One batch: write down what is there, then remove exactly that. The last one ends the run.
 
     Between the two a worker may die. Then `doing` says what it was about to remove, and what
     is still there is removed now.
@@ -223,119 +236,44 @@ def _do(run: PurgeRun, batch: PurgeBatch, *, engine: Engine, now: Clock) -> None
     _write_down(run, batch, there, now=now)
     remove = engine.remove_for_good if batch.in_store else engine.remove
     with transaction.atomic():
-        working.keep(run, at=now())
-        holding.refuse_if_stopped(holding.lock(run.mailbox))
+        mailbox = _locked(run, at=now())
+        holding.refuse_if_stopped(mailbox)
+        layers = ending.refuse_if_outdated(run, mailbox)
         if there:
             if was_begun and not batch.in_store:
-                _drop_second_copies(user, batch, there.values(), engine=engine)
+                ending.drop_second_copies(user, batch, there.values(), engine=engine)
             remove(user=user, folder=batch.folder, uids=sorted(there))
         _count(run, batch, at=now())
+        if is_last:
+            ending.finish(run, mailbox, layers=layers, engine=engine, at=now())
+        else:
+            working.note_count(run)
 
 
-def _drop_second_copies(
-    user: str, batch: PurgeBatch, guids: Iterable[str], *, engine: Engine
-) -> None:
-    """A mail server that died in the middle left some messages in both places.
-
-    They are all in their folder still, so the store's copies go, and each moves once.
-    """
-    moving = set(guids)
-    stored = engine.messages(user=user, folder=batch.folder, removed=True)
-    twice = [message.uid for message in stored if message.guid in moving]
-    engine.remove_for_good(user=user, folder=batch.folder, uids=twice)
+def _locked(run: PurgeRun, *, at: datetime) -> Mailbox:
+    """The run's mailbox, locked until the transaction ends; raise `LeaseLost` if it is not ours."""
+    mailbox = holding.lock(run.mailbox)
+    working.keep(run, at=at)
+    return mailbox
 
 
 @transaction.atomic
 def _write_down(run: PurgeRun, batch: PurgeBatch, there: Container[int], *, now: Clock) -> None:
-    working.keep(run, at=now())
-    holding.refuse_if_stopped(holding.lock(run.mailbox))
+    holding.refuse_if_stopped(_locked(run, at=now()))
     if batch.state == PurgeBatch.State.PLANNED:
-        batch.items = [item for item in batch.items if int(item[0]) in there]
-        batch.state = PurgeBatch.State.DOING
-        batch.save(update_fields=["items", "state"])
+        left = [item for item in batch.items if int(item[0]) in there]
+        # Mostly all are there, and a list of thousands need not be written again.
+        changed = {"items"} if len(left) < len(batch.items) else set()
+        batch.items, batch.state = left, PurgeBatch.State.DOING
+        batch.save(update_fields={"state", *changed})
 
 
 def _count(run: PurgeRun, batch: PurgeBatch, *, at: datetime) -> None:
     batch.state = PurgeBatch.State.DONE
     batch.done_at = at
     batch.save(update_fields=["state", "done_at"])
-    PurgeRun.objects.filter(pk=run.pk).update(
-        messages=F("messages") + len(batch.items),
-        bytes=F("bytes") + sum(int(size) for _uid, size, _digest in batch.items),
-    )
-
-
-def _finish(run: PurgeRun, *, engine: Engine, at: datetime) -> bool:
-    """Ask the mail server when the mailbox is due next, then close the run."""
-    mailbox = run.mailbox
-    fills_store = run.kind == PurgeRun.Kind.RETENTION
-    moments = due.next_retention if fills_store else due.next_moments
-    following = moments(mailbox, engine=engine, at=at)
-    with transaction.atomic():
-        if not working.finish(run, at=at):
-            return False
-        run.refresh_from_db()
-        due.note(mailbox, **following)
-        if fills_store:
-            due.note_stored(mailbox, size=run.bytes, at=run.planned_at)
-        else:
-            _forget_removals(mailbox, store_due_at=following["store_due_at"], at=at)
-        _record("purge.finished", run=run, actor=WORKER, at=at)
-    return True
-
-
-def _forget_removals(mailbox: Mailbox, *, store_due_at: datetime | None, at: datetime) -> None:
-    """Who removed what is told as long as it can be brought back; the receipts stay."""
-    oldest = store_due_at - timedelta(days=mailbox.window_days) if store_due_at else at
-    told = Removal.objects.filter(mailbox=mailbox, is_weighed=True)
-    told.filter(ended_at__lt=oldest - _LOG_LAGS).delete()
-
-
-def _plan(
-    *,
-    mailbox: Mailbox,
-    kind: PurgeRun.Kind,
-    parts: Sequence[Part],
-    at: datetime,
-    planned_by: str,
-    rules: list[dict[str, object]] | None = None,
-    policy_version: str = "",
-) -> PurgeRun | None:
-    """The run with its batches, or None if one of its kind is open already."""
-    try:
-        with transaction.atomic():
-            run = PurgeRun.objects.create(
-                mailbox=mailbox,
-                kind=kind,
-                planned_at=at,
-                planned_by=planned_by,
-                rules=rules or [],
-                policy_version=policy_version,
-            )
-            PurgeBatch.objects.bulk_create(
-                PurgeBatch(
-                    run=run,
-                    position=position,
-                    folder=part.folder,
-                    in_store=part.in_store,
-                    uidvalidity=part.uidvalidity,
-                    items=list(items),
-                )
-                for position, (part, items) in enumerate(_batches(parts))
-            )
-            if kind is not PurgeRun.Kind.CLOSING:
-                outbox.nudge("mailstore.run_purge", run_id=run.pk)
-    except IntegrityError:
-        return None
-    return run
-
-
-def _batches(parts: Sequence[Part]) -> list[tuple[Part, Sequence[Item]]]:
-    return [
-        (part, items)
-        for part in parts
-        for items in working.parts([working.item_of(message) for message in part.messages])
-    ]
+    run.messages += len(batch.items)
+    run.bytes += sum(int(size) for _uid, size, _digest in batch.items)
 
 
 def _store_part(user: str, state: FolderState, *, engine: Engine, **narrowed: Any) -> Part:
@@ -350,19 +288,3 @@ def _store_part(user: str, state: FolderState, *, engine: Engine, **narrowed: An
 
 def _must_manage(actor: Actor, run: PurgeRun) -> None:
     actor.must(Capability.MANAGE_MAIL, lineage=run.mailbox.organisation.lineage)
-
-
-def _record(kind: str, *, run: PurgeRun, actor: Actor, at: datetime) -> None:
-    outbox.record(
-        kind=kind,
-        at=at,
-        actor=actor,
-        organisation=run.mailbox.organisation,
-        subject=run.subject,
-        data={
-            "kind": run.kind,
-            "messages": run.messages,
-            "bytes": run.bytes,
-            "policy_version": run.policy_version,
-        },
-    )

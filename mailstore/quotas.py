@@ -187,7 +187,12 @@ def _store(warning: QuotaWarning, *, engine: Engine, at: datetime) -> None:
     if warning.stored_at is not None:
         return
     address = warning.mailbox.address
-    message = mailer.compose(name="quota_warning", to=address, context=_context(warning))
+    message = mailer.compose(
+        name="quota_warning",
+        to=address,
+        context=_context(warning),
+        letterhead=mailer.letterhead(warning.mailbox.organisation_id),
+    )
     try:
         engine.store(user=address, folder="INBOX", message=message)
     except EngineUnavailable:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from mailstore import due, holding, purging, quotas, working
+from mailstore import due, ending, holding, origins, quotas, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -20,29 +20,26 @@ from mailstore.engine import (
     RemovedEntry,
     RemovedMessage,
     RemovedSearch,
-    folder_names,
-    uids_of,
 )
-from mailstore.models import (
-    AppPassword,
-    Mailbox,
-    PurgeBatch,
-    PurgeRun,
-    Removal,
-    RestoreBatch,
-    RestoreRun,
-)
+from mailstore.models import Mailbox, RestoreBatch, RestoreRun, WorkState
+from mailstore.origins import Origin
 from mailstore.purging import Clock
 from mailstore.working import LeaseLost
 
 logger = logging.getLogger(__name__)
 
-# Dovecot writes whole seconds, and a worker notes a batch after the removal.
-_SAME_MOMENT = timedelta(seconds=30)
-
 
 class NotEnoughSpace(Exception):
-    """What is to come back does not fit; the text says how much must go first."""
+    """What is to come back does not fit; the text says how much must go first.
+
+    `limit`, `current` and `requested` are bytes; `requested` comes on top of `current`.
+    """
+
+    def __init__(self, message: str, *, limit: int, current: int, requested: int) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.current = current
+        self.requested = requested
 
 
 class NothingToRestore(Exception):
@@ -59,30 +56,43 @@ class Recoverable:
 
     message: RemovedMessage
     until: datetime | None
-    how: str
+    origin: Origin
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """One page of what can be brought back, the last removed first; `total` counts all pages."""
+    """One page of what can be brought back, the last removed first; `total` counts all pages.
+
+    `last` is where the page ends, or None where none follows.
+    """
 
     total: int
     rows: list[Recoverable]
+    last: RemovedEntry | None
 
 
 def listing(
-    *, mailbox: Mailbox, engine: Engine, search: RemovedSearch, most: int = 200, skip: int = 0
+    *,
+    mailbox: Mailbox,
+    engine: Engine,
+    search: RemovedSearch,
+    most: int = 200,
+    skip: int = 0,
+    after: RemovedEntry | None = None,
 ) -> Listing:
-    """What can be brought back: `most` messages after the first `skip`.
+    """What can be brought back: `most` messages after the first `skip`, or after an entry.
 
     All that fits is only counted and sorted; what a person reads is asked for one page.
     """
     found = engine.removed_index(user=mailbox.address, search=search)
     found.sort(key=_last_removed_first)
-    chosen = _by_folder((entry.folder, entry.uid) for entry in found[skip : skip + most])
+    if after is not None:
+        skip = bisect_right(found, _last_removed_first(after), key=_last_removed_first)
+    entries = found[skip : skip + most]
+    chosen = _by_folder((entry.folder, entry.uid) for entry in entries)
     page = engine.removed_chosen(user=mailbox.address, chosen=chosen)
     page.sort(key=_last_removed_first)
-    explain = _explainer(mailbox, page)
+    origin_of = origins.of(mailbox, page)
     until = _lasts(mailbox)
     return Listing(
         total=len(found),
@@ -90,15 +100,23 @@ def listing(
             Recoverable(
                 message=message,
                 until=message.removed_at + until if until else None,
-                how=explain(message),
+                origin=origin_of(message),
             )
             for message in page
         ],
+        last=entries[-1] if len(found) > skip + most else None,
     )
 
 
 def _last_removed_first(removed: RemovedEntry | RemovedMessage) -> tuple[float, int, str]:
     return -removed.removed_at.timestamp(), -removed.uid, removed.folder
+
+
+def find(
+    *, mailbox: Mailbox, engine: Engine, chosen: Iterable[tuple[str, int]]
+) -> list[RemovedMessage]:
+    """Of messages named by their folder and their uid in the store, those that are there."""
+    return engine.removed_chosen(user=mailbox.address, chosen=_by_folder(chosen))
 
 
 def _by_folder(chosen: Iterable[tuple[str, int]]) -> dict[str, set[int]]:
@@ -117,7 +135,7 @@ def restore(
     at: datetime,
 ) -> RestoreRun:
     """Bring chosen messages back, each named by its folder and its uid in the store."""
-    picked = engine.removed_chosen(user=mailbox.address, chosen=_by_folder(chosen))
+    picked = find(mailbox=mailbox, engine=engine, chosen=chosen)
     return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=None, at=at)
 
 
@@ -156,12 +174,13 @@ def work_off(*, run: RestoreRun, engine: Engine, now: Clock) -> bool:
     try:
         for batch in mine.batches.exclude(state=RestoreBatch.State.DONE).order_by("position"):
             _do(mine, batch, engine=engine, now=now)
-        return _finish(mine, engine=engine, at=now())
+        _finish(mine, engine=engine, at=now())
     except LeaseLost:
         return False
     except EngineError as error:
         working.give_back(mine, failure=str(error))
         raise
+    return True
 
 
 def _plan(
@@ -180,7 +199,12 @@ def _plan(
     try:
         with transaction.atomic():
             run = RestoreRun.objects.create(
-                mailbox=mailbox, moment=moment, planned_at=at, planned_by=actor.name
+                mailbox=mailbox,
+                moment=moment,
+                planned_at=at,
+                planned_by=actor.name,
+                planned_messages=len(picked),
+                planned_bytes=sum(message.bytes for message in picked),
             )
             RestoreBatch.objects.bulk_create(
                 RestoreBatch(run=run, position=position, folder=folder, items=list(items))
@@ -203,14 +227,36 @@ def _batches(picked: Sequence[RemovedMessage]) -> list[tuple[str, Sequence[worki
 
 def _refuse_if_too_much(mailbox: Mailbox, picked: Sequence[RemovedMessage]) -> None:
     more = sum(message.bytes for message in picked)
-    room = mailbox.quota_bytes - quotas.used(mailbox)
+    used = quotas.used(mailbox)
+    room = mailbox.quota_bytes - used
     if more > room:
         text = quotas.byte_text
         message = (
             f"{len(picked)} messages need {text(more)}, and {text(max(0, room))} are free. "
             f"Raise the limit or make room for {text(more - room)} first."
         )
-        raise NotEnoughSpace(message)
+        raise NotEnoughSpace(message, limit=mailbox.quota_bytes, current=used, requested=more)
+
+
+def give_up_rest(*, mailbox: Mailbox, at: datetime) -> None:
+    """End restores with what has come back. Call it with the mailbox's row locked.
+
+    Their address leads to another home from now on.
+    """
+    for run in RestoreRun.objects.open().filter(mailbox=mailbox):
+        working.halt(run)
+        run.batches.exclude(state=RestoreBatch.State.DONE).delete()
+        is_begun = run.batches.exists()
+        state = WorkState.DONE if is_begun else WorkState.CANCELLED
+        working.cut_short(
+            run,
+            state=state,
+            reason="The mailbox was closed before all had come back.",
+            at=at,
+        )
+        if is_begun:
+            _record_return(run, at=at)
+        _record_end(run, state=state, at=at)
 
 
 def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> None:
@@ -220,14 +266,18 @@ def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> 
     found = engine.present(user=user, folder=batch.folder, uids=uids, removed=True)
     guids = {str(guid) for _uid, _bytes, guid in batch.items}
     there = {uid: guid for uid, guid in found.guids.items() if guid in guids}
-    if batch.state == RestoreBatch.State.DOING:
-        there = _without_those_back(user, batch, there, engine=engine)
+    was_begun = batch.state == RestoreBatch.State.DOING
     with transaction.atomic():
-        working.keep(run, at=now())
-        RestoreBatch.objects.filter(pk=batch.pk).update(state=RestoreBatch.State.DOING)
+        _locked(run, at=now())
+        if not was_begun:
+            # What has gone meanwhile does not come back, and is not counted.
+            batch.items = [item for item in batch.items if int(item[0]) in there]
+            batch.state = RestoreBatch.State.DOING
+            batch.save(update_fields=["items", "state"])
     with transaction.atomic():
-        working.keep(run, at=now())
-        holding.lock(run.mailbox)
+        _locked(run, at=now())
+        if was_begun:
+            there = _without_those_back(user, batch, there, engine=engine)
         if there:
             engine.restore(
                 user=user,
@@ -237,6 +287,13 @@ def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> 
                 as_unfetched=not run.mailbox.is_imap,
             )
         _count(run, batch, at=now())
+
+
+def _locked(run: RestoreRun, *, at: datetime) -> Mailbox:
+    """The run's mailbox, locked until the transaction ends; raise `LeaseLost` if it is not ours."""
+    mailbox = holding.lock(run.mailbox)
+    working.keep(run, at=at)
+    return mailbox
 
 
 def _without_those_back(
@@ -259,28 +316,36 @@ def _count(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:
     batch.state = RestoreBatch.State.DONE
     batch.done_at = at
     batch.save(update_fields=["state", "done_at"])
-    RestoreRun.objects.filter(pk=run.pk).update(
-        messages=F("messages") + len(batch.items),
-        bytes=F("bytes") + sum(int(size) for _uid, size, _guid in batch.items),
+    run.messages += len(batch.items)
+    run.bytes += sum(int(size) for _uid, size, _guid in batch.items)
+    working.note_count(run)
+
+
+@transaction.atomic
+def _finish(run: RestoreRun, *, engine: Engine, at: datetime) -> None:
+    mailbox = _locked(run, at=at)
+    engine.recalculate_usage(user=mailbox.address)
+    following = due.next_moments(mailbox, engine=engine, at=at)
+    if not working.finish(run, at=at):
+        raise LeaseLost
+    due.note(mailbox, **following)
+    _record_return(run, at=at)
+    _record_end(run, state=WorkState.DONE, at=at)
+
+
+def _record_return(run: RestoreRun, *, at: datetime) -> None:
+    _record("mailbox.mail_restored", run=run, actor=ending.WORKER, messages=run.messages, at=at)
+
+
+def _record_end(run: RestoreRun, *, state: WorkState, at: datetime) -> None:
+    outbox.record(
+        kind="operation.finished",
+        at=at,
+        actor=ending.WORKER,
+        organisation=run.mailbox.organisation,
+        subject=run.subject,
+        data={"kind": "restore_messages", "state": state.value},
     )
-
-
-def _finish(run: RestoreRun, *, engine: Engine, at: datetime) -> bool:
-    engine.recalculate_usage(user=run.mailbox.address)
-    following = due.next_moments(run.mailbox, engine=engine, at=at)
-    with transaction.atomic():
-        if not working.finish(run, at=at):
-            return False
-        run.refresh_from_db()
-        due.note(run.mailbox, **following)
-        _record(
-            "mailbox.mail_restored",
-            run=run,
-            actor=purging.WORKER,
-            messages=run.messages,
-            at=at,
-        )
-    return True
 
 
 def _lasts(mailbox: Mailbox) -> timedelta | None:
@@ -290,64 +355,6 @@ def _lasts(mailbox: Mailbox) -> timedelta | None:
     except holding.Stopped:
         return None
     return timedelta(days=mailbox.window_days)
-
-
-def _explainer(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> Callable[[RemovedMessage], str]:
-    """Says how these messages went, from what the log told and what the purges wrote down."""
-    removals = _removals(mailbox, page)
-    passwords = AppPassword.objects.filter(mailbox=mailbox)
-    devices = {password.uuid.hex: password.label for password in passwords}
-    purged = _purged(mailbox, page)
-
-    def explain(message: RemovedMessage) -> str:
-        removal = removals.get((folder_names.shown(message.folder), message.uid))
-        if removal is not None:
-            device = devices.get(removal.device, "the mailbox password")
-            return f"by a mail program ({removal.service.upper()}, {device}, {removal.address})"
-        moments = purged.get(message.folder, [])
-        if any(abs(moment - message.removed_at) <= _SAME_MOMENT for moment in moments):
-            return "by the retention rules"
-        return "by a mail program"
-
-    return explain
-
-
-def _removals(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> dict[tuple[str, int], Removal]:
-    """What the log told of each message of the page."""
-    if not page:
-        return {}
-    wanted = {(folder_names.shown(message.folder), message.uid) for message in page}
-    moments = [message.removed_at for message in page]
-    near = Removal.objects.filter(
-        mailbox=mailbox,
-        folder__in={folder for folder, _uid in wanted},
-        ended_at__gte=min(moments) - _SAME_MOMENT,
-        began_at__lte=max(moments) + _SAME_MOMENT,
-    )
-    return {
-        (removal.folder, uid): removal
-        for removal in near
-        for uid in uids_of(removal.uids)
-        if (removal.folder, uid) in wanted
-    }
-
-
-def _purged(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> dict[str, list[datetime]]:
-    """When purges removed something from the folders of the page, about when it went."""
-    if not page:
-        return {}
-    moments = [message.removed_at for message in page]
-    batches = PurgeBatch.objects.filter(
-        run__mailbox=mailbox,
-        run__kind=PurgeRun.Kind.RETENTION,
-        folder__in={message.folder for message in page},
-        done_at__range=(min(moments) - _SAME_MOMENT, max(moments) + _SAME_MOMENT),
-    )
-    done: dict[str, list[datetime]] = {}
-    for folder, done_at in batches.values_list("folder", "done_at"):
-        if done_at is not None:
-            done.setdefault(folder, []).append(done_at)
-    return done
 
 
 def _record(kind: str, *, run: RestoreRun, actor: Actor, messages: int, at: datetime) -> None:

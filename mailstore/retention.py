@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +14,15 @@ from django.db import transaction
 from django.db.models import Q
 
 from mailstore import policy
-from mailstore.engine import Engine, FolderState, StoredMessage, uid_set, uids_of
+from mailstore.engine import (
+    Engine,
+    FolderState,
+    MessageSearch,
+    StoredMessage,
+    looking,
+    uid_set,
+    uids_of,
+)
 from mailstore.models import (
     Mailbox,
     ProtocolSwitch,
@@ -23,8 +31,6 @@ from mailstore.models import (
     Retrieval,
 )
 
-# With nothing to remove, a mailbox is looked at again after this long.
-_FAR = timedelta(days=policy.LONGEST_DAYS)
 # How sentences name the layers that have no name of their own.
 PLAN = "the plan"
 MAILBOX = "the mailbox"
@@ -64,10 +70,10 @@ class FolderOutlook:
 
 # When each message was first seen to be fetched: by its uid, for each UIDVALIDITY of the inbox.
 Marks = dict[int, dict[int, datetime]]
-# Which layer: `plan`, `organisation`, `domain` or `mailbox`, and the key of its row.
+# Which layer: `policy`, `organisation`, `domain` or `mailbox`, and the key of its row; or a plan
+# that is on trial.
 LayerKey = tuple[str, int]
 _PLAN: LayerKey = ("plan", 0)
-_FORMER: LayerKey = ("former", 0)
 _NO_PLAN = policy.Layer(name=PLAN, rules=())
 
 
@@ -81,29 +87,24 @@ class Trial:
 
 def layers_of(mailbox: Mailbox, *, trial: Trial | None = None) -> list[policy.Layer]:
     """Everything that speaks of a mailbox, from the general to the particular. One query."""
-    lineage = mailbox.organisation.lineage[::-1]
-    rules = RetentionRule.objects.filter(
-        _plan_rules(mailbox)
-        | Q(organisation__in=lineage)
-        | Q(domain=mailbox.domain_id)
-        | Q(mailbox=mailbox),
-    ).select_related("organisation", "domain")
+    return layers_of_each([mailbox], trial=trial)[mailbox.pk]
+
+
+def layers_of_each(
+    mailboxes: Sequence[Mailbox], *, trial: Trial | None = None
+) -> dict[int, list[policy.Layer]]:
+    """The same for many, by their keys, and in one query still."""
+    speaking = RetentionRule.objects.filter(_speaks_of(mailboxes))
     rows: dict[LayerKey, list[RetentionRule]] = {}
-    for rule in rules:
-        rows.setdefault(_layer_key(rule, mailbox), []).append(rule)
+    plans: dict[str, int] = {}
+    for rule in speaking.select_related("organisation", "domain", "policy"):
+        rows.setdefault(_layer_key(rule), []).append(rule)
+        if rule.policy is not None:
+            plans[rule.policy.slug] = rule.policy.pk
     found = {key: layer(of_layer) for key, of_layer in rows.items()}
     if trial is not None:
         found[trial.key] = trial.layer
-    if mailbox.former_policy_id is not None:
-        former = found.pop(_FORMER, _NO_PLAN)
-        found[_PLAN] = policy.safer(former, found.get(_PLAN, _NO_PLAN))
-    order = [
-        _PLAN,
-        *(("organisation", pk) for pk in lineage),
-        ("domain", mailbox.domain_id),
-        ("mailbox", mailbox.pk),
-    ]
-    return [found[key] for key in order if key in found]
+    return {mailbox.pk: _weighed(mailbox, found, plans) for mailbox in mailboxes}
 
 
 def policy_of(mailbox: Mailbox) -> RetentionPolicy:
@@ -118,9 +119,10 @@ def under_plan(mailbox: Mailbox, *, plan: RetentionPolicy, protocol: str) -> Mai
     return moved
 
 
-def version(layers: Sequence[policy.Layer]) -> str:
-    """A digest of what the rules say; receipts name the rules by it."""
-    text = json.dumps(described(layers), sort_keys=True)
+def version(mailbox: Mailbox, layers: Sequence[policy.Layer]) -> str:
+    """A digest of what the rules say of a mailbox; receipts name the rules by it."""
+    rules = {"rules": described(layers), "only_fetched": _spares_unfetched(mailbox)}
+    text = json.dumps(rules, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -147,45 +149,42 @@ def outlook(
     until: datetime,
     layers: Sequence[policy.Layer] | None = None,
     forgets: bool = False,
+    only: Mapping[str, Sequence[int]] | None = None,
 ) -> list[FolderOutlook]:
     """What goes from each folder until a moment. A purge asks with `until` now, a preview later.
 
     `layers` are those of the mailbox unless others are to be tried out. `forgets` has nothing
-    count as fetched so far.
+    count as fetched so far. `only` narrows to messages by folder and uid.
     """
     chosen = layers_of(mailbox) if layers is None else layers
-    spares = _spares_unfetched(mailbox) or _counts_downloads(chosen)
-    marks = _retrieved_at(mailbox) if spares and not forgets else {}
-    return [
-        _folder_outlook(
-            mailbox,
-            engine,
-            state=state,
+    marked = [] if forgets or not _needs_marks(mailbox, chosen) else [mailbox]
+    marks = _retrieved_at_each(marked).get(mailbox.pk, {})
+    case = _Case(mailbox=mailbox, layers=chosen, marks=marks, until=until, only=only)
+    return case.outlooks(looking.look(engine=engine, user=mailbox.address, choose=case.choose))
+
+
+def outlook_each(
+    *,
+    mailboxes: Sequence[Mailbox],
+    engine: Engine,
+    until: datetime,
+    layers: Mapping[int, Sequence[policy.Layer]],
+) -> Iterator[dict[int, list[FolderOutlook]]]:
+    """The same for many, by their keys, some at a time; those it cannot tell are left out."""
+    needing = [mailbox for mailbox in mailboxes if _needs_marks(mailbox, layers[mailbox.pk])]
+    marks = _retrieved_at_each(needing)
+    cases = {
+        mailbox.address: _Case(
+            mailbox=mailbox,
+            layers=layers[mailbox.pk],
+            marks=marks.get(mailbox.pk, {}),
             until=until,
-            marks=marks,
-            decision=decide(mailbox, state.folder, chosen),
         )
-        for state in engine.folder_states(user=mailbox.address)
-    ]
-
-
-def next_due(outlooks: Iterable[FolderOutlook], *, at: datetime) -> datetime:
-    """When the mailbox must be looked at again."""
-    return min((o.next_at for o in outlooks if o.next_at is not None), default=at + _FAR)
-
-
-def explain(
-    *, mailbox: Mailbox, engine: Engine, folder: str, uid: int, at: datetime
-) -> tuple[datetime | None, str]:
-    """When one message goes, or None for never, and the reason in a sentence."""
-    decision = decide(mailbox, folder, layers_of(mailbox))
-    if decision.age is None:
-        return None, decision.sentence
-    for found in outlook(mailbox=mailbox, engine=engine, until=at + _FAR * 2):
-        for fate in found.fates if found.folder == folder else ():
-            if fate.message.uid == uid:
-                return fate.goes_at, f"Goes on {fate.goes_at:%-d %B %Y}. {decision.sentence}"
-    return None, "No program has fetched this message yet, so it stays whatever its age."
+        for mailbox in mailboxes
+    }
+    choices = {user: case.choose for user, case in cases.items()}
+    for looked in looking.look_each(engine=engine, choices=choices):
+        yield {cases[user].mailbox.pk: cases[user].outlooks(of) for user, of in looked.items()}
 
 
 def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
@@ -204,7 +203,7 @@ def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
         locked = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
         if not _is_seen_fetched(locked) or _switches(mailbox) != before:
             return 0
-        known = _retrieved_at(mailbox).get(validity, {})
+        known = _retrieved_at(mailbox, validity)
         new = [message.uid for message in found if message.uid not in known]
         if new:
             Retrieval.objects.create(
@@ -222,7 +221,7 @@ def forget_retrieved(mailbox: Mailbox) -> None:
 def fetched(*, mailbox: Mailbox, engine: Engine) -> frozenset[int]:
     """The uids of the inbox that were noted as fetched."""
     validity = _inbox_validity(mailbox, engine)
-    return frozenset(_retrieved_at(mailbox).get(validity, {}))
+    return frozenset(_retrieved_at(mailbox, validity))
 
 
 def _inbox_validity(mailbox: Mailbox, engine: Engine) -> int:
@@ -253,64 +252,79 @@ def _spares_unfetched(mailbox: Mailbox) -> bool:
     return not mailbox.is_imap or mailbox.former_policy_id is not None
 
 
-def _folder_outlook(
-    mailbox: Mailbox,
-    engine: Engine,
-    *,
-    state: FolderState,
-    decision: policy.Decision,
-    until: datetime,
-    marks: Marks,
-) -> FolderOutlook:
-    if decision.age is None:
-        return FolderOutlook(state=state, decision=decision, fates=(), next_at=None)
-    if decision.counted_from is policy.CountedFrom.DOWNLOAD:
-        fates = _fetched_fates(mailbox, engine, state=state, age=decision.age, marks=marks)
-        next_at = min((fate.goes_at for fate in fates), default=None)
-    else:
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """All that decides over a mailbox's mail until a moment, but for the mail itself."""
+
+    mailbox: Mailbox
+    layers: Sequence[policy.Layer]
+    marks: Marks
+    until: datetime
+    only: Mapping[str, Sequence[int]] | None = None
+
+    def choose(self, state: FolderState) -> MessageSearch | None:
+        """Which messages of a folder may go; None if none can."""
+        decision = self._decision(state)
+        uids = None if self.only is None else self.only.get(state.folder, ())
+        search = MessageSearch(user=self.mailbox.address, folder=state.folder, uids=uids)
+        if decision.age is None or uids == ():
+            return None
+        if decision.counted_from is policy.CountedFrom.DOWNLOAD:
+            is_noted = bool(self._noted(state) and state.messages)
+            return replace(search, retrieved=True) if is_noted else None
         oldest = state.first_saved_at
-        next_at = (until if oldest is None else oldest) + decision.age
-        is_due = oldest is not None and next_at <= until
-        fates = _aged_fates(mailbox, engine, state, decision.age, until) if is_due else []
-    going = tuple(fate for fate in fates if fate.goes_at <= until)
-    return FolderOutlook(state=state, decision=decision, fates=going, next_at=next_at)
+        if oldest is None or oldest + decision.age > self.until:
+            return None
+        # Dovecot knows whole seconds, and leaves out those of the moment itself.
+        return replace(search, saved_before=self.until - decision.age + timedelta(seconds=1))
 
+    def outlooks(self, looked: looking.Looked) -> list[FolderOutlook]:
+        """What goes, once the messages are known."""
+        return [self._outlook(state, found) for state, found in looked]
 
-def _aged_fates(
-    mailbox: Mailbox, engine: Engine, state: FolderState, age: timedelta, until: datetime
-) -> list[Fate]:
-    # Dovecot knows whole seconds, and leaves out those of the moment itself.
-    before = until - age + timedelta(seconds=1)
-    found = engine.messages(user=mailbox.address, folder=state.folder, saved_before=before)
-    return [Fate(message=message, goes_at=message.saved_at + age) for message in found]
+    def _outlook(self, state: FolderState, found: Sequence[StoredMessage]) -> FolderOutlook:
+        decision = self._decision(state)
+        if decision.age is None:
+            return FolderOutlook(state=state, decision=decision, fates=(), next_at=None)
+        if decision.counted_from is policy.CountedFrom.DOWNLOAD:
+            fates = _fetched_fates(found, decision.age, self._noted(state))
+            next_at = min((fate.goes_at for fate in fates), default=None)
+        else:
+            fates = [Fate(message=one, goes_at=one.saved_at + decision.age) for one in found]
+            next_at = (state.first_saved_at or self.until) + decision.age
+        going = tuple(fate for fate in fates if fate.goes_at <= self.until)
+        return FolderOutlook(state=state, decision=decision, fates=going, next_at=next_at)
+
+    def _decision(self, state: FolderState) -> policy.Decision:
+        return decide(self.mailbox, state.folder, self.layers)
+
+    def _noted(self, state: FolderState) -> Mapping[int, datetime]:
+        # In a folder that was made anew, the same uids mean other mail.
+        return self.marks.get(state.uidvalidity, {})
 
 
 def _fetched_fates(
-    mailbox: Mailbox,
-    engine: Engine,
-    *,
-    state: FolderState,
-    age: timedelta,
-    marks: Marks,
+    found: Iterable[StoredMessage], age: timedelta, noted: Mapping[int, datetime]
 ) -> list[Fate]:
-    # In a folder that was made anew, the same uids mean other mail.
-    noted = marks.get(state.uidvalidity)
-    if not noted or not state.messages:
-        return []
-    found = engine.messages(user=mailbox.address, folder=state.folder, retrieved=True)
-    return [
-        Fate(message=message, goes_at=noted[message.uid] + age)
-        for message in found
-        if message.uid in noted
-    ]
+    return [Fate(message=one, goes_at=noted[one.uid] + age) for one in found if one.uid in noted]
 
 
-def _retrieved_at(mailbox: Mailbox) -> Marks:
-    marks: Marks = {}
-    for noted in Retrieval.objects.filter(mailbox=mailbox).order_by("-at"):
-        of_folder = marks.setdefault(noted.uidvalidity, {})
-        of_folder.update(dict.fromkeys(uids_of(noted.uids), noted.at))
+def _retrieved_at(mailbox: Mailbox, validity: int) -> dict[int, datetime]:
+    return _retrieved_at_each([mailbox]).get(mailbox.pk, {}).get(validity, {})
+
+
+def _retrieved_at_each(mailboxes: Sequence[Mailbox]) -> dict[int, Marks]:
+    marks: dict[int, Marks] = {}
+    if mailboxes:
+        for noted in Retrieval.objects.filter(mailbox__in=mailboxes).order_by("-at"):
+            of_mailbox = marks.setdefault(noted.mailbox_id, {})
+            of_folder = of_mailbox.setdefault(noted.uidvalidity, {})
+            of_folder.update(dict.fromkeys(uids_of(noted.uids), noted.at))
     return marks
+
+
+def _needs_marks(mailbox: Mailbox, layers: Sequence[policy.Layer]) -> bool:
+    return _spares_unfetched(mailbox) or _counts_downloads(layers)
 
 
 def _counts_downloads(layers: Sequence[policy.Layer]) -> bool:
@@ -319,20 +333,45 @@ def _counts_downloads(layers: Sequence[policy.Layer]) -> bool:
     )
 
 
-def _plan_rules(mailbox: Mailbox) -> Q:
-    named = [pk for pk in (mailbox.retention_policy_id, mailbox.former_policy_id) if pk is not None]
-    chosen = Q(policy__in=named)
-    return chosen if mailbox.retention_policy_id else chosen | Q(policy__slug=mailbox.protocol)
+def _speaks_of(mailboxes: Sequence[Mailbox]) -> Q:
+    """Rules of any layer of these mailboxes."""
+    named = {pk for m in mailboxes for pk in (m.retention_policy_id, m.former_policy_id) if pk}
+    by_protocol = {m.protocol for m in mailboxes if m.retention_policy_id is None}
+    return (
+        Q(policy__in=named)
+        | Q(policy__slug__in=by_protocol)
+        | Q(organisation__in={pk for m in mailboxes for pk in m.organisation.lineage})
+        | Q(domain__in={m.domain_id for m in mailboxes})
+        | Q(mailbox__in=[m.pk for m in mailboxes])
+    )
 
 
-def _layer_key(rule: RetentionRule, mailbox: Mailbox) -> LayerKey:
+def _layer_key(rule: RetentionRule) -> LayerKey:
     if rule.organisation_id is not None:
         return "organisation", rule.organisation_id
     if rule.domain_id is not None:
         return "domain", rule.domain_id
     if rule.mailbox_id is not None:
         return "mailbox", rule.mailbox_id
-    return _FORMER if rule.policy_id == mailbox.former_policy_id else _PLAN
+    return "policy", rule.policy_id or 0
+
+
+def _weighed(
+    mailbox: Mailbox, found: Mapping[LayerKey, policy.Layer], plans: Mapping[str, int]
+) -> list[policy.Layer]:
+    """The layers of one mailbox; `plans` has the keys of the policies by their short names."""
+    plan_id = mailbox.retention_policy_id or plans.get(mailbox.protocol, 0)
+    plan = found.get(_PLAN) or found.get(("policy", plan_id))
+    if mailbox.former_policy_id is not None:
+        former = found.get(("policy", mailbox.former_policy_id), _NO_PLAN)
+        plan = policy.safer(former, plan or _NO_PLAN)
+    order = [
+        *(("organisation", pk) for pk in mailbox.organisation.lineage[::-1]),
+        ("domain", mailbox.domain_id),
+        ("mailbox", mailbox.pk),
+    ]
+    below = [found[key] for key in order if key in found]
+    return below if plan is None else [plan, *below]
 
 
 def layer(rows: list[RetentionRule]) -> policy.Layer:

@@ -130,12 +130,13 @@ def is_plan_less_safe(*, mailbox: Mailbox, plan: RetentionPolicy, protocol: str)
 
 @transaction.atomic
 def set_rule(*, actor: Actor, target: Target, rule: policy.Rule, at: datetime) -> RetentionRule:
-    """Set a rule that `previewing.check_rule` let pass.
+    """Set a rule that `checking.check_rule` let pass.
 
     What makes mail less safe comes here by `cooling`.
     """
-    _must_manage(actor, target)
+    must_manage(actor, target)
     check_bounds(target=target, rule=rule)
+    old_days = _days_of(target, rule.folder)
     row, _ = RetentionRule.objects.update_or_create(
         folder=rule.folder,
         **_owner(target),
@@ -147,16 +148,23 @@ def set_rule(*, actor: Actor, target: Target, rule: policy.Rule, at: datetime) -
             "changed_at": at,
         },
     )
-    _changed(actor=actor, target=target, folder=rule.folder, days=rule.days, at=at)
+    days = {"old": old_days, "new": rule.days}
+    _changed(actor=actor, target=target, folder=rule.folder, days=days, at=at)
     return row
 
 
 @transaction.atomic
 def remove_rule(*, actor: Actor, target: Target, folder: str, at: datetime) -> None:
     """Take a rule away, so that the layers above decide again; without one nothing happens."""
-    _must_manage(actor, target)
+    must_manage(actor, target)
+    days = {"old": _days_of(target, folder), "new": None}
     if RetentionRule.objects.filter(folder=folder, **_owner(target)).delete()[0]:
-        _changed(actor=actor, target=target, folder=folder, days=None, at=at)
+        _changed(actor=actor, target=target, folder=folder, days=days, at=at)
+
+
+def _days_of(target: Target, folder: str) -> int | None:
+    rule = RetentionRule.objects.filter(folder=folder, **_owner(target)).first()
+    return None if rule is None else rule.days
 
 
 def mailboxes_under(target: Target) -> MailboxQuerySet:
@@ -221,17 +229,19 @@ def _kind(target: Organisation | Domain | Mailbox) -> str:
     return type(target).__name__.lower()
 
 
-def _must_manage(actor: Actor, target: Target) -> None:
+def must_manage(actor: Actor, target: Target) -> None:
+    """Raise `Forbidden` unless the actor may change the rules of what is named."""
     if isinstance(target, RetentionPolicy):
-        lineage: tuple[int, ...] = ()  # Only staff may change what everybody's plan says.
-    elif isinstance(target, Organisation):
-        lineage = target.lineage
-    else:
-        lineage = target.organisation.lineage
-    actor.must(Capability.MANAGE_MAIL, lineage=lineage)
+        refusal = "Only operators of the house change what everybody's plan says."
+        actor.must_everywhere(Capability.RUN_HOUSE, refusal=refusal)
+        return
+    owner = target if isinstance(target, Organisation) else target.organisation
+    actor.must(Capability.MANAGE_MAIL, lineage=owner.lineage)
 
 
-def _changed(*, actor: Actor, target: Target, folder: str, days: int | None, at: datetime) -> None:
+def _changed(
+    *, actor: Actor, target: Target, folder: str, days: dict[str, int | None], at: datetime
+) -> None:
     mailboxes_under(target).update(retention_due_at=None)
     if isinstance(target, RetentionPolicy):
         organisation = Organisation.objects.get(kind=Organisation.Kind.PROVIDER)

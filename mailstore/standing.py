@@ -8,21 +8,23 @@ stopped `below` holds for the customers of a reseller, whose own rows do not cha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
-from accounts import outbox
-from accounts.access import Actor, Capability, Forbidden, system
-from accounts.models import SWITCHES, Organisation
+from accounts import outbox, setbacks
+from accounts.access import Actor, Capability, system
+from accounts.models import SWITCHES, Organisation, OrganisationQuerySet, on_clock_of
 from mailstore import holding, provisioning
 from mailstore.models import ClosedAlong, Mailbox, Restriction
 
 Cause = Restriction.Cause
 _HOUSE = system("standing")
+_CLOSING, _OPENING = "closing along", "bringing back"
 _OPEN_STATES = (Mailbox.State.ACTIVE, Mailbox.State.PENDING, Mailbox.State.SUSPENDED)
 NOTHING: Mapping[str, str] = MappingProxyType({name: ways[0] for name, ways in SWITCHES.items()})
 
@@ -45,14 +47,18 @@ def reach(mailbox: Mailbox) -> dict[str, str]:
     """
     owner, above = mailbox.organisation, mailbox.organisation.parent
     return {
-        name: max(
-            getattr(owner, name),
-            getattr(above, f"{name}_below") if above else ways[0],
-            key=ways.index,
+        name: stricter(
+            name, getattr(owner, name), getattr(above, f"{name}_below") if above else None
         )
-        for name, ways in SWITCHES.items()
+        for name in SWITCHES
         if not name.endswith("_below")
     }
+
+
+def stricter(name: str, own: str, above: str | None) -> str:
+    """How a switch stands where the owner has it one way and whoever is above another."""
+    ways = SWITCHES[name]
+    return own if above is None else max(own, above, key=ways.index)
 
 
 def refuse_to_close(organisation: Organisation) -> None:
@@ -64,7 +70,7 @@ def refuse_to_close(organisation: Organisation) -> None:
         message = f"{organisation} is closed already."
         raise Refused(message)
     if organisation.children.exclude(state=Organisation.State.CLOSED).exists():
-        message = f"{organisation} has customers. They are closed, or move, before it is."
+        message = f"{organisation} has customers. They are closed before it is."
         raise Refused(message)
 
 
@@ -81,9 +87,10 @@ def impose(
 ) -> Restriction:
     """Restrict an organisation for this cause, instead of what stood for it until now.
 
-    `stops` names the switches that are not open. Called twice, it changes nothing more.
+    `stops` names the switches that are not open. Called twice, it changes nothing more. Load
+    `parent` with the organisation.
     """
-    _only_staff(actor)
+    _must_stop(actor, organisation, cause)
     if organisation.kind == Organisation.Kind.PROVIDER:
         message = "The house itself cannot be stopped."
         raise Refused(message)
@@ -123,7 +130,7 @@ def lift(
     if cause == Cause.WISH:
         actor.must(Capability.MANAGE_PEOPLE, lineage=organisation.lineage)
     else:
-        _only_staff(actor)
+        _must_stop(actor, organisation, cause)
     if not reason.strip():
         message = "Say why this ends."
         raise Refused(message)
@@ -135,25 +142,77 @@ def lift(
     _add_up(organisation, actor=actor, at=at)
 
 
-def close_along(*, grace: timedelta, at: datetime, limit: int = 200) -> int:
+def close_along(
+    *,
+    grace: timedelta,
+    at: datetime,
+    among: Organisation | None = None,
+    limit: int = 200,
+) -> int:
     """Close the mailboxes of closed organisations; returns how many.
 
-    What a hold reaches stays open until the hold is released.
+    Those of one test organisation by its clock, or of all that live by the real one. What a
+    hold reaches stays open until the hold is released, and what is frozen until somebody answers
+    the alarm. One that fails waits alone.
     """
     due = Mailbox.objects.filter(
-        organisation__state=Organisation.State.CLOSED, state__in=_OPEN_STATES
+        on_clock_of(among, "organisation__"),
+        organisation__state=Organisation.State.CLOSED,
+        state__in=_OPEN_STATES,
+        frozen_at__isnull=True,
     ).exclude(pk__in=holding.held().values("pk"))
-    people = due.select_related("organisation__parent", "domain").order_by("pk")
-    return sum(_close(mailbox, grace=grace, at=at) for mailbox in people[:limit])
+    due = due.exclude(pk__in=setbacks.waiting(work=_CLOSING, at=at)).order_by("pk")
+    found = list(due.select_related("organisation__parent", "domain")[:limit])
+    closed = 0
+    for mailbox in found:
+        with _apart(_CLOSING, mailbox.pk, mailbox=mailbox, at=at):
+            closed += _close(mailbox, grace=grace, at=at)
+    if among is None and len(found) < limit:
+        setbacks.forget(work=_CLOSING, at=at)
+    return closed
 
 
-def bring_back(*, reopen: Reopen, at: datetime, limit: int = 200) -> int:
-    """Reopen what was closed along, where nothing closes it any more; returns how many."""
-    freed = ClosedAlong.objects.filter(restriction__lifted_at__isnull=False).exclude(
-        mailbox__organisation__state=Organisation.State.CLOSED
+def bring_back(
+    *, reopen: Reopen, at: datetime, among: Organisation | None = None, limit: int = 200
+) -> int:
+    """Reopen what was closed along, where nothing closes it any more; returns how many.
+
+    `among` is as for `close_along`.
+    """
+    freed = ClosedAlong.objects.filter(
+        on_clock_of(among, "mailbox__organisation__"), restriction__lifted_at__isnull=False
+    ).exclude(mailbox__organisation__state=Organisation.State.CLOSED)
+    due = freed.exclude(pk__in=setbacks.waiting(work=_OPENING, at=at)).order_by("pk")
+    found = list(due.select_related("mailbox__organisation__parent", "mailbox__domain")[:limit])
+    reopened = 0
+    for row in found:
+        with _apart(_OPENING, row.pk, mailbox=row.mailbox, at=at):
+            reopened += _reopen(row, reopen=reopen, at=at)
+    if among is None and len(found) < limit:
+        setbacks.forget(work=_OPENING, at=at)
+    return reopened
+
+
+def _apart(
+    work: str, row_id: int, *, mailbox: Mailbox, at: datetime
+) -> AbstractContextManager[None]:
+    """One that fails is left for later; a test clock tells of it itself, and waits for nobody."""
+    if mailbox.organisation.is_test:
+        return nullcontext()
+    return setbacks.apart(
+        work=work, row_id=row_id, name=str(mailbox), organisation=mailbox.organisation, at=at
     )
-    people = freed.select_related("mailbox__organisation__parent", "mailbox__domain")
-    return sum(_reopen(row, reopen=reopen, at=at) for row in people.order_by("pk")[:limit])
+
+
+def tests_to_follow() -> OrganisationQuerySet:
+    """Test organisations whose mailboxes are not as their state says yet."""
+    open_ones = Mailbox.objects.filter(organisation=OuterRef("pk"), state__in=_OPEN_STATES)
+    freed = ClosedAlong.objects.filter(
+        mailbox__organisation=OuterRef("pk"), restriction__lifted_at__isnull=False
+    )
+    is_closed = Q(state=Organisation.State.CLOSED)
+    waiting = is_closed & Q(Exists(open_ones)) | ~is_closed & Q(Exists(freed))
+    return Organisation.objects.filter(waiting, is_test=True).order_by("pk")
 
 
 @transaction.atomic
@@ -214,7 +273,13 @@ def _add_up(organisation: Organisation, *, actor: Actor, at: datetime) -> None:
         actor=actor,
         organisation=organisation,
         subject=organisation.subject,
-        data={"state": state, **{name: after[name] for name in sorted(changed)}},
+        data={
+            "state": state,
+            "was": before.state,
+            **{
+                name: {"old": getattr(before, name), "new": after[name]} for name in sorted(changed)
+            },
+        },
     )
     outbox.nudge("hosting.follow_standing")
 
@@ -240,7 +305,12 @@ def lock(organisation: Organisation) -> None:
     Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
 
 
-def _only_staff(actor: Actor) -> None:
-    if not actor.is_staff:
-        message = "Only staff stop an organisation and let it go on."
-        raise Forbidden(message)
+def _must_stop(actor: Actor, organisation: Organisation, cause: Cause) -> None:
+    """Whoever sells to an organisation stops it for a cause of its own; staff for any."""
+    if cause == Cause.ABOVE:
+        actor.must(Capability.MANAGE_PEOPLE, lineage=organisation.lineage[1:])
+        return
+    # What an unpaid bill stops is a matter of money, and abuse one of mail.
+    needed = Capability.MANAGE_BILLS if cause == Cause.DEBT else Capability.MANAGE_PEOPLE
+    refusal = "Only staff in charge of this stop an organisation and let it go on."
+    actor.must_everywhere(needed, refusal=refusal)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 
-from mailstore import due, purging, retention, working
-from mailstore.engine import Engine, EngineError, EngineUnavailable
-from mailstore.models import OPEN_STATES, FullSweep, Mailbox, PurgeRun
+from accounts import setbacks
+from mailstore import due, health, planning, purging, retention, working
+from mailstore.engine import (
+    Engine,
+    EngineError,
+    EngineRefused,
+    EngineUnavailable,
+    OutcomeUnknown,
+)
+from mailstore.models import FullSweep, Mailbox, PurgeRun
 from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.purging import Clock
 
@@ -19,19 +27,38 @@ logger = logging.getLogger(__name__)
 
 def plan_due(*, engine: Engine, at: datetime, limit: int = 200) -> int:
     """Plan the runs of mailboxes where something may be due; returns how many were looked at."""
-    looked_at = 0
-    for mailbox in _quiet(Q(retention_due_at__isnull=True))[:limit]:
-        looked_at += _looked(purging.plan_retention, mailbox, engine=engine, at=at)
-    for mailbox in _quiet(Q(retention_due_at__lte=at)).order_by("retention_due_at")[:limit]:
-        looked_at += _looked(purging.plan_retention, mailbox, engine=engine, at=at)
-    for mailbox in _quiet(Q(store_due_at__lte=at)).order_by("store_due_at")[:limit]:
-        looked_at += _looked(purging.plan_store, mailbox, engine=engine, at=at)
+    unknown = _waiting(Q(retention_due_at__isnull=True))
+    by_rules = _waiting(Q(retention_due_at__lte=at)).order_by("retention_due_at")
+    of_store = _waiting(Q(store_due_at__lte=at)).order_by("store_due_at")
+    return _take_turn(
+        [unknown, by_rules], _BY_RULES, engine=engine, at=at, limit=limit
+    ) + _take_turn([of_store], _OF_STORE, engine=engine, at=at, limit=limit)
+
+
+def _take_turn(
+    lists: Sequence[MailboxQuerySet], way: _Way, *, engine: Engine, at: datetime, limit: int
+) -> int:
+    """Look at the first of each list. Who was refused lately waits, and holds up nobody."""
+    waiting = setbacks.waiting(work=way.work, at=at)
+    # Before the look at those without a moment gives them one.
+    some = [list(mailboxes.exclude(pk__in=waiting)[:limit]) for mailboxes in lists]
+    looked_at = sum(_looked_at(each, way, engine=engine, at=at) for each in some)
+    if all(len(each) < limit for each in some):
+        setbacks.forget(work=way.work, at=at)
     return looked_at
 
 
-def run_open(*, engine: Engine, now: Clock, limit: int = 50) -> int:
-    """Work off runs that are not finished, oldest first; returns how many were finished."""
+def run_open(
+    *, engine: Engine, now: Clock, limit: int = 50, keys: Sequence[int] | None = None
+) -> int:
+    """Work off runs that are not finished, oldest first; returns how many were finished.
+
+    `keys` narrows to some of them.
+    """
     waiting = PurgeRun.objects.exclude(kind=PurgeRun.Kind.CLOSING).filter(working.free(now()))
+    waiting = waiting.exclude(mailbox__state=Mailbox.State.CLOSED)
+    if keys is not None:
+        waiting = waiting.filter(pk__in=keys)
     finished = 0
     for run in waiting.order_by("id")[:limit]:
         try:
@@ -73,7 +100,8 @@ def sweep_fully(*, engine: Engine, at: datetime, every: timedelta, chunk: int = 
         sweep = FullSweep.objects.create(started_at=at)
     if sweep.finished_at:
         return True
-    rest = Mailbox.objects.standing().filter(pk__gt=sweep.last_id).order_by("pk")
+    standing = Mailbox.objects.standing().exclude(state=Mailbox.State.CLOSING)
+    rest = standing.filter(pk__gt=sweep.last_id).order_by("pk")
     mailboxes = list(_with_people(rest)[:chunk])
     missed = sum(_is_missed(mailbox, engine=engine, at=at) for mailbox in mailboxes)
     FullSweep.objects.filter(pk=sweep.pk, last_id=sweep.last_id).update(
@@ -97,7 +125,7 @@ def _is_missed(mailbox: Mailbox, *, engine: Engine, at: datetime) -> bool:
         moments["store_due_at"], mailbox.store_due_at or at + timedelta(days=1), at=at
     )
     if not PurgeRun.objects.open().filter(mailbox=mailbox).exists():
-        due.note(mailbox, **moments)
+        due.note_unless_changed(mailbox, **moments)
     return missed
 
 
@@ -106,25 +134,62 @@ def _earlier(true: datetime | None, noted: datetime | None, *, at: datetime) -> 
     return true is not None and true <= at and noted is not None and noted > at
 
 
-def _quiet(condition: Q) -> MailboxQuerySet:
-    """Mailboxes that are neither frozen nor being purged."""
-    quiet = Mailbox.objects.standing().filter(condition, frozen_at__isnull=True)
-    return _with_people(quiet.exclude(purge_runs__state__in=OPEN_STATES))
+def _waiting(condition: Q) -> MailboxQuerySet:
+    return _with_people(due.waiting(condition))
 
 
 def _with_people(mailboxes: MailboxQuerySet) -> MailboxQuerySet:
     return mailboxes.select_related("organisation__parent", "domain")
 
 
-def _looked(
-    plan: Callable[..., PurgeRun | None], mailbox: Mailbox, *, engine: Engine, at: datetime
-) -> bool:
-    """Plan for one mailbox; one that fails does not hold up the rest, a dead server does."""
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """How to plan for mailboxes: many together, or one alone."""
+
+    work: str
+    together: Callable[..., Iterable[Sequence[planning.Draft]]]
+    alone: Callable[..., PurgeRun | None]
+
+
+_BY_RULES = _Way(
+    work=health.BY_RULES, together=planning.by_rules_each, alone=purging.plan_retention
+)
+_OF_STORE = _Way(work=health.OF_STORE, together=planning.of_store_each, alone=purging.plan_store)
+
+
+def _looked_at(mailboxes: Iterable[Mailbox], way: _Way, *, engine: Engine, at: datetime) -> int:
+    """Plan for many; of whom the mail server cannot tell together, it is asked alone."""
+    waiting = {mailbox.pk: mailbox for mailbox in mailboxes}
+    looked_at = 0
     try:
-        plan(mailbox=mailbox, engine=engine, at=at)
-    except EngineUnavailable:
-        raise
-    except EngineError:
-        logger.exception("The mail server could not say what is due in %s", mailbox.uuid)
-        return False
-    return True
+        for drafts in way.together(mailboxes=list(waiting.values()), engine=engine, at=at):
+            planning.settle_each(drafts, at=at)
+            looked_at += len(drafts)
+            for draft in drafts:
+                del waiting[draft.mailbox.pk]
+    except (EngineRefused, OutcomeUnknown) as error:
+        logger.warning("The mail server could not say what is due in many: %s", error)
+    return looked_at + sum(
+        _is_told(way, mailbox, engine=engine, at=at) for mailbox in waiting.values()
+    )
+
+
+def _is_told(way: _Way, mailbox: Mailbox, *, engine: Engine, at: datetime) -> bool:
+    """Plan for one mailbox; one that fails does not hold up the rest, a dead server does."""
+    dead: EngineUnavailable | None = None
+    is_told = False
+    with setbacks.apart(
+        work=way.work,
+        row_id=mailbox.pk,
+        name=mailbox.address,
+        organisation=mailbox.organisation,
+        at=at,
+    ):
+        try:
+            way.alone(mailbox=mailbox, engine=engine, at=at)
+            is_told = True
+        except EngineUnavailable as error:
+            dead = error
+    if dead is not None:
+        raise dead
+    return is_told

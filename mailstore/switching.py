@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Q
 
-from accounts import outbox
+from accounts import outbox, spans
 from accounts.access import Actor, Capability
 from mailstore import (
     cooling,
+    ending,
     holding,
     policy,
     provisioning,
@@ -32,10 +32,8 @@ from mailstore import (
 )
 from mailstore.engine import Engine, EngineError, EngineUnavailable, FolderUsage
 from mailstore.models import (
-    OPEN_STATES,
     Mailbox,
     ProtocolSwitch,
-    PurgeBatch,
     PurgeRun,
     RestoreRun,
     RetentionPolicy,
@@ -187,21 +185,6 @@ def follow(*, switch: ProtocolSwitch, engine: Engine, at: datetime) -> bool:
     return is_done
 
 
-def give_up_rest(*, mailbox: Mailbox, at: datetime) -> None:
-    """Other rules hold now: what was let go before, and nobody has begun to remove, stays.
-
-    A run that has begun ends with what it was at, and its receipt says so.
-    """
-    runs = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.RETENTION)
-    for run in runs:
-        with suppress(working.WrongWorkState), transaction.atomic():
-            # Its worker stops before the next batch.
-            working.move(run, sources=(WorkState(run.state),), target=WorkState(run.state), at=at)
-            run.batches.filter(state=PurgeBatch.State.PLANNED).delete()
-            if not run.batches.exists():
-                working.move(run, sources=OPEN_STATES, target=WorkState.CANCELLED, at=at)
-
-
 def out_of_sight(found: Iterable[FolderUsage]) -> list[FolderUsage]:
     """The folders with mail that no POP program shows."""
     return [folder for folder in found if folder.folder != INBOX and folder.messages]
@@ -210,6 +193,11 @@ def out_of_sight(found: Iterable[FolderUsage]) -> list[FolderUsage]:
 def is_left_behind(folder: str) -> bool:
     """Whether a folder's mail stays where it is even if the others' moves into the inbox."""
     return policy.special_use(folder) in _LEFT_BEHIND
+
+
+def _give_up_rest(locked: Mailbox, *, at: datetime) -> None:
+    """Other rules hold now: what was let go before, and nobody has begun to remove, stays."""
+    ending.give_up_rest(mailbox=locked, kinds=[PurgeRun.Kind.RETENTION], at=at)
 
 
 def _switch(
@@ -227,6 +215,7 @@ def _switch(
     if terms.protocol == Mailbox.Protocol.POP and not keeps_fetches:
         retention.forget_retrieved(mailbox)
     Mailbox.objects.filter(pk=mailbox.pk).update(sessions_end_asked_at=at, retrievals_asked_at=None)
+    _give_up_rest(mailbox, at=at)
     outbox.record(
         kind="mailbox.protocol_switched",
         at=at,
@@ -278,8 +267,10 @@ def _is_at_rest(mailbox: Mailbox) -> bool:
 def _followed(switch: ProtocolSwitch, mailbox: Mailbox, *, engine: Engine, at: datetime) -> bool:
     if mailbox.state == Mailbox.State.CLOSED:
         return True
-    provisioning.end_sessions(mailbox=mailbox, engine=engine)
-    give_up_rest(mailbox=mailbox, at=at)
+    provisioning.end_sessions(mailbox=mailbox, engine=engine, at=at)
+    with transaction.atomic():
+        # What was planned by a look from before the switch.
+        _give_up_rest(holding.lock(mailbox), at=at)
     if mailbox.is_imap:
         engine.create_mailbox(user=mailbox.address, folders=mailbox.special_folders)
         engine.bring_reads_back(user=mailbox.address)
@@ -316,8 +307,8 @@ def _parts(uids: list[int]) -> Iterator[list[int]]:
 
 
 def _free(at: datetime) -> Q:
-    """Nobody is at it, as far as its lease says; one from a clock set back is nobody's."""
-    return Q(lease_until=None) | Q(lease_until__lt=at) | Q(lease_until__gt=at + _LEASE)
+    """Nobody is at it, as far as its lease says."""
+    return ~spans.lasts("lease_until", at=at, longest=_LEASE)
 
 
 def _release(switch: ProtocolSwitch, **said: object) -> None:

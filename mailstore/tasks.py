@@ -11,19 +11,21 @@ from accounts.access import system
 from mailstore import (
     closing,
     cooling,
+    devices,
+    guessing,
     logbook,
     outages,
     provisioning,
-    purging,
     quotas,
     recounting,
     recovery,
+    sign_ins,
     sweeping,
     switching,
     tripwire,
 )
 from mailstore.engine import EngineError, EngineUnavailable, engine
-from mailstore.models import Mailbox, ProtocolSwitch, PurgeRun, RestoreRun
+from mailstore.models import Mailbox, ProtocolSwitch, RestoreRun
 
 
 @shared_task(name="mailstore.provision_mailbox", throws=(EngineError,))
@@ -45,13 +47,13 @@ def end_sessions(*, mailbox_id: int) -> None:
     """End one mailbox's sessions now rather than at the next sweep."""
     mailbox = Mailbox.objects.filter(pk=mailbox_id).first()
     if mailbox is not None:
-        provisioning.end_sessions(mailbox=mailbox, engine=engine())
+        provisioning.end_sessions(mailbox=mailbox, engine=engine(), at=timezone.now())
 
 
 @shared_task(name="mailstore.end_due_sessions")
 def end_due_sessions() -> int:
     """End the sessions of mailboxes that lost a right to sign in."""
-    return provisioning.end_due_sessions(engine=engine())
+    return provisioning.end_due_sessions(engine=engine(), at=timezone.now())
 
 
 @shared_task(name="mailstore.follow_switch", throws=(EngineError,))
@@ -96,6 +98,34 @@ def read_mail_log() -> int:
     return found
 
 
+@shared_task(name="mailstore.watch_devices")
+def watch_devices() -> int:
+    """Decide of which new places owners are asked, and write to them."""
+    at = timezone.now()
+    devices.judge(at=at)
+    return devices.tell(at=at)
+
+
+@shared_task(name="mailstore.forget_sign_ins")
+def forget_sign_ins() -> int:
+    """Remove what the history of sign-ins has kept for long enough."""
+    at = timezone.now()
+    devices.forget(at=at)
+    return sign_ins.forget(before=at - settings.SIGN_IN_HISTORY)
+
+
+@shared_task(name="mailstore.watch_guessing")
+def watch_guessing() -> int:
+    """Note where somebody is guessing at passwords, and tell the owners."""
+    return guessing.watch(at=timezone.now())
+
+
+@shared_task(name="mailstore.forget_guessing")
+def forget_guessing() -> int:
+    """Forget guesses of long ago."""
+    return guessing.forget_old(at=timezone.now())
+
+
 @shared_task(name="mailstore.note_retrievals")
 def note_retrievals() -> int:
     """Note which messages POP programs have fetched since they were last noted."""
@@ -108,18 +138,10 @@ def plan_due_purges() -> int:
     return sweeping.plan_due(engine=engine(), at=timezone.now())
 
 
-@shared_task(name="mailstore.run_purge", throws=(EngineError,))
-def run_purge(*, run_id: int) -> None:
-    """Work off one purge now rather than at the next sweep."""
-    run = PurgeRun.objects.filter(pk=run_id).first()
-    if run is not None:
-        purging.work_off(run=run, engine=engine(), now=timezone.now)
-
-
 @shared_task(name="mailstore.run_purges")
-def run_purges() -> int:
-    """Work off every purge that nobody works on."""
-    return sweeping.run_open(engine=engine(), now=timezone.now)
+def run_purges(*, run_ids: list[int] | None = None) -> int:
+    """Work off every purge that nobody works on, or of those some now, not at the next sweep."""
+    return sweeping.run_open(engine=engine(), now=timezone.now, keys=run_ids)
 
 
 @shared_task(name="mailstore.run_restore", throws=(EngineError,))

@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from accounts import notices, outbox
+from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import credentials, policy, quotas, recovery, retention
+from mailstore import alarm_letters, credentials, policy, recovery, retention
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -38,14 +38,17 @@ from mailstore.models import (
 
 logger = logging.getLogger(__name__)
 
-# Fewer than these are a person at work, whatever share of a small mailbox they are.
-FEW = 20
 _PASSING = frozenset({"\\Junk", "\\Trash"})
 _WATCH = system("tripwire")
 
 
 # Below the first the tripwire would fire at work, above the second never.
-_BOUNDS = {"messages": (1, 1_000_000), "percent": (1, 100), "minutes": (1, 24 * 60)}
+_BOUNDS = {
+    "messages": (1, 1_000_000),
+    "percent": (1, 100),
+    "minutes": (1, 24 * 60),
+    "fewest": (1, 1_000),
+}
 
 
 class NothingToAnswer(Exception):
@@ -58,16 +61,20 @@ class ThresholdsRefused(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """It fires at `messages`, or at `percent` of the mailbox, removed within `minutes`."""
+    """It fires at `messages`, or at `percent` of the mailbox, removed within `minutes`.
+
+    Less than `fewest` are a person at work, whatever share of a mailbox or folder they are.
+    """
 
     messages: int
     percent: int
     minutes: int
+    fewest: int
 
     def is_weaker_than(self, other: Thresholds) -> bool:
         """Whether some removal would fire the other and not this."""
         is_higher = self.messages > other.messages or self.percent > other.percent
-        return is_higher or self.minutes < other.minutes
+        return is_higher or self.fewest > other.fewest or self.minutes < other.minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +95,7 @@ def thresholds_of(target: Mailbox | RetentionPolicy) -> Thresholds:
         messages=target.trip_messages,
         percent=target.trip_percent,
         minutes=target.trip_minutes,
+        fewest=target.trip_fewest,
     )
 
 
@@ -97,24 +105,27 @@ def completed(
     messages: int | None,
     percent: int | None,
     minutes: int | None,
+    fewest: int | None,
 ) -> Thresholds:
     """Thresholds as they would hold for a target; what is None comes from its policy.
 
     Raises `ThresholdsRefused` where one is out of bounds, or a policy itself leaves one out.
     """
-    for name, value in (("messages", messages), ("percent", percent), ("minutes", minutes)):
+    asked = {"messages": messages, "percent": percent, "minutes": minutes, "fewest": fewest}
+    for name, value in asked.items():
         least, most = _BOUNDS[name]
         if value is not None and not least <= value <= most:
             message = f"The tripwire's {name} are a whole number from {least} to {most}."
             raise ThresholdsRefused(message)
     base = _defaults_of(target)
-    if isinstance(target, RetentionPolicy) and None in (messages, percent, minutes):
-        message = "A policy says all three: messages, percent and minutes."
+    if isinstance(target, RetentionPolicy) and None in asked.values():
+        message = "A policy says all four: messages, percent, minutes and fewest."
         raise ThresholdsRefused(message)
     return Thresholds(
         messages=messages or base.messages,
         percent=percent or base.percent,
         minutes=minutes or base.minutes,
+        fewest=fewest or base.fewest,
     )
 
 
@@ -151,7 +162,7 @@ def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
     limits = thresholds_of(mailbox)
     removals = _not_answered(mailbox, limits)
     for window in _windows(removals, limits):
-        weight = _weight(mailbox, window, since=removals, engine=engine)
+        weight = _weight(mailbox, window, since=removals, fewest=limits.fewest, engine=engine)
         reason = _reason(weight, limits)
         if reason:
             return _fire(mailbox, weight, reason=reason, at=at)
@@ -201,6 +212,7 @@ def _defaults_of(target: Mailbox | RetentionPolicy) -> Thresholds:
         messages=min(one.trip_messages for one in policies),
         percent=min(one.trip_percent for one in policies),
         minutes=max(one.trip_minutes for one in policies),
+        fewest=min(one.trip_fewest for one in policies),
     )
 
 
@@ -235,22 +247,27 @@ def _windows(removals: Sequence[Removal], limits: Thresholds) -> Iterator[list[R
 
 
 def _weight(
-    mailbox: Mailbox, window: list[Removal], *, since: Sequence[Removal], engine: Engine
+    mailbox: Mailbox,
+    window: list[Removal],
+    *,
+    since: Sequence[Removal],
+    fewest: int,
+    engine: Engine,
 ) -> Weight:
     by_imap = [removal for removal in window if removal.service == "imap"]
     lasting = [r for r in by_imap if policy.special_use(r.folder) not in _PASSING]
     by_pop = [removal for removal in window if removal.service != "imap"]
-    unfetched = _unfetched(mailbox, by_pop, engine=engine)
+    unfetched = _unfetched(mailbox, by_pop, engine=engine) if _sum(by_pop) >= fewest else 0
     later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
     with_passing = _sum(by_imap) + unfetched
     # The mail server's own report of use may be seconds old, and this is about seconds.
-    left = _left(mailbox, engine=engine) if with_passing >= FEW else {}
+    left = _left(mailbox, engine=engine) if with_passing >= fewest else {}
     return Weight(
         removals=window,
         counted=_sum(lasting) + unfetched,
         with_passing=with_passing,
         held_before=sum(left.values()) + with_passing + _sum(later),
-        whole_folder=_whole_folder(lasting, left),
+        whole_folder=_whole_folder(lasting, left, fewest=fewest),
     )
 
 
@@ -271,8 +288,6 @@ def _unfetched(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -
 
     What came back from the store meanwhile is not removed any more.
     """
-    if _sum(by_pop) < FEW:
-        return 0
     uids: dict[str, list[int]] = {}
     for removal in by_pop:
         uids.setdefault(removal.folder, []).extend(uids_of(removal.uids))
@@ -291,19 +306,19 @@ def _stored(
     )
 
 
-def _whole_folder(lasting: Sequence[Removal], left: Mapping[str, int]) -> str:
+def _whole_folder(lasting: Sequence[Removal], left: Mapping[str, int], *, fewest: int) -> str:
     """A folder of which nothing is left, or nothing."""
     by_folder: Counter[str] = Counter()
     for removal in lasting:
         by_folder[removal.folder] += removal.messages
-    emptied = (folder for folder, messages in by_folder.items() if messages >= FEW)
+    emptied = (folder for folder, messages in by_folder.items() if messages >= fewest)
     return min((folder for folder in emptied if not left.get(folder)), default="")
 
 
 def _reason(weight: Weight, limits: Thresholds) -> str:
     if weight.counted >= limits.messages:
         return f"{weight.counted} messages were removed within {limits.minutes} minutes."
-    if weight.with_passing < FEW:
+    if weight.with_passing < limits.fewest:
         return ""
     if weight.with_passing * 100 >= limits.percent * weight.held_before:
         share = weight.with_passing * 100 // weight.held_before
@@ -329,21 +344,8 @@ def _fire(mailbox: Mailbox, weight: Weight, *, reason: str, at: datetime) -> Ala
     )
     outbox.nudge("mailstore.end_sessions", mailbox_id=mailbox.pk)
     _record("tripwire.fired", alarm=alarm, actor=_WATCH, at=at)
-    parent = mailbox.organisation.parent
-    notices.announce(
-        organisations=[mailbox.organisation, *([parent] if parent else [])],
-        name="tripwire",
-        context={
-            "address": mailbox.address,
-            "reason": reason,
-            "messages": alarm.messages,
-            "size_text": quotas.byte_text(alarm.bytes),
-            "at_text": f"{alarm.since:%-d %B %Y, %H:%M} UTC",
-            "alarm": str(alarm.uuid),
-        },
-        at=at,
-        but=frozenset({mailbox.address}),
-    )
+    owners_told = alarm_letters.tell(alarm, at=at)
+    Alarm.objects.filter(pk=alarm.pk).update(owners_told=owners_told)
     return alarm
 
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from accounts import spans
 from mailstore.engine import StoredMessage
-from mailstore.models import PurgeRun, RestoreRun, WorkState
+from mailstore.models import OPEN_STATES, Mailbox, PurgeRun, RestoreRun, WorkState
 
 LEASE = timedelta(minutes=2)
 # One call to the mail server, one pair of transactions: small enough that a hold or a pause
@@ -36,17 +37,20 @@ class WrongWorkState(Exception):
 def free(at: datetime) -> Q:
     """Work to be taken: nobody has a lease on it that could still be good.
 
-    One that ends later than any can was given before the clock was set back. Should its worker
-    live, the fence stops it.
+    Should a worker live whose lease counts no more, the fence stops it.
     """
-    is_free = Q(lease_until__isnull=True) | Q(lease_until__lt=at) | Q(lease_until__gt=at + LEASE)
+    is_free = ~spans.lasts("lease_until", at=at, longest=LEASE)
     return is_free & Q(state__in=(WorkState.PLANNED, WorkState.RUNNING))
 
 
 def claim(work: WorkRow, *, at: datetime) -> WorkRow | None:
     """The row with a fresh lease, or None if it is not there to be taken."""
     model = type(work)
-    rows = model._default_manager.filter(free(at), pk=work.pk)  # noqa: SLF001  # It is public.
+    # What the address of a closed mailbox leads to is another one.
+    is_closed = Mailbox.objects.filter(pk=OuterRef("mailbox"), state=Mailbox.State.CLOSED)
+    rows = model._default_manager.filter(  # noqa: SLF001  # It is public.
+        free(at), ~Exists(is_closed), pk=work.pk
+    )
     taken = rows.update(
         state=WorkState.RUNNING,
         lease_until=at + LEASE,
@@ -65,14 +69,30 @@ def keep(work: PurgeRun | RestoreRun, *, at: datetime) -> None:
         raise LeaseLost
 
 
-def give_back(work: PurgeRun | RestoreRun, *, failure: str) -> None:
-    """Let somebody else go on later; what was done stays done."""
-    _mine(work).update(lease_until=None, failure=failure[:300])
+def give_back(work: PurgeRun | RestoreRun, *, failure: str) -> bool:
+    """Let somebody else go on later; what was done stays done. False if it is not ours."""
+    return bool(_mine(work).update(lease_until=None, failure=failure[:300]))
+
+
+def note_count(work: PurgeRun | RestoreRun) -> None:
+    """Write down how much was done so far, in the transaction in which `keep` had the lease.
+
+    What was removed is counted also if the work was taken away from it just then.
+    """
+    rows = type(work)._default_manager.filter(pk=work.pk)  # noqa: SLF001  # Django's way
+    rows.update(messages=work.messages, bytes=work.bytes)
 
 
 def finish(work: PurgeRun | RestoreRun, *, at: datetime) -> bool:
     """Close the work; from here on its row never changes. False if it is not ours any more."""
-    done = _mine(work).update(state=WorkState.DONE, lease_until=None, finished_at=at, failure="")
+    done = _mine(work).update(
+        state=WorkState.DONE,
+        lease_until=None,
+        finished_at=at,
+        failure="",
+        messages=work.messages,
+        bytes=work.bytes,
+    )
     return bool(done)
 
 
@@ -86,6 +106,29 @@ def move(
     if not rows.update(state=target, lease_until=None, fence=F("fence") + 1, finished_at=ended):
         message = "This has moved on meanwhile, so that cannot be done now."
         raise WrongWorkState(message)
+    work.refresh_from_db()
+
+
+def halt(work: PurgeRun | RestoreRun) -> None:
+    """Take the work from whoever is at it, who stops before the next batch."""
+    rows = type(work)._default_manager.filter(pk=work.pk, state__in=OPEN_STATES)  # noqa: SLF001
+    rows.update(lease_until=None, fence=F("fence") + 1)
+    # What was counted just before counts.
+    work.refresh_from_db(fields=["messages", "bytes", "fence"])
+
+
+def cut_short(work: PurgeRun | RestoreRun, *, state: WorkState, reason: str, at: datetime) -> None:
+    """Close open work before all of it is done; from here on its row never changes."""
+    rows = type(work)._default_manager.filter(pk=work.pk, state__in=OPEN_STATES)  # noqa: SLF001
+    rows.update(
+        state=state,
+        lease_until=None,
+        fence=F("fence") + 1,
+        finished_at=at,
+        failure=reason[:300],
+        messages=work.messages,
+        bytes=work.bytes,
+    )
     work.refresh_from_db()
 
 

@@ -5,13 +5,56 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import pytest
-from django.contrib.auth.models import Permission
+from django.db.backends.base.operations import BaseDatabaseOperations
 
-from accounts.models import User
+from accounts import guarding, outbox, rate_limits, triggers
+from accounts.rate_limits.in_process import InProcess
+from mailstore import settled
 from mailstore.engine import engine
 from mailstore.engine.memory import MemoryEngine
 from tests.factories import Cast, make_cast
 from tests.staffing import verified
+
+_emptied = BaseDatabaseOperations.execute_sql_flush
+
+
+def _empty_although_guarded(operations, sql_list):
+    """Tests that really commit are cleaned up after, whatever guards events, holds and receipts."""
+    connection = operations.connection
+    if connection.vendor != "sqlite":
+        guards = (guarding.GUARD, *settled.GUARDS) if sql_list else ()
+        let_go = [sql for guard in guards for sql in guard.let_go(connection.vendor)]
+        return _emptied(operations, [*let_go, *sql_list])
+    connection.ensure_connection()
+    triggers.tell(connection=connection, holds=False)
+    try:
+        return _emptied(operations, sql_list)
+    finally:
+        triggers.tell(connection=connection)
+
+
+BaseDatabaseOperations.execute_sql_flush = _empty_although_guarded
+
+
+@pytest.fixture(autouse=True)
+def _own_checkpoints(settings, tmp_path) -> None:
+    """The list outside the database tells of the events of one test alone."""
+    settings.CHECKPOINT_FILE = str(tmp_path / "checkpoints")
+
+
+@pytest.fixture(autouse=True)
+def _own_exports(settings, tmp_path) -> None:
+    """The files that one test had written."""
+    settings.EXPORT_FOLDER = str(tmp_path / "exports")
+
+
+@pytest.fixture(autouse=True)
+def _all_turns() -> None:
+    """Nobody has used up what another test of this process left."""
+    outbox._broker.left_alone_until = 0.0
+    limiter = rate_limits.backend()
+    if isinstance(limiter, InProcess):
+        limiter.clear()
 
 
 @pytest.fixture
@@ -20,8 +63,9 @@ def cast(db: None) -> Cast:
 
 
 @pytest.fixture
-def twin() -> MemoryEngine:
-    """The in-memory mail server, empty and up."""
+def twin(settings) -> MemoryEngine:
+    """The in-memory mail server, empty and up, also where the tests beside have a real one."""
+    settings.MAIL_ENGINE = "mailstore.engine.memory.MemoryEngine"
     twin = engine()
     assert isinstance(twin, MemoryEngine)
     twin.accounts.clear()
@@ -32,15 +76,6 @@ def twin() -> MemoryEngine:
 
 @pytest.fixture
 def staff(cast):
-    User.objects.filter(pk=cast.sam.pk).update(is_superuser=True)
-    cast.sam.refresh_from_db()
-    return verified(cast.sam)
-
-
-@pytest.fixture
-def clerk(cast):
-    """Staff with every right, who is no superuser."""
-    cast.sam.user_permissions.set(Permission.objects.all())
     return verified(cast.sam)
 
 

@@ -94,14 +94,15 @@ def make_cast() -> Cast:
         bob=make_member("bob@example.test", customer, roles.READ_ONLY),
         charlie=make_member("charlie@example.test", other, roles.OWNER),
         rita=make_member("rita@example.test", reseller, roles.OWNER),
-        sam=make_member("sam@example.test", provider, roles.ADMIN),
+        sam=make_member("sam@example.test", provider, roles.OPERATOR),
         domain=make_domain("alder.test", customer),
         other_domain=make_domain("juniper.test", other),
     )
 
 
 def make_member(email: str, organisation: Organisation, role: Membership.Role) -> User:
-    user = User.objects.create_user(email, PASSWORD, name=email.partition("@")[0].title())
+    name = email.partition("@")[0].title()
+    user = User.objects.create_user(email, PASSWORD, name=name, email_verified_at=AT)
     membership.add_member(
         actor=system("tests"),
         organisation=organisation,

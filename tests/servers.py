@@ -7,6 +7,7 @@ the command ends.
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -19,12 +20,33 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _PATIENCE_SECONDS = 30
+_PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of this machine that nobody has, and no other caller is given until this process ends.
+
+    The kernel gives the ports that it finds by itself to every outgoing connection as well, so one
+    that was free a moment ago may be taken, or be found a second time: ours lie below those.
+    """
+    while True:
+        port = random.choice(_PORTS)
+        lease = socket.socket(socket.AF_UNIX)
+        try:
+            # A name of the kernel's own: it is free again when this process has ended.
+            lease.bind(f"\0restante-test-port-{port}")
+            _require_unused(port)
+        except OSError:
+            lease.close()
+        else:
+            lease.detach()
+            return port
+
+
+def _require_unused(port: int) -> None:
+    for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with socket.socket(family) as probe:
+            probe.bind((address, port))
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:

@@ -5,6 +5,7 @@ import tempfile
 
 os.environ["RESTANTE_STATE"] = tempfile.mkdtemp(prefix="restante-tests-")
 os.environ["MAIL_ENGINE"] = "mailstore.engine.memory.MemoryEngine"
+os.environ["RESOLVER"] = "mailstore.resolver.memory.MemoryResolver"
 
 from hosting.settings import *  # noqa: F403  # the environment comes first
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,16 @@ def test_run_refuses_options_it_does_not_know(arguments, sentence):
     assert (answer.returncode, answer.stderr) == (1, sentence)
 
 
-def test_a_state_folder_that_cannot_be_written_gets_one_sentence(tmp_path):
-    tmp_path.chmod(0o500)
-    folder = tmp_path / "state"
+@pytest.fixture
+def short_path():
+    """A folder whose path leaves room for the names of sockets, wherever tests keep theirs."""
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as name:
+        yield Path(name).resolve()
+
+
+def test_a_state_folder_that_cannot_be_written_gets_one_sentence(short_path):
+    short_path.chmod(0o500)
+    folder = short_path / "state"
 
     answer = sourced("choose_user; choose_folders", RESTANTE_STATE=str(folder))
 
@@ -83,6 +91,7 @@ def test_a_state_folder_with_a_path_too_long_for_sockets_is_refused(tmp_path):
 
     assert answer.returncode == 1
     assert "too long for the mail server's sockets" in answer.stderr
+    assert not folder.exists()
 
 
 def test_a_system_without_apt_is_told_what_is_missing(tmp_path):

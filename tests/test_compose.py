@@ -148,7 +148,7 @@ def test_a_service_is_watched_or_runs_once(name):
     else:
         assert service["restart"] == "no"
         waiting = [other for other in EVERY if name in SERVICES[other].get("depends_on", {})]
-        assert waiting == ["beat", "mail", "web", "worker"]
+        assert waiting == ["beat", "guard", "mail", "web", "worker"]
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -8,4 +8,4 @@ useradd --system --uid 10025 --gid restante --no-create-home --home-dir /nonexis
     --shell /usr/sbin/nologin restante
 install -d -m 0755 /opt/restante
 install -d -m 0700 -o restante -g restante /var/lib/restante \
-    /var/lib/restante/{celery,dovecot,dovecot/{log,run,state},mail,sent,tls}
+    /var/lib/restante/{celery,checkpoints,dovecot,dovecot/{log,run,state},exports,mail,sent,tls}

@@ -57,7 +57,8 @@ class DunningAdmin(ActingAdmin):
     change_form_template = "admin/mailstore/change_form.html"
     list_display = ("customer", "owed_text", "due_on", "now_text", "next_text", "note")
     list_select_related = ("customer__parent",)
-    list_filter = (OpenFilter,)
+    list_filter = (OpenFilter, "customer__is_test")
+    indexed_filters = frozenset({"state"})
     search_fields = ("customer__name",)
     csv_columns = (
         "customer__name",

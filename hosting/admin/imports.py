@@ -42,7 +42,7 @@ class MailboxesForm(UploadForm):
 class MailboxImportAdmin(UploadedListAdmin):
     """Uploading opens mailboxes in the end, so both rights are asked for."""
 
-    list_display = ("file_name", "state", "row_count", "opened_count", "created_by", "created_at")
+    list_display = ("file_name", "state", "row_count", "opened_count", "maker", "created_at")
     rights = ("hosting.add_mailboximport", "mailstore.add_mailbox")
     form_class = MailboxesForm
     upload_title = cast("str", _("Import mailboxes"))
@@ -52,7 +52,8 @@ class MailboxImportAdmin(UploadedListAdmin):
 
     def take_in(self, request: HttpRequest, form: Any) -> MailboxImport:
         return runs.take_in(
-            user=cast("User", request.user),
+            actor=self.actor(request),
+            by=cast("User", request.user),
             file_name=form.cleaned_data["file"].name,
             text=form.cleaned_data["text"],
             at=timezone.now(),
@@ -68,7 +69,10 @@ class MailboxImportAdmin(UploadedListAdmin):
         }
 
     def confirm(self, actor: Actor, listed: Any) -> None:
-        runs.confirm(actor=actor, listed=listed)
+        runs.confirm(actor=actor, listed=listed, at=timezone.now())
+
+    def cancel(self, actor: Actor, listed: Any) -> None:
+        runs.cancel(actor=actor, listed=listed, at=timezone.now())
 
     def result_text(self, listed: Any) -> str:
         count = listed.opened_count

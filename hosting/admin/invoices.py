@@ -16,15 +16,28 @@ from django.views.decorators.http import require_safe
 
 from accounts.access import Forbidden
 from accounts.models import Organisation
-from hosting import invoicing, papers
+from hosting import invoicing, money, papers
 from hosting.models import Invoice, InvoiceLine
 from hosting.papers import lines
 from mailstore.admin.acting import ActingAdmin, answer
 from mailstore.admin.tables import Row, Table, first, url_of
 
-_REFUSALS = (invoicing.CreditRefused, Forbidden)
+_REFUSALS = (invoicing.CreditRefused, invoicing.AgainRefused, Forbidden)
 # A bill that is wrong in every line says so in the first of them.
 _MOST_DIFFERENCES = 20
+
+
+class AgainForm(forms.Form):
+    """On which terms a month is billed again."""
+
+    by_terms_of_now = forms.BooleanField(
+        label=_("On the terms of now"),
+        required=False,
+        help_text=_(
+            "Take the price list, and whether space is shared, from the customer's profile. "
+            "Otherwise they stay as they were on the bill that was taken back."
+        ),
+    )
 
 
 class CreditForm(forms.Form):
@@ -53,8 +66,8 @@ class InvoiceAdmin(ActingAdmin):
         "total_text",
         "issued_at",
     )
-    list_select_related = ("customer", "seller", "corrects")
-    list_filter = ("kind",)
+    list_select_related = ("customer", "seller", "corrects", "replaces")
+    list_filter = ("kind", "customer__is_test")
     search_fields = ("number", "customer__name")
     search_help_text = _("Number or customer")
     fields = (
@@ -70,6 +83,7 @@ class InvoiceAdmin(ActingAdmin):
         "vat_note",
         "total_text",
         "corrects",
+        "replaces",
         "reason",
         "price_list",
         "paper",
@@ -89,7 +103,7 @@ class InvoiceAdmin(ActingAdmin):
         "total_minor",
         "vat_note",
     )
-    actions = ("verify", "take_back")
+    actions = ("verify", "take_back", "bill_again")
     change_form_template = "admin/mailstore/change_form.html"
 
     # What the list and the page show ----------------------------------------------------
@@ -120,10 +134,15 @@ class InvoiceAdmin(ActingAdmin):
         return format_html('<a href="{}">{}</a>', url, gettext("PDF"))
 
     def tables(self, row: Invoice) -> list[Table]:
-        return [_lines(row)]
+        return [_taxes(row), _lines(row)]
 
     def is_offered(self, action: str, row: Invoice) -> bool:
-        return action == "verify" or row.kind == Invoice.Kind.INVOICE
+        if action == "verify":
+            return True
+        is_standing = Invoice.objects.standing().filter(pk=row.pk).exists()
+        if action == "bill_again":
+            return not (is_standing or row.corrects_id or row.replaced_by.exists())
+        return is_standing
 
     # The PDF ----------------------------------------------------------------------------
 
@@ -134,7 +153,7 @@ class InvoiceAdmin(ActingAdmin):
     def pdf_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """The paper that the customer gets."""
         self.must_view(request)
-        found = Invoice.objects.select_related("customer", "corrects", "logo")
+        found = Invoice.objects.select_related("customer", "corrects", "replaces", "logo")
         invoice = get_object_or_404(found, pk=pk)
         headers = {"Content-Disposition": f'inline; filename="{invoice.number}.pdf"'}
         made = papers.pdf(invoice, papers.paper(invoice))
@@ -169,13 +188,61 @@ class InvoiceAdmin(ActingAdmin):
             refusals=_REFUSALS,
             explanation=gettext(
                 "A credit note takes back the whole bill, line by line, at the same prices and "
-                "the same VAT. It has a number of its own and cannot be taken back itself."
+                "the same VAT. It has a number of its own and cannot be taken back itself. The "
+                "month then costs nothing. To charge it with another name, address or VAT id, "
+                "change the customer's billing profile, and then choose “Bill again” on the bill "
+                "that was taken back."
             ),
             done_text=gettext("Bills that were taken back: %(count)s."),
         )
 
+    @admin.action(description=_("Bill again …"), permissions=["act"])
+    def bill_again(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> HttpResponse | None:
+        form = AgainForm(answer(request))
+        actor, at = self.actor(request), timezone.now()
+        return self.ask_and_do(
+            request,
+            queryset.select_related("customer__parent", "seller__parent", "price_list__seller"),
+            lambda invoice: invoicing.bill_again(
+                actor=actor,
+                invoice=invoice,
+                at=at,
+                by_terms_of_now=form.cleaned_data["by_terms_of_now"],
+            ),
+            action="bill_again",
+            form=form,
+            refusals=_REFUSALS,
+            explanation=gettext(
+                "A new bill of the same month, in the place of one that was taken back. It says "
+                "what the customer's billing profile says now, is taxed by it, and counts what is "
+                "known now of contracts and use. It falls due like every new bill. A credit note "
+                "takes it back."
+            ),
+            done_text=gettext("Months that were billed again: %(count)s."),
+        )
+
     def line(self, row: Invoice) -> str:
         return f"{row.number}, {row.customer}, {row.period:%Y-%m}, {row.total_text}"
+
+
+def _taxes(invoice: Invoice) -> Table:
+    currency = invoice.currency
+    return Table(
+        title=gettext("VAT"),
+        columns=(gettext("Percent"), gettext("On"), gettext("VAT"), gettext("Note")),
+        rows=[
+            Row(
+                cells=(
+                    f"{tax.percent.normalize():f}",
+                    money.minor_text(tax.net_minor, currency=currency),
+                    money.minor_text(tax.vat_minor, currency=currency),
+                    tax.note,
+                )
+            )
+            for tax in invoice.taxes.order_by("number")
+        ],
+        empty=gettext("It has none."),
+    )
 
 
 def _lines(invoice: Invoice) -> Table:

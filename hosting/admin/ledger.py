@@ -66,7 +66,7 @@ class OpenItemAdmin(ActingAdmin):
 
     list_display = ("invoice", "customer", "seller", "due_on", "billed", "open")
     list_select_related = ("invoice__customer__parent", "invoice__seller__parent")
-    list_filter = (DueFilter,)
+    list_filter = (DueFilter, "invoice__customer__is_test")
     search_fields = ("invoice__number", "invoice__customer__name")
     fields = ("invoice", "customer", "seller", "due_on", "billed", "open")
     csv_columns = (

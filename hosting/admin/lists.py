@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
@@ -39,14 +40,18 @@ def in_words(problem: Problem) -> str:
     return place % {"line": problem.line, "message": problem.message}
 
 
-class UploadedListAdmin(ReadOnlyAdmin):
+class _Abstract(ABCMeta, forms.MediaDefiningClass):
+    """Makes no page that lacks what its lists need."""
+
+
+class UploadedListAdmin(ReadOnlyAdmin, metaclass=_Abstract):
     """The content of a list is shown nowhere: it is in the hands of who uploaded it.
 
     A subclass takes a form in, shows the preview and starts the work; its templates are
     `upload` and `preview`, in a folder of its model's name.
     """
 
-    list_select_related: ClassVar[tuple[str, ...]] = ("created_by",)
+    list_select_related: ClassVar[tuple[str, ...]] = ("created_by", "created_by_key")
     list_filter = ("state",)
     search_fields: ClassVar[tuple[str, ...]] = ("file_name",)
     # The rights that uploading needs, beside that to look.
@@ -54,21 +59,25 @@ class UploadedListAdmin(ReadOnlyAdmin):
     form_class: type[UploadForm] = UploadForm
     upload_title: str = ""
 
+    @abstractmethod
     def take_in(self, request: HttpRequest, form: Any) -> UploadedList:
         """Keep the list of a valid form; raises `UnreadableList`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def preview(self, request: HttpRequest, listed: Any) -> dict[str, Any]:
         """What the preview shows, with `good_count` and `problems`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def confirm(self, actor: Actor, listed: Any) -> None:
         """Start the work; raises `piecework.WrongState`."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def cancel(self, actor: Actor, listed: Any) -> None:
+        """Leave what is not done yet; raises `piecework.WrongState`."""
+
+    @abstractmethod
     def result_text(self, listed: Any) -> str:
         """What came of it so far."""
-        raise NotImplementedError
 
     def upload_context(self) -> dict[str, Any]:
         """What the page with the form says beside it."""
@@ -121,7 +130,7 @@ class UploadedListAdmin(ReadOnlyAdmin):
             return self._render(request, "uploadedlist/progress", context)
         found = self.preview(request, listed)
         problems = found.pop("problems")
-        context |= {**found, "is_own": listed.created_by_id == request.user.pk}
+        context |= {**found, "is_own": piecework.is_maker(self.actor(request), listed)}
         context |= {"problems": problems[:_MOST_SHOWN], "problem_count": len(problems)}
         return self._render(request, f"{self.opts.model_name}/preview", context)
 
@@ -140,7 +149,7 @@ class UploadedListAdmin(ReadOnlyAdmin):
         self._must_be_allowed(request)
         listed = self._load(pk)
         try:
-            piecework.cancel(listed=listed)
+            self.cancel(self.actor(request), listed)
         except piecework.WrongState as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
         return self._to(listed)
@@ -149,7 +158,7 @@ class UploadedListAdmin(ReadOnlyAdmin):
         """The part of the page that changes while the work goes on."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        rows = self.get_queryset(request).select_related("created_by")
+        rows = self.get_queryset(request).select_related("created_by", "created_by_key")
         context = self._context(request, get_object_or_404(rows, pk=pk))
         return self._render(request, "uploadedlist/_progress", context)
 
@@ -167,7 +176,8 @@ class UploadedListAdmin(ReadOnlyAdmin):
         )
 
     def _load(self, key: Any) -> Any:
-        return get_object_or_404(self.model.objects.select_related("created_by"), pk=key)
+        made = self.model.objects.select_related("created_by", "created_by_key")
+        return get_object_or_404(made, pk=key)
 
     def _problems(self, request: HttpRequest, listed: UploadedList) -> list[Problem]:
         if listed.state == UploadedList.State.CHECKED:

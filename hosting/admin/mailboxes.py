@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
@@ -22,12 +22,14 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import outbox
 from accounts.access import Actor, Forbidden
-from hosting import limits, ordering
-from hosting.admin.changing import ChangingPlans
+from accounts.models import Organisation
+from hosting import limits, ordering, selling
+from hosting.admin.bulk import BulkActions
+from hosting.admin.visits import VisitingPages
 from hosting.forms.ordering import QuotaForm
 from hosting.models import Contract, Plan
-from mailstore import cooling, holding, provisioning, quotas
-from mailstore.admin.acting import answer
+from mailstore import cooling, holding, onlookers, provisioning, quotas
+from mailstore.admin.acting import RowPages, answer
 from mailstore.admin.holds import to_new_hold
 from mailstore.admin.policies import POLICY_REFUSALS, ThresholdsForm, slower_where_less_safe
 from mailstore.models import Domain, Mailbox, Usage
@@ -39,6 +41,17 @@ _REFUSALS = (
     holding.Stopped,
     Forbidden,
 )
+
+
+_STATES = Mailbox.State
+# From which states an action makes sense; the others do in all that are not erased.
+_OFFERED = {
+    "suspend": {_STATES.ACTIVE, _STATES.PENDING},
+    "resume": {_STATES.SUSPENDED},
+    "close": {_STATES.ACTIVE, _STATES.PENDING, _STATES.SUSPENDED},
+    "change_plan": {_STATES.ACTIVE, _STATES.PENDING, _STATES.SUSPENDED},
+    "reopen": {_STATES.CLOSING},
+}
 
 
 class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -57,6 +70,8 @@ class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
         domain, local_part = cleaned.get("domain"), cleaned.get("local_part")
+        if domain is not None and (plan := cleaned.get("plan")) is not None:
+            self._check_sold(domain.organisation, plan)
         if domain is not None and local_part is not None:
             try:
                 cleaned["local_part"] = self._checked(domain, local_part)
@@ -65,6 +80,12 @@ class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
             except (provisioning.NoNewMailboxes, Forbidden) as refusal:
                 self.add_error("domain", str(refusal))
         return cleaned
+
+    def _check_sold(self, owner: Organisation, plan: Plan) -> None:
+        try:
+            selling.Shelf([owner], plans=[plan], at=timezone.now()).check(owner, plan)
+        except selling.REFUSALS as refusal:
+            self.add_error("plan", str(refusal))
 
     def _checked(self, domain: Domain, local_part: str) -> str:
         canonical = provisioning.check(actor=self.actor, domain=domain, local_part=local_part)
@@ -85,7 +106,7 @@ class Change:
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(ChangingPlans):
+class MailboxAdmin(VisitingPages, BulkActions, RowPages):
     """Only the label is edited here; the rest is done by actions."""
 
     list_display = (
@@ -102,21 +123,24 @@ class MailboxAdmin(ChangingPlans):
     list_filter = (
         "state",
         "protocol",
+        "organisation__is_test",
         ("full_since", admin.EmptyFieldListFilter),
         ("frozen_at", admin.EmptyFieldListFilter),
     )
-    search_fields = ("address", "label")
+    indexed_filters = frozenset({"full_since__isempty", "frozen_at__isempty"})
+    # By how it begins alone, because an index leads there.
+    search_fields = ("address__startswith",)
+    search_help_text = _("How the address begins.")
+    searches_by_index = True
     autocomplete_fields = ("domain",)
-    actions = (
-        "suspend",
-        "resume",
-        "change_plan",
-        "change_limit",
-        "change_thresholds",
-        "hold",
-        "close",
-        "reopen",
-    )
+    actions = ("change_limit", "change_thresholds", "hold")
+    deeds: ClassVar[Mapping[str, str]] = {
+        "suspend": "suspend_mailboxes",
+        "resume": "resume_mailboxes",
+        "change_plan": "change_plan",
+        "close": "close_mailboxes",
+        "reopen": "reopen_mailboxes",
+    }
     csv_columns = (
         "address",
         "plan",
@@ -134,6 +158,12 @@ class MailboxAdmin(ChangingPlans):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Mailbox]:
         """The tree above each mailbox comes along, because every verb asks for it."""
         return super().get_queryset(request).select_related("organisation__parent", "domain")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Mailbox], search_term: str
+    ) -> tuple[QuerySet[Mailbox], bool]:
+        """Addresses are stored in lower case, however somebody writes them."""
+        return super().get_search_results(request, queryset, search_term.lower())
 
     def complete(self, rows: list[Any]) -> None:
         used = _used_bytes(rows)
@@ -176,7 +206,7 @@ class MailboxAdmin(ChangingPlans):
         if obj is None:
             return ()
         shown = ("address", "protocol", "state", "organisation", "limit_text", "used_text")
-        limits = ("trip_messages", "trip_percent", "trip_minutes")
+        limits = ("trip_messages", "trip_percent", "trip_minutes", "trip_fewest")
         return (*shown, "window_days", *limits, "uuid", "created_at", "full_since", "erase_after")
 
     def view_on_site(self, obj: Mailbox) -> str | None:
@@ -184,6 +214,20 @@ class MailboxAdmin(ChangingPlans):
         if obj.state == Mailbox.State.CLOSED:
             return None
         return reverse("mailboxes:detail", args=(obj.uuid,))
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """The customer learns that somebody of the house looked."""
+        if (mailbox := context.get("original")) is not None:
+            onlookers.note(actor=self.actor(request), mailbox=mailbox, at=timezone.now())
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def is_offered(self, action: str, row: Mailbox) -> bool:
+        return row.state in _OFFERED.get(action, {*Mailbox.State} - {Mailbox.State.CLOSED})
+
+    def visited(self, row: Mailbox) -> list[Organisation]:
+        return [row.organisation]
 
     # Ordering and relabelling -----------------------------------------------------------
 
@@ -203,7 +247,7 @@ class MailboxAdmin(ChangingPlans):
     def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return super().add_view(request, *args, **kwargs)
-        except (provisioning.AddressTaken, limits.LimitReached) as refusal:
+        except (provisioning.AddressTaken, limits.LimitReached, *selling.REFUSALS) as refusal:
             # It is known only now: somebody else may have been a moment faster.
             self.message_user(request, str(refusal), messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
@@ -236,33 +280,6 @@ class MailboxAdmin(ChangingPlans):
         )
 
     # Actions ----------------------------------------------------------------------------
-
-    @admin.action(description=_("Suspend"), permissions=["change"])
-    def suspend(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
-        done_text = gettext("Mailboxes that are suspended now: %(count)s.")
-        self._for_each(request, queryset, provisioning.suspend, done_text)
-
-    @admin.action(description=_("Resume"), permissions=["change"])
-    def resume(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
-        done_text = gettext("Mailboxes that can sign in again: %(count)s.")
-        self._for_each(request, queryset, provisioning.resume, done_text)
-
-    @admin.action(description=_("Open again what is closing"), permissions=["change"])
-    def reopen(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> None:
-        done_text = gettext("Mailboxes that are open again: %(count)s.")
-        self._for_each(request, queryset, ordering.reopen, done_text)
-
-    @admin.action(description=_("Close …"), permissions=["change"])
-    def close(self, request: HttpRequest, queryset: QuerySet[Mailbox]) -> HttpResponseBase | None:
-        """Ask first; the owners are told, and nothing is erased before the grace is over."""
-        grace, wait = settings.CLOSING_GRACE, settings.COOLING_OFF
-        if "confirmed" not in request.POST:
-            context = {"grace_days": grace.days, "closes_at": timezone.now() + wait}
-            return self._page(request, "close", queryset, context)
-        done_text = gettext("Mailboxes whose closing is on its way: %(count)s.")
-        verb = cooling.ask_to_close
-        self._for_each(request, queryset, verb, done_text, grace=grace, wait=wait)
-        return None
 
     @admin.action(description=_("Change the limit …"), permissions=["change"])
     def change_limit(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.forms.models import ModelFormMetaclass
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -20,7 +22,11 @@ from hosting.models import BillingProfile, PriceList, VatRate
 _REFUSALS = (pricing.PriceRefused, price_lists.ListRefused, vat.RateRefused, Forbidden)
 
 
-class AskingForm(forms.ModelForm):  # type: ignore[type-arg]
+class _Abstract(ABCMeta, ModelFormMetaclass):
+    """Makes no form that asks nothing."""
+
+
+class AskingForm(forms.ModelForm, metaclass=_Abstract):  # type: ignore[type-arg]
     """A form that asks the verb before it is valid, so that a refusal stands beside the fields."""
 
     # The page sets it.
@@ -34,9 +40,9 @@ class AskingForm(forms.ModelForm):  # type: ignore[type-arg]
             except _REFUSALS as refusal:
                 self.add_error(None, str(refusal))
 
+    @abstractmethod
     def ask(self) -> None:
         """Raise what the verb would refuse."""
-        raise NotImplementedError
 
 
 class ProfileForm(AskingForm):
@@ -44,7 +50,9 @@ class ProfileForm(AskingForm):
 
     def ask(self) -> None:
         profile = self.instance
-        pricing.agree(actor=self.actor, profile=profile, price_list=profile.price_list)
+        pricing.agree(
+            actor=self.actor, profile=profile, price_list=profile.price_list, at=timezone.now()
+        )
 
 
 class PriceListForm(AskingForm):

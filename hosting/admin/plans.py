@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.db.models import Count, Max
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -22,10 +24,40 @@ from mailstore.admin.tables import Row, Table, first, url_of
 from mailstore.models import RetentionPolicy
 
 
+class PlanForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A plan; whoever lowers its highest limit is told who stands above the new one."""
+
+    is_above_known = forms.BooleanField(
+        label=_("Lower the highest limit although mailboxes stand above it"), required=False
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        ceiling_bytes = cleaned.get("ceiling_bytes")
+        if ceiling_bytes is None or not self.instance.pk or cleaned.get("is_above_known"):
+            return cleaned
+        if "ceiling_bytes" in self.changed_data:
+            self._tell_of_those_above(ceiling_bytes)
+        return cleaned
+
+    def _tell_of_those_above(self, ceiling_bytes: int) -> None:
+        running = Contract.objects.filter(plan=self.instance, ends_at=None)
+        above = running.filter(mailbox__quota_bytes__gt=ceiling_bytes)
+        found = above.aggregate(count=Count("pk"), highest=Max("mailbox__quota_bytes"))
+        if found["count"]:
+            text = gettext(
+                "Mailboxes that stand above it: %(count)s, the highest at %(highest)s. They keep "
+                "their limits and cannot go higher. Tick below to go on."
+            )
+            shown = {"count": found["count"], "highest": quotas.byte_text(found["highest"])}
+            self.add_error("ceiling_bytes", text % shown)
+
+
 @admin.register(Plan)
 class PlanAdmin(StaffAdmin):
     """What is on sale. The protocol is settled once: contracts stand on it."""
 
+    form = PlanForm
     change_form_template = "admin/mailstore/change_form.html"
     list_display = (
         "name",
@@ -53,9 +85,16 @@ class PlanAdmin(StaffAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         sold = ("name", "slug", "protocol", "is_on_sale", "position")
-        given = ("quota_bytes", "ceiling_bytes", "window_days", "retention_policy")
+        given: tuple[str, ...] = (
+            *("quota_bytes", "ceiling_bytes", "window_days", "retention_policy"),
+        )
         removal = {"fields": ("policy_link",)}
-        holds = gettext("A change holds for mailboxes that are opened from then on.")
+        given += ("is_above_known",) if obj else ()
+        holds = gettext(
+            "The first limit, the window and the policy hold for mailboxes that are opened from "
+            "then on. The highest limit holds at once: who stands above it keeps what they have, "
+            "and cannot go higher."
+        )
         return (
             (None, {"fields": sold}),
             (gettext("What a mailbox gets"), {"fields": given, "description": holds}),
@@ -93,7 +132,8 @@ class PlanAdmin(StaffAdmin):
         """A change of what is sold is a fact with a name behind it."""
         super().save_model(request, obj, form, change)
         house = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER).first()
-        if house is None or not form.changed_data:
+        changed = [name for name in form.changed_data if name != "is_above_known"]
+        if house is None or not changed:
             return
         outbox.record(
             kind="plan.updated" if change else "plan.created",
@@ -103,7 +143,7 @@ class PlanAdmin(StaffAdmin):
             subject=("plan", obj.slug, obj.name),
             data={
                 name: {"old": str(form.initial.get(name, "")), "new": str(form.cleaned_data[name])}
-                for name in form.changed_data
+                for name in changed
             },
         )
 
@@ -148,11 +188,14 @@ def _prices(plan: Plan) -> Table:
 def _policy(plan: Plan) -> Table:
     policy = policy_of(plan)
     rules = policy.rules.order_by("folder") if policy else ()
-    trip = gettext("%(messages)s messages or %(percent)s %% within %(minutes)s minutes")
+    trip = gettext(
+        "%(messages)s messages or %(percent)s %% within %(minutes)s minutes, from %(fewest)s on"
+    )
     thresholds = {
         "messages": policy.trip_messages if policy else 0,
         "percent": policy.trip_percent if policy else 0,
         "minutes": policy.trip_minutes if policy else 0,
+        "fewest": policy.trip_fewest if policy else 0,
     }
     rows = [
         Row(

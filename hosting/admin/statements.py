@@ -153,7 +153,10 @@ class BankImportAdmin(UploadedListAdmin):
         }
 
     def confirm(self, actor: Actor, listed: Any) -> None:
-        runs.confirm(actor=actor, listed=listed)
+        runs.confirm(actor=actor, listed=listed, at=timezone.now())
+
+    def cancel(self, actor: Actor, listed: Any) -> None:
+        runs.cancel(actor=actor, listed=listed, at=timezone.now())
 
     def result_text(self, listed: Any) -> str:
         text = gettext("%(taken)s payments recorded, %(settled)s of them matched, %(known)s known")

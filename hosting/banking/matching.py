@@ -53,7 +53,8 @@ def numbers_in(text: str, prefixes: Iterable[str]) -> list[str]:
 
 def suggest(clues: Sequence[Clue], *, seller: Organisation | None) -> list[Suggestion]:
     """What each payment to one seller is for, in a few queries however many there are."""
-    prefixes = list(InvoiceCounter.objects.filter(seller=seller).values_list("prefix", flat=True))
+    counters = InvoiceCounter.objects.filter(seller=seller, is_test=False)
+    prefixes = list(counters.values_list("prefix", flat=True))
     named = [numbers_in(clue.reference, prefixes) for clue in clues]
     wanted = {number for numbers in named for number in numbers}
     by_number = {item.invoice.number: item for item in _open(seller, invoice__number__in=wanted)}
@@ -71,7 +72,8 @@ def suggest(clues: Sequence[Clue], *, seller: Organisation | None) -> list[Sugge
 
 
 def _open(seller: Organisation | None, **which: Any) -> QuerySet[OpenItem]:
-    items = OpenItem.objects.open().filter(invoice__seller=seller, **which)
+    live = OpenItem.objects.open().filter(invoice__customer__is_test=False)
+    items = live.filter(invoice__seller=seller, **which)
     return items.select_related("invoice__customer__billing_profile", "invoice__seller")
 
 

@@ -66,9 +66,9 @@ def _entries(listed: BankImport) -> list[Entry]:
     return clerk.entries(found.lines, account=listed.account)
 
 
-def confirm(*, actor: Actor, listed: BankImport) -> None:
+def confirm(*, actor: Actor, listed: BankImport, at: datetime) -> None:
     """Start the work in the background; raises `WrongState`."""
-    piecework.confirm(actor=actor, listed=listed, task="hosting.run_bank_import")
+    piecework.confirm(actor=actor, listed=listed, task="hosting.run_bank_import", at=at)
 
 
 def resume(*, now: Callable[[], datetime]) -> int:

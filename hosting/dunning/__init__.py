@@ -3,7 +3,7 @@
 from hosting.dunning.debts import Debt, today
 from hosting.dunning.deciding import Decision, Move
 from hosting.dunning.steering import NotPossible, extend, pause, resume
-from hosting.dunning.sweeping import Foreseen, foresee, sweep, work_off
+from hosting.dunning.sweeping import Foreseen, follow, foresee, sweep, work_off
 
 __all__ = [
     "Debt",
@@ -12,6 +12,7 @@ __all__ = [
     "Move",
     "NotPossible",
     "extend",
+    "follow",
     "foresee",
     "pause",
     "resume",

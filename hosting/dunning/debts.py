@@ -6,21 +6,25 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from types import MappingProxyType
 
+from django.conf import settings
+from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, Sum
 
+from accounts import setbacks
+from accounts.access import system
 from accounts.models import Organisation
 from hosting import money
+from hosting.ledger.posting import tell_of_bill
 from hosting.models import BillingProfile, Dunning, OpenItem, Payment
 from hosting.models.payments import OpenItemQuerySet
 
-# Less than this is asked for by letters only.
-SMALL_MINOR: Mapping[str, int] = MappingProxyType(
-    {"EUR": 500, "USD": 500, "GBP": 500, "CHF": 500, "JPY": 800, "BHD": 2000}
-)
 # The westernmost zone is twelve hours behind.
 _EVERYWHERE = timedelta(hours=12)
+_TELLING = "overdue bills"
+_ONE_DAY = timedelta(days=1)
+_MOST_TOLD = 500
+_HOUSE = system("dunning")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,10 @@ class Debt:
     @property
     def is_small(self) -> bool:
         """Whether it is not worth stopping anything for."""
-        return all(minor < SMALL_MINOR[currency] for currency, minor in self.amounts.items())
+        return all(
+            minor < settings.DUNNING_SMALL.get(currency, 0)
+            for currency, minor in self.amounts.items()
+        )
 
     @property
     def total_text(self) -> str:
@@ -74,10 +81,36 @@ def overdue(at: datetime) -> OpenItemQuerySet:
     return OpenItem.objects.open().due_by(today(at)).filter(ours)
 
 
+def tell_of_overdue(*, at: datetime) -> int:
+    """Record of each bill, once, that its day has passed unpaid; returns of how many."""
+    untold = OpenItem.objects.open().due_by(today(at) - _ONE_DAY).filter(overdue_told_at=None)
+    due = list(untold.exclude(pk__in=setbacks.waiting(work=_TELLING, at=at))[:_MOST_TOLD])
+    told = 0
+    for item in due:
+        bill = item.invoice
+        with setbacks.apart(
+            work=_TELLING, row_id=item.pk, name=bill.number, organisation=bill.customer, at=at
+        ):
+            told += _tell(item, at=at)
+    if len(due) < _MOST_TOLD:
+        setbacks.forget(work=_TELLING, at=at)
+    return told
+
+
+@transaction.atomic
+def _tell(item: OpenItem, *, at: datetime) -> bool:
+    still = OpenItem.objects.filter(pk=item.pk, open_minor__gt=0, overdue_told_at=None)
+    if not still.update(overdue_told_at=at):
+        return False
+    tell_of_bill("invoice.overdue", item.invoice, actor=_HOUSE, at=at)
+    return True
+
+
 def customers_without_a_run(at: datetime) -> list[int]:
-    """The keys of those who owe something and are not reminded yet."""
+    """The keys of those who owe something and are not reminded yet; test ones are left out."""
     running = Dunning.objects.open().filter(customer=OuterRef("invoice__customer"))
-    found = overdue(at).exclude(Exists(running)).order_by()
+    owing = overdue(at).filter(invoice__customer__is_test=False)
+    found = owing.exclude(Exists(running)).order_by()
     return sorted(set(found.values_list("invoice__customer", flat=True)))
 
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F
 
 from accounts import outbox
-from accounts.access import Actor, Forbidden
+from accounts.access import Actor, Capability
 from hosting.dunning.debts import today
 from hosting.dunning.sweeping import work_off
 from hosting.ledger.posting import lock_customer
@@ -92,9 +92,8 @@ def _change(
     only: dict[str, Any],
     **changes: Any,
 ) -> None:
-    if not actor.is_staff:
-        message = "Only staff steer reminders."
-        raise Forbidden(message)
+    not_yours = "Only staff in charge of money steer reminders."
+    actor.must_everywhere(Capability.MANAGE_BILLS, refusal=not_yours)
     lock_customer(run.customer)
     standing = Dunning.objects.open().filter(pk=run.pk, **only)
     if not standing.update(version=F("version") + 1, **changes):

@@ -15,7 +15,7 @@ from hosting.dunning.debts import Debt, writers
 from hosting.dunning.deciding import Decision, Move
 from hosting.models import Dunning
 from hosting.steps import SWITCHES, Action
-from mailstore.models import Domain
+from mailstore import domains
 
 
 def write(
@@ -29,11 +29,14 @@ def write(
 ) -> None:
     """One letter about one move, in the transaction that makes it.
 
-    `before` and `now` are the stops that held before it and hold after it.
+    `before` and `now` are the stops that held before it and hold after it. What a test
+    organisation owes is nothing that people are written to about; its events tell of it.
     """
+    if run.customer.is_test:
+        return
     if decision.move is not Move.END or before.stops:
         people = membership.payers_of(run.customer)
-        inside = _inside(people)
+        inside = domains.inside(people)
         notices.announce(
             organisations=[run.customer],
             name="dunning",
@@ -67,14 +70,7 @@ def told_at_of(runs: list[Dunning]) -> dict[str, datetime]:
 def can_be_told(customer: Organisation) -> bool:
     """Whether anybody who pays for it has an address outside of the house."""
     people = membership.payers_of(customer)
-    return len(_inside(people)) < len(people)
-
-
-def _inside(people: list[str]) -> frozenset[str]:
-    """Addresses whose mail this house keeps: they are stopped by what the letter is about."""
-    hosts = {email.rpartition("@")[2] for email in people}
-    ours = set(Domain.objects.filter(name__in=hosts).values_list("name", flat=True))
-    return frozenset(email for email in people if email.rpartition("@")[2] in ours)
+    return len(domains.inside(people)) < len(people)
 
 
 def _context(run: Dunning, decision: Decision, *, debt: Debt | None, now: Action) -> dict[str, Any]:

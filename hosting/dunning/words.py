@@ -44,6 +44,12 @@ _NOW: Mapping[Action, StrOrPromise] = MappingProxyType(
 )
 
 
+# Said of each step that limits or stops sending, as long as it does so in name only.
+_NO_SENDING = _(
+    "This house takes no mail from programs yet: what is sent by another server goes on."
+)
+
+
 def day_text(day: date) -> str:
     """`3 March 2026`."""
     return f"{day:%-d %B %Y}"
@@ -52,6 +58,8 @@ def day_text(day: date) -> str:
 def effect(action: Action) -> str:
     """What holds once a step was taken."""
     text = str(_NOW[action])
+    if action in {Action.LIMIT, Action.READ_ONLY, Action.PUT_OFF}:
+        return f"{text} {_NO_SENDING}"
     if action is not Action.CLOSE:
         return text
     back = gettext("For %(days)s days payment brings all back; then it is erased for good.")
@@ -70,5 +78,5 @@ def effect_below(stops: Mapping[str, str]) -> str:
     if stops.get("sign_in_below") == "read_only":
         return gettext("Mail can be read, but not changed or removed. New mail goes on arriving.")
     if stops.get("sending_below"):
-        return gettext("Sending is limited. Mail arrives and is read as before.")
+        return f"{_NOW[Action.LIMIT]} {_NO_SENDING}"
     return gettext("Everything works as before.")

@@ -8,9 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
-from accounts import second_factor
-from accounts.forms import CodeForm
-from accounts.models import Organisation, User
+from accounts.models import Organisation
+from hosting.forms.networks import NetworksField
 from mailstore.addresses import ADDRESS_OCTETS
 from mailstore.models import Mailbox
 
@@ -31,6 +30,20 @@ class AppPasswordForm(forms.Form):
         error_messages={"required": _("Choose at least one protocol.")},
         widget=forms.CheckboxSelectMultiple,
     )
+    networks = NetworksField()
+
+
+class ReachForm(forms.Form):
+    """By which protocols, and from where, an app password may be used."""
+
+    protocols = forms.MultipleChoiceField(
+        label=_("Good for"),
+        choices=Mailbox.Protocol.choices,
+        help_text=_("What the mailbox has not bought stays shut either way."),
+        error_messages={"required": _("Choose at least one protocol.")},
+        widget=forms.CheckboxSelectMultiple,
+    )
+    networks = NetworksField()
 
 
 class MailboxPasswordForm(forms.Form):
@@ -47,8 +60,8 @@ class MailboxPasswordForm(forms.Form):
     )
 
 
-class CloseForm(forms.Form):
-    """A closing is confirmed by typing the address."""
+class AddressForm(forms.Form):
+    """A closing, or what cannot be undone, is confirmed by typing the address."""
 
     address = forms.CharField(
         label=_("Type the address to confirm"),
@@ -87,49 +100,3 @@ class CloseAllForm(forms.Form):
         if typed.casefold() != self.organisation.name.casefold():
             raise ValidationError(_("This is not its name."), code="differs")
         return typed
-
-
-class ProofForm(forms.Form):
-    """Something that cannot be undone: the address is typed, and the panel's password again."""
-
-    address = forms.CharField(
-        label=_("Type the address to confirm"),
-        max_length=ADDRESS_OCTETS,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
-    )
-    password = forms.CharField(
-        label=_("Your password for this panel"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
-
-    def __init__(self, *args: Any, mailbox: Mailbox, user: User, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.mailbox = mailbox
-        self.user = user
-        # Who has a second factor proves it here as well, or a stolen password would do.
-        if second_factor.confirmed_device(user) is not None:
-            self.fields["code"] = CodeForm().fields["code"]
-            self.fields["code"].widget.attrs.pop("autofocus")
-
-    def clean_address(self) -> str:
-        """Only the address itself will do."""
-        typed: str = self.cleaned_data["address"]
-        if typed.lower() != self.mailbox.address:
-            raise ValidationError(_("This is not the address of this mailbox."), code="differs")
-        return typed
-
-    def clean(self) -> None:
-        """A code works once, so it is used up only where the rest is right."""
-        super().clean()
-        code = self.cleaned_data.get("code")
-        if code and not self.errors and not second_factor.proves(self.user, code=code):
-            text = _("This code is not right. Codes change every 30 seconds and work once.")
-            self.add_error("code", ValidationError(text, code="wrong_code"))
-
-    def clean_password(self) -> str:
-        """Who sits here is who signed in."""
-        password: str = self.cleaned_data["password"]
-        if not self.user.check_password(password):
-            raise ValidationError(_("This is not your password."), code="wrong_password")
-        return password

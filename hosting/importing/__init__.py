@@ -12,7 +12,7 @@ from hosting.importing.lists import (
     decode,
     read,
 )
-from hosting.importing.opening import Applied, KeepSecrets, Secret, apply
+from hosting.importing.opening import Applied, KeepSecrets, Secret, apply, open_rows
 from hosting.piecework import Problem, UnreadableList
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "check",
     "check_records",
     "decode",
+    "open_rows",
     "read",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.access import Actor, Forbidden
 from accounts.models import Organisation
-from hosting import limits, ordering
+from hosting import limits, ordering, selling
 from hosting.importing import collecting
 from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
@@ -53,11 +53,32 @@ class Row:
     label: str
     quota_bytes: int
     device: str
+    external_ref: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def address(self) -> str:
         """The canonical address."""
         return f"{self.local_part}@{self.domain.name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beyond:
+    """One mailbox for which a limit leaves no room, or whose plan cannot be bought."""
+
+    row: Row
+    refusal: Exception
+
+    @property
+    def problem(self) -> Problem:
+        """The same as people are told."""
+        is_limit = isinstance(self.refusal, limits.LimitReached)
+        return Problem(
+            line=self.row.line,
+            column="address" if is_limit else "plan",
+            message=str(self.refusal),
+            code="limit-reached" if is_limit else "wrong-state",
+        )
 
 
 @dataclass(kw_only=True)
@@ -69,10 +90,11 @@ class Checked:
 
 
 class _Refused(Exception):
-    def __init__(self, message: str, *, column: str) -> None:
+    def __init__(self, message: str, *, column: str, code: str = "invalid") -> None:
         super().__init__(message)
         self.column = column
         self.message = message
+        self.code = code
 
 
 def decode(content: bytes) -> str:
@@ -86,11 +108,14 @@ def decode(content: bytes) -> str:
     return without_nul(text)
 
 
-def read(text: str) -> list[Record]:
+def read(
+    text: str, *, columns: Sequence[str] = COLUMNS, needed: Sequence[str] = NEEDED_COLUMNS
+) -> list[Record]:
     """The lines of a list, unjudged; raise `UnreadableList` where its form is wrong.
 
-    The header names the columns in any order. Cells are divided by commas, or by semicolons
-    as some spreadsheets write them; empty lines are passed over.
+    The header names some of the `columns` in any order, and all that are `needed`. Cells are
+    divided by commas, or by semicolons as some spreadsheets write them; empty lines are passed
+    over.
     """
     if not text.strip():
         raise UnreadableList(message=_("The list is empty."))
@@ -98,7 +123,7 @@ def read(text: str) -> list[Record]:
     delimiter = ";" if ";" in first_line and "," not in first_line else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = _header(next(reader, []))
+        header = _header(next(reader, []), columns=columns, needed=needed)
         records = list(_records(reader, header))
     except csv.Error as error:
         message = _("The list cannot be read from here on: %(error)s.") % {"error": error}
@@ -108,17 +133,17 @@ def read(text: str) -> list[Record]:
     return records
 
 
-def _header(cells: list[str]) -> list[str]:
+def _header(cells: list[str], *, columns: Sequence[str], needed: Sequence[str]) -> list[str]:
     header = [cell.strip().lower() for cell in cells]
-    known = ", ".join(COLUMNS)
+    known = ", ".join(columns)
     for name in header:
-        if name not in COLUMNS:
+        if name not in columns:
             message = _("There is no column “%(name)s”. The columns are: %(known)s.")
             values = {"name": _quotable(name), "known": known}
             raise UnreadableList(column=_quotable(name), message=message % values)
         if header.count(name) > 1:
             raise UnreadableList(column=name, message=_("This column stands twice."))
-    for name in NEEDED_COLUMNS:
+    for name in needed:
         if name not in header:
             message = _("The first line names the columns, and “%(name)s” is missing.")
             raise UnreadableList(column=name, message=message % {"name": name})
@@ -160,7 +185,12 @@ class Examiner:
             try:
                 checked.rows.append(self._row(record, name, host, domains))
             except _Refused as refusal:
-                problem = Problem(line=record.line, column=refusal.column, message=refusal.message)
+                problem = Problem(
+                    line=record.line,
+                    column=refusal.column,
+                    message=refusal.message,
+                    code=refusal.code,
+                )
                 checked.problems.append(problem)
         self._drop_taken(checked)
         return checked
@@ -187,7 +217,7 @@ class Examiner:
         first = self._lines.setdefault(row.address, record.line)
         if first != record.line:
             message = _("This address stands on line %(line)s already.")
-            raise _Refused(message % {"line": first}, column="address")
+            raise _Refused(message % {"line": first}, column="address", code="already-exists")
         return row
 
     def _place(
@@ -200,23 +230,31 @@ class Examiner:
             domain = domains.get(host)
             if domain is None:
                 message = _("There is no domain %(domain)s here. Add it first.")
-                raise _Refused(message % {"domain": addresses.shown(host)}, column="address")
-            if self._organisation is not None and domain.organisation != self._organisation:
+                message %= {"domain": addresses.shown(host)}
+                raise _Refused(message, column="address", code="not-found")
+            if not self._may_hold(domain):
                 message = _("%(domain)s does not belong to %(organisation)s.")
                 values = {"domain": domain, "organisation": self._organisation}
-                raise _Refused(message % values, column="address")
+                raise _Refused(message % values, column="address", code="not-found")
             return domain, provisioning.check(actor=self._actor, domain=domain, local_part=name)
         except ValidationError as refusal:
             raise _Refused(" ".join(refusal.messages), column="address") from refusal
-        except (provisioning.NoNewMailboxes, Forbidden) as refusal:
-            raise _Refused(str(refusal), column="address") from refusal
+        except provisioning.NoNewMailboxes as refusal:
+            raise _Refused(str(refusal), column="address", code="wrong-state") from refusal
+        except Forbidden as refusal:
+            raise _Refused(str(refusal), column="address", code="forbidden") from refusal
+
+    def _may_hold(self, domain: Domain) -> bool:
+        """Whether the domain is of the organisation that the list is for, or of one below it."""
+        wanted = self._organisation
+        return wanted is None or wanted.pk in domain.organisation.lineage
 
     def _plan(self, slug: str) -> Plan:
         plan = self._plans.get(slug)
         if plan is None:
             message = _("There is no plan “%(slug)s”. The plans are: %(known)s.")
             values = {"slug": _quotable(slug), "known": ", ".join(self._plans)}
-            raise _Refused(message % values, column="plan")
+            raise _Refused(message % values, column="plan", code="not-found")
         return plan
 
     def _quota(self, text: str, plan: Plan) -> int:
@@ -231,7 +269,8 @@ class Examiner:
         try:
             ordering.check_limit(actor=self._actor, plan=plan, quota_bytes=quota_bytes)
         except ordering.LimitAbovePlan as refusal:
-            raise _Refused(str(refusal), column="quota_bytes") from refusal
+            code = "quota-over-plan"
+            raise _Refused(str(refusal), column="quota_bytes", code=code) from refusal
         return quota_bytes
 
     def _drop_taken(self, checked: Checked) -> None:
@@ -239,12 +278,15 @@ class Examiner:
         taken = set(standing.values_list("address", flat=True))
         for row in checked.rows:
             if row.address in taken:
-                message = f"{row.address} is taken."
-                checked.problems.append(
-                    Problem(line=row.line, column="address", message=message),
-                )
+                checked.problems.append(taken_problem(row))
         checked.rows = [row for row in checked.rows if row.address not in taken]
         checked.problems.sort(key=lambda problem: problem.line)
+
+
+def taken_problem(row: Row) -> Problem:
+    """Another mailbox has this address."""
+    message = f"{row.address} is taken."
+    return Problem(line=row.line, column="address", message=message, code="address-taken")
 
 
 def check(*, text: str, actor: Actor, organisation: Organisation | None = None) -> Checked:
@@ -269,26 +311,30 @@ def check_records(
         whole.problems += part.problems
     with transaction.atomic():
         whole.rows, beyond = fit(whole.rows, at=timezone.now())
-    whole.problems = sorted([*whole.problems, *beyond], key=lambda problem: problem.line)
+    whole.problems += [each.problem for each in beyond]
+    whole.problems.sort(key=lambda problem: problem.line)
     return whole
 
 
-def fit(rows: Sequence[Row], *, at: datetime) -> tuple[list[Row], list[Problem]]:
-    """Those that the limits of their owners leave room for, and why not for the others.
+def fit(rows: Sequence[Row], *, at: datetime) -> tuple[list[Row], list[Beyond]]:
+    """Those that their owners can buy and have room for, and why not the others.
 
     The limits are locked until the transaction ends.
     """
-    rooms = limits.lock({row.domain.organisation for row in rows}, at=at)
+    owners = {row.domain.organisation for row in rows}
+    shelf = selling.Shelf(owners, plans={row.plan for row in rows}, at=at)
+    rooms = limits.lock(owners, at=at)
     fitting: list[Row] = []
-    problems: list[Problem] = []
+    beyond: list[Beyond] = []
     for row in rows:
         try:
+            shelf.check(row.domain.organisation, row.plan)
             rooms.take(row.domain.organisation, limits.Wanted(mailboxes=1, plan=row.plan))
-        except limits.LimitReached as refusal:
-            problems.append(Problem(line=row.line, column="address", message=str(refusal)))
+        except (limits.LimitReached, *selling.REFUSALS) as refusal:
+            beyond.append(Beyond(row=row, refusal=refusal))
         else:
             fitting.append(row)
-    return fitting, problems
+    return fitting, beyond
 
 
 def _split(record: Record) -> tuple[str, str]:

@@ -12,9 +12,9 @@ from django.db import IntegrityError, transaction
 from accounts import outbox
 from accounts.access import Actor
 from accounts.models import Event
-from hosting import metering, storing
+from hosting import clocks, metering, storing
 from hosting.importing import collecting, lists
-from hosting.importing.lists import Row
+from hosting.importing.lists import Beyond, Row
 from hosting.models import Contract
 from hosting.piecework import BATCH, Problem, retried
 from mailstore import credentials, provisioning
@@ -33,10 +33,17 @@ class Secret:
 
 @dataclass(kw_only=True)
 class Applied:
-    """What became of one piece."""
+    """What became of one piece. What is `beyond` a limit is among the problems as well."""
 
-    opened_count: int = 0
+    mailboxes: list[Mailbox] = field(default_factory=list)
+    issued: list[Issued] = field(default_factory=list)
+    beyond: list[Beyond] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def opened_count(self) -> int:
+        """How many mailboxes were opened."""
+        return len(self.mailboxes)
 
 
 KeepSecrets = Callable[[list[Secret]], None]
@@ -76,39 +83,37 @@ def open_rows(
 ) -> Applied:
     """Open at most `BATCH` mailboxes inside the caller's transaction, in a few queries.
 
-    What is beyond a limit is left out, with the reason. Raises `IntegrityError` if an address is
-    taken.
+    What is beyond a limit is left out, with the reason. Those of a test organisation begin at its
+    own moment, with all that is noted of them. Raises `IntegrityError` if an address is taken.
     """
-    rows, problems = lists.fit(rows, at=at)
-    mailboxes = [_mailbox(row, at=at) for row in rows]
+    begins = clocks.moments({row.domain.organisation for row in rows})
+    rows, beyond = lists.fit(rows, at=at)
+    mailboxes = [_mailbox(row, at=begins.get(row.domain.organisation_id, at)) for row in rows]
     storing.number(mailboxes)
     storing.store(mailboxes)
+    marks = _marks(mailboxes)
     opened = list(zip(mailboxes, rows, strict=True))
-    marks = metering.marks([row.address for row in rows], at=metering.seconds(at))
-    storing.store([_contract(mailbox, row, marks, at=at) for mailbox, row in opened])
-    issued = [_issued(mailbox, row, at=at) for mailbox, row in opened if row.device]
+    storing.store([_contract(mailbox, row, marks) for mailbox, row in opened])
+    issued = [_issued(mailbox, row) for mailbox, row in opened if row.device]
     storing.store([each.app_password for each in issued])
-    storing.store(list(_events(mailboxes, issued, actor=actor, at=at)))
+    storing.store(list(_events(mailboxes, issued, actor=actor)))
     if issued and keep:
         keep([_secret(each) for each in issued])
     if mailboxes:
         outbox.nudge("mailstore.provision_pending")
-    return Applied(opened_count=len(mailboxes), problems=problems)
+    problems = [each.problem for each in beyond]
+    return Applied(mailboxes=mailboxes, issued=issued, beyond=beyond, problems=problems)
 
 
 def _split_taken(rows: list[Row]) -> tuple[list[Row], list[Problem]]:
     standing = Mailbox.objects.standing().filter(address__in=[row.address for row in rows])
     taken = set(standing.values_list("address", flat=True))
-    problems = [
-        Problem(line=row.line, column="address", message=f"{row.address} is taken.")
-        for row in rows
-        if row.address in taken
-    ]
+    problems = [lists.taken_problem(row) for row in rows if row.address in taken]
     return [row for row in rows if row.address not in taken], problems
 
 
 def _mailbox(row: Row, *, at: datetime) -> Mailbox:
-    return provisioning.draft(
+    mailbox = provisioning.draft(
         domain=row.domain,
         local_part=row.local_part,
         protocol=row.plan.protocol,
@@ -118,21 +123,38 @@ def _mailbox(row: Row, *, at: datetime) -> Mailbox:
         label=row.label,
         at=at,
     )
+    mailbox.external_ref, mailbox.labels = row.external_ref, dict(row.labels)
+    return mailbox
 
 
-def _contract(mailbox: Mailbox, row: Row, marks: Mapping[str, int], *, at: datetime) -> Contract:
+def _marks(mailboxes: list[Mailbox]) -> dict[str, int]:
+    """What the meter says of each address at the moment at which its mailbox begins."""
+    together: dict[datetime, list[str]] = {}
+    for mailbox in mailboxes:
+        together.setdefault(mailbox.created_at, []).append(mailbox.address)
+    found: dict[str, int] = {}
+    for moment, names in together.items():
+        found |= metering.marks(names, at=metering.seconds(moment))
+    return found
+
+
+def _contract(mailbox: Mailbox, row: Row, marks: Mapping[str, int]) -> Contract:
     # Keys alone: to hang whole rows on it takes Django several times as long.
     return Contract(
         mailbox_id=mailbox.pk,
         plan_id=row.plan.pk,
-        starts_at=at,
+        starts_at=mailbox.created_at,
         start_mark=marks.get(row.address, 0),
     )
 
 
-def _issued(mailbox: Mailbox, row: Row, *, at: datetime) -> Issued:
+def _issued(mailbox: Mailbox, row: Row) -> Issued:
     return credentials.draft(
-        mailbox=mailbox, label=row.device, allows_pop=True, allows_imap=True, at=at
+        mailbox=mailbox,
+        label=row.device,
+        allows_pop=True,
+        allows_imap=True,
+        at=mailbox.created_at,
     )
 
 
@@ -141,16 +163,15 @@ def _secret(issued: Issued) -> Secret:
     return Secret(address=password.mailbox.address, label=password.label, secret=issued.secret)
 
 
-def _events(
-    mailboxes: list[Mailbox], issued: list[Issued], *, actor: Actor, at: datetime
-) -> Iterator[Event]:
+def _events(mailboxes: list[Mailbox], issued: list[Issued], *, actor: Actor) -> Iterator[Event]:
     for mailbox in mailboxes:
-        yield outbox.event(**provisioning.created(mailbox=mailbox, actor=actor, at=at))
+        made_at = mailbox.created_at
+        yield outbox.event(**provisioning.created(mailbox=mailbox, actor=actor, at=made_at))
     for each in issued:
         mailbox = each.app_password.mailbox
         yield outbox.event(
             kind="app_password.created",
-            at=at,
+            at=each.app_password.created_at,
             actor=actor,
             organisation=mailbox.domain.organisation,
             subject=each.app_password.subject,

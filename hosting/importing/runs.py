@@ -1,4 +1,4 @@
-"""Lists of mailboxes that staff uploaded, worked off in the background, each line once."""
+"""Lists of mailboxes that staff and programs bring in, worked off in the background, each once."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from accounts.access import Actor
-from accounts.models import User
-from hosting import piecework
+from accounts.access import Actor, Capability
+from accounts.models import ApiKey, Organisation, User
+from hosting import clocks, piecework
 from hosting.importing import lists, opening
 from hosting.importing.lists import Checked, Examiner, Record
 from hosting.models import MailboxImport
-from hosting.piecework import Done, UnreadableList, WrongState, cancel
+from hosting.models.imports import made_by
+from hosting.piecework import Done, UnreadableList, WrongState
 
 __all__ = ["WrongState", "cancel", "confirm", "preview", "read", "resume", "run", "take_in"]
 
@@ -40,14 +41,30 @@ def read(text: str) -> list[Record]:
     return records
 
 
-def take_in(*, user: User, file_name: str, text: str, at: datetime) -> MailboxImport:
-    """Keep a list until somebody has looked at the preview; raise `UnreadableList`."""
+def take_in(
+    *,
+    actor: Actor,
+    by: User | ApiKey,
+    organisation: Organisation | None = None,
+    file_name: str,
+    text: str,
+    at: datetime,
+) -> MailboxImport:
+    """Keep a list until somebody has looked at the preview.
+
+    Raises `UnreadableList`, and `piecework.TooManyLists` where programs leave them all waiting.
+    With an organisation, it opens mailboxes in its domains and in those of its customers alone.
+    """
+    if organisation is not None:
+        actor.must(Capability.MANAGE_MAIL, lineage=organisation.lineage)
+    piecework.refuse_too_many(MailboxImport.objects.all(), by)
     return MailboxImport.objects.create(
         file_name=file_name[-255:],
         content=text,
         row_count=len(read(text)),
-        created_by=user,
+        organisation=organisation,
         created_at=at,
+        **made_by(by),
     )
 
 
@@ -58,12 +75,17 @@ def preview(*, listed: MailboxImport, actor: Actor) -> Checked:
     except UnreadableList as refusal:
         # The rules for lists have changed since it was uploaded.
         return Checked(problems=[refusal.problem])
-    return lists.check_records(records, actor=actor)
+    return lists.check_records(records, actor=actor, organisation=listed.organisation)
 
 
-def confirm(*, actor: Actor, listed: MailboxImport) -> None:
+def confirm(*, actor: Actor, listed: MailboxImport, at: datetime) -> None:
     """Start the work in the background; raises `WrongState`."""
-    piecework.confirm(actor=actor, listed=listed, task="hosting.run_import")
+    piecework.confirm(actor=actor, listed=listed, task="hosting.run_import", at=at)
+
+
+def cancel(*, actor: Actor, listed: MailboxImport, at: datetime) -> None:
+    """Leave the list, or what is left of it; what is done stays done. Raises `WrongState`."""
+    piecework.cancel(actor=actor, listed=listed, at=at, ended=_tell)
 
 
 def resume(*, now: Callable[[], datetime]) -> int:
@@ -74,8 +96,16 @@ def resume(*, now: Callable[[], datetime]) -> int:
 
 def run(*, import_id: int, now: Callable[[], datetime]) -> bool:
     """Work a list off from where it stands; returns whether it was ours to do."""
-    lists_ = MailboxImport.objects.all()
-    return piecework.run(lists_, import_id=import_id, worker_of=_Opener, now=now)
+    lists_ = MailboxImport.objects.select_related("organisation")
+    return piecework.run(lists_, import_id=import_id, worker_of=_Opener, now=now, ended=_tell)
+
+
+def _tell(listed: MailboxImport, actor: Actor, at: datetime) -> None:
+    # What staff open for many is the affair of the house; its lines may be anybody's.
+    house = Organisation.objects.filter(kind=Organisation.Kind.PROVIDER)
+    owner = listed.organisation or house.get()
+    there = clocks.moment_for(owner, at)
+    piecework.tell_of_end(listed, organisation=owner, actor=actor, at=there)
 
 
 class _Opener:
@@ -84,7 +114,7 @@ class _Opener:
     def __init__(self, listed: MailboxImport, actor: Actor) -> None:
         self._listed = listed
         self._actor = actor
-        self._examiner = Examiner(actor=actor)
+        self._examiner = Examiner(actor=actor, organisation=listed.organisation)
 
     def records(self) -> list[Record]:
         return read(self._listed.content)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.access import Actor
-from accounts.models import Organisation
+from accounts.models import Organisation, on_clock_of
 from hosting import billing, pricing, vat
 from hosting.billing import Buyer
-from hosting.invoicing import corrections
+from hosting.invoicing import corrections, months, reviewing
 from hosting.invoicing.writing import Bill, lock_counter, write
 from hosting.models import BillingProfile, Invoice
 from hosting.periods import Period
@@ -38,7 +38,7 @@ class Progress:
     total: int
     looked_at: int = 0
     written: int = 0
-    # Whom no bill can be written for, and why.
+    # Whom no bill can be written for, or none that says enough, and why.
     problems: list[str] = field(default_factory=list)
 
 
@@ -47,17 +47,27 @@ def close_month(
     actor: Actor,
     period: Period,
     at: datetime,
+    among: Organisation | None = None,
     report: Callable[[Progress], None] = lambda _progress: None,
 ) -> Progress:
     """Write the bill of each buyer that has none for the month; raises `ClosedEarly`.
 
-    Whoever used nothing gets none. Run again, it writes what is still missing.
+    Whoever used nothing gets none. Run again, it writes what is still missing. It is one test
+    organisation that is billed, by its clock, or all that live by the real one.
     """
 
     def store(bills: Sequence[Bill]) -> int:
         return _write(bills, period=period, actor=actor, at=at)
 
-    return _work_off(period, store, at=at, report=report)
+    progress = _work_off(_without_bill(period, among), store, period=period, at=at, report=report)
+    if among is None:
+        months.note(period, progress.problems, at=at)
+    return progress
+
+
+def close_due(*, actor: Actor, at: datetime) -> list[Progress]:
+    """Close every month that is over and not complete, oldest first; what came of each."""
+    return [close_month(actor=actor, period=period, at=at) for period in months.due(at=at)]
 
 
 def foresee(
@@ -77,13 +87,14 @@ def foresee(
             show(bill)
         return len(bills)
 
-    return _work_off(period, look, at=at, report=report)
+    return _work_off(_without_bill(period, None), look, period=period, at=at, report=report)
 
 
 def _work_off(
-    period: Period,
+    waiting: QuerySet[Organisation],
     take: Callable[[Sequence[Bill]], int],
     *,
+    period: Period,
     at: datetime,
     report: Callable[[Progress], None],
 ) -> Progress:
@@ -91,22 +102,21 @@ def _work_off(
     if at < period.ends_at:
         message = f"{period} is not over before {period.ends_at:%Y-%m-%d %H:%M} UTC."
         raise ClosedEarly(message)
-    waiting = _without_bill(period)
     progress = Progress(total=waiting.count())
     for piece in _pieces(waiting):
         for alike in _alike(billing.buyers_of(piece)):
-            bills = list(_prepared(alike, period=period, at=at, problems=progress.problems))
+            bills = list(prepared(alike, period=period, at=at, problems=progress.problems))
             progress.written += take(bills)
         progress.looked_at += len(piece)
         report(progress)
     return progress
 
 
-def _without_bill(period: Period) -> QuerySet[Organisation]:
+def _without_bill(period: Period, among: Organisation | None) -> QuerySet[Organisation]:
     billed = Invoice.objects.filter(
         customer=OuterRef("pk"), period=period.first_day, kind=Invoice.Kind.INVOICE
     )
-    return billing.buyers().filter(~Exists(billed))
+    return billing.buyers().filter(on_clock_of(among), ~Exists(billed))
 
 
 def _pieces(waiting: QuerySet[Organisation]) -> Iterator[list[Organisation]]:
@@ -141,16 +151,23 @@ def _alike(some: Sequence[Buyer]) -> Iterator[list[Buyer]]:
         yield list(alike)
 
 
-def _prepared(
-    alike: Sequence[Buyer], *, period: Period, at: datetime, problems: list[str]
+def prepared(
+    alike: Sequence[Buyer],
+    *,
+    period: Period,
+    at: datetime,
+    problems: list[str],
+    replaces: Invoice | None = None,
 ) -> Iterator[Bill]:
-    """The bills of buyers of one seller, without numbers."""
+    """The bills of buyers of one seller, without numbers.
+
+    Whoever gets none is named in `problems`. `replaces` is the one bill before of a month that
+    is billed again.
+    """
     seller = pricing.seller_of(alike[0].organisation)
     lines = billing.charges_of(alike, period=period, known_at=at)
     late = corrections.late(alike, period=period, known_at=at)
-    unpriced = billing.unpriced(alike, period=period)
-    said = [f"{alike[0].price_list} has no price for {p}, so it was not charged." for p in unpriced]
-    problems += [problem for problem in said if problem not in problems]
+    alike = _priced(alike, period=period, problems=problems)
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
     from_profile = seller_profile(seller)
     if from_profile is None:
@@ -158,30 +175,65 @@ def _prepared(
         if alike:
             problems.append(f"{name} has no billing profile, so {len(alike)} bills are missing.")
         return
+    unusual = reviewing.unusual(alike, lines, period=period)
     known = profiles(alike, fallback=from_profile)
-    # The tax depends on no more than this of a buyer.
     taxes: dict[tuple[str, bool], Tax] = {}
     for buyer in alike:
         key = buyer.organisation.pk
-        terms = known[key].country, bool(known[key].vat_id)
         try:
-            if terms not in taxes:
-                taxes[terms] = vat.between(
-                    seller=from_profile, customer=known[key], on=period.first_day
-                )
+            tax = _tax(taxes, seller=from_profile, customer=known[key], on=period.first_day)
         except vat.NoRate as reason:
             problems.append(f"{buyer.organisation} gets no bill: {reason}")
             continue
+        if known[key].pk is None and not buyer.organisation.is_test:
+            problems.append(_unknown(buyer.organisation, known[key]))
         yield Bill(
             buyer=buyer,
             seller=seller,
             seller_profile=from_profile,
             profile=known[key],
             period=period,
-            lines=lines[key],
+            lines=reviewing.without_overage(lines[key]) if key in unusual else lines[key],
+            unusual=unusual.get(key),
             corrections=late.get(key, ()),
-            tax=taxes[terms],
+            tax=tax,
+            replaces=replaces,
         )
+
+
+def _tax(
+    taxes: dict[tuple[str, bool], Tax],
+    *,
+    seller: BillingProfile,
+    customer: BillingProfile,
+    on: date,
+) -> Tax:
+    """The tax between these, looked up once for each kind of buyer; raises `vat.NoRate`."""
+    # It depends on no more than this of a buyer.
+    terms = customer.country, bool(customer.vat_id)
+    if terms not in taxes:
+        taxes[terms] = vat.between(seller=seller, customer=customer, on=on)
+    return taxes[terms]
+
+
+def _priced(alike: Sequence[Buyer], *, period: Period, problems: list[str]) -> list[Buyer]:
+    """Those whose plans all have prices; the others are named in `problems`."""
+    unpriced = billing.unpriced(alike, period=period)
+    problems += [
+        f"{b.organisation} gets no bill: {b.price_list} has no price for "
+        f"{', '.join(unpriced[b.organisation.pk])}."
+        for b in alike
+        if b.organisation.pk in unpriced
+    ]
+    return [b for b in alike if b.organisation.pk not in unpriced]
+
+
+def _unknown(organisation: Organisation, taken: BillingProfile) -> str:
+    """A buyer that never said where it is gets a bill all the same, since it used what it did."""
+    return (
+        f"{organisation} has no billing profile: its bill has no address, and is taxed as in "
+        f"{taken.country}. Once it is filled in, the bill can be taken back and billed again."
+    )
 
 
 def seller_profile(seller: Organisation | None) -> BillingProfile | None:
@@ -212,7 +264,7 @@ def _write(bills: Sequence[Bill], *, period: Period, actor: Actor, at: datetime)
     if not bills:
         return 0
     with transaction.atomic():
-        counter = lock_counter(bills[0].seller)
+        counter = lock_counter(bills[0].seller, is_test=bills[0].buyer.organisation.is_test)
         written = Invoice.objects.filter(
             kind=Invoice.Kind.INVOICE,
             period=period.first_day,

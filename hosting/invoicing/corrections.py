@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import F, Max, Sum
+from django.db.models import F
 
 from hosting import billing, metering
 from hosting.billing import Buyer
 from hosting.charges import Charge
-from hosting.models import Contract, Invoice, InvoiceLine
+from hosting.invoicing import charged, reviewing
+from hosting.invoicing.charged import Key
+from hosting.models import Contract, HeldOverage, InvoiceLine
 from hosting.periods import Period
+from hosting.vat import Tax
 from mailstore.models import Drift
 
-# A mailbox at a price: what a difference is about.
-Key = tuple[int | None, int]
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """A line that puts a month right, and what applied to that month."""
+
+    charge: Charge
+    tax: Tax
+
+    @property
+    def net_minor(self) -> int:
+        """What it adds; below zero where too much was charged."""
+        return self.charge.net_minor
 
 
-def late(alike: Sequence[Buyer], *, period: Period, known_at: datetime) -> dict[int, list[Charge]]:
-    """Lines for what was written down after its month, by buyer: ends of contracts, and drift."""
+def late(
+    alike: Sequence[Buyer], *, period: Period, known_at: datetime
+) -> dict[int, list[Correction]]:
+    """Lines that the bill of a month has for earlier ones, by buyer.
+
+    They are about ends of contracts and drift that were written down late, about overage that
+    was released, and about what credit notes took back with a bill.
+    """
     owners = billing.owners_of([buyer.organisation for buyer in alike])
     by_key = {buyer.organisation.pk: buyer for buyer in alike}
     months = {
@@ -28,7 +47,9 @@ def late(alike: Sequence[Buyer], *, period: Period, known_at: datetime) -> dict[
         for organisation, since in _late(list(owners), period=period)
         for month in Period.of(since).until(period.previous)
     }
-    found: dict[int, list[Charge]] = {}
+    # A month that is billed again undoes what other bills put right of it, too.
+    months |= {each for each in charged.unsettled(list(by_key)) if each[1] <= period}
+    found: dict[int, list[Correction]] = {}
     for key, month in sorted(months):
         differences = _differences(by_key[key], month, known_at=known_at)
         found.setdefault(key, []).extend(differences)
@@ -41,6 +62,14 @@ def _late(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int
     ended = contracts.filter(ended_at__gte=period.starts_at, ends_at__lt=period.starts_at)
     ends = ended.values_list("mailbox__organisation_id", "ends_at")
     yield from ((organisation, at) for organisation, at in ends if at is not None)
+    released = HeldOverage.objects.filter(
+        customer__in=organisations,
+        state=HeldOverage.State.RELEASED,
+        decided_at__gte=period.starts_at,
+        period__lt=period.first_day,
+    )
+    for organisation, day in released.values_list("customer_id", "period"):
+        yield organisation, Period.of_day(day).starts_at
     drifts = Drift.objects.filter(until__gt=period.start, since__lt=period.start)
     excess = drifts.filter(noted_bytes__gt=F("true_bytes")).order_by("-since")
     since = dict(excess.values_list("username", "since"))
@@ -51,43 +80,61 @@ def _late(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int
         yield organisation, max(starts_at, metering.moment(since[address]))
 
 
-def charged(buyer: Buyer, month: Period) -> dict[Key, int]:
-    """What was charged for a month so far, corrections included, by mailbox and price."""
-    lines = InvoiceLine.objects.filter(
-        invoice__customer=buyer.organisation, invoice__kind="invoice", period=month.first_day
-    )
-    sums = lines.order_by().values_list("mailbox_id", "price_id").annotate(Sum("net_minor"))
-    return {(mailbox, price): net for mailbox, price, net in sums}
-
-
-def nets(lines: Iterable[Charge]) -> dict[Key, int]:
-    """What lines come to, by mailbox and price."""
+def nets(lines: Iterable[Charge], *, tax: Tax) -> dict[Key, int]:
+    """What lines come to, by mailbox and price; nothing of it is 0."""
     found: dict[Key, int] = {}
     for line in lines:
-        key = (line.mailbox_id, line.price.pk)
+        key = Key(line.mailbox_id, line.price.pk, tax)
         found[key] = found.get(key, 0) + line.net_minor
-    return found
+    return {key: net_minor for key, net_minor in found.items() if net_minor}
 
 
-def last_known_at(invoice: Invoice) -> datetime:
-    """When what was charged for a bill's month was last computed."""
-    lines = InvoiceLine.objects.filter(
-        invoice__customer=invoice.customer_id, invoice__kind="invoice", period=invoice.period
-    )
-    latest: datetime | None = lines.aggregate(at=Max("invoice__issued_at"))["at"]
-    return latest or invoice.issued_at
+def _differences(buyer: Buyer, month: Period, *, known_at: datetime) -> list[Correction]:
+    """What a month should come to, less what was charged for it.
 
-
-def _differences(buyer: Buyer, month: Period, *, known_at: datetime) -> list[Charge]:
-    """Nothing for a month that was never billed: its bill is still to come."""
-    before = charged(buyer, month)
-    if not before:
+    A month without a bill that stands should come to nothing: what never had one is still to be
+    billed, and what was taken back is billed again only by `bill_again`.
+    """
+    owner = buyer.organisation.pk
+    bill = charged.bill_of(owner, month)
+    before = charged.nets(owner, month)
+    lines: list[Charge] = []
+    now: dict[Key, int] = {}
+    if bill is not None:
+        terms = replace(buyer, price_list=bill.price_list, pools_storage=bill.pools_storage)
+        lines = billing.charges(terms, period=month, known_at=known_at)
+        lines = reviewing.owed(lines, bill=bill, known_at=known_at)
+        now = nets(lines, tax=charged.tax_of(bill))
+    keys = [key for key in {**now, **before} if now.get(key, 0) != before.get(key, 0)]
+    if not keys:
         return []
-    lines = billing.charges(buyer, period=month, known_at=known_at)
-    now = nets(lines)
-    one_each = {(line.mailbox_id, line.price.pk): line for line in lines}
+    # What nothing is charged for any more is taken back as well.
+    known = _nothing_of(owner, month) | {(line.mailbox_id, line.price.pk): line for line in lines}
     return [
-        replace(one_each[key], net_minor=now[key] - before.get(key, 0))
-        for key in now
-        if now[key] != before.get(key, 0)
+        Correction(
+            charge=replace(
+                known[key.mailbox_id, key.price_id],
+                net_minor=now.get(key, 0) - before.get(key, 0),
+            ),
+            tax=key.tax,
+        )
+        for key in keys
     ]
+
+
+def _nothing_of(owner: int, month: Period) -> dict[tuple[int | None, int], Charge]:
+    """Lines of nothing, for each mailbox and price that was charged for."""
+    return {
+        place: Charge(
+            kind=InvoiceLine.Kind.MAILBOX if line.mailbox else InvoiceLine.Kind.STORAGE,
+            mailbox_id=line.mailbox_id,
+            address=line.mailbox.address if line.mailbox else "",
+            price=line.price,
+            period=month,
+            seconds=0,
+            used_byte_seconds=0,
+            included_byte_seconds=0,
+            net_minor=0,
+        )
+        for place, line in charged.one_line_each(owner, month).items()
+    }

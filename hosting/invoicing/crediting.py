@@ -11,7 +11,7 @@ from accounts import outbox
 from accounts.access import Actor, Capability
 from hosting import ledger, storing
 from hosting.invoicing.writing import lock_counter
-from hosting.models import Invoice, InvoiceLine
+from hosting.models import Invoice, InvoiceLine, InvoiceTax
 
 MIRRORED = (
     "customer_id",
@@ -43,7 +43,7 @@ def credit(*, actor: Actor, invoice: Invoice, reason: str, at: datetime) -> Invo
     if not reason.strip():
         message = "Say why the bill is taken back; the credit note shows it."
         raise CreditRefused(message)
-    counter = lock_counter(seller)
+    counter = lock_counter(seller, is_test=invoice.customer.is_test)
     if Invoice.objects.filter(corrects=invoice).exists():
         message = f"{invoice.number} was taken back already."
         raise CreditRefused(message)
@@ -62,15 +62,24 @@ def credit(*, actor: Actor, invoice: Invoice, reason: str, at: datetime) -> Invo
     counter.next_number += 1
     counter.save(update_fields=["next_number"])
     note.save()
+    storing.store([_mirrored_tax(tax, note) for tax in invoice.taxes.order_by("number")])
     storing.store([_mirrored(line, note) for line in invoice.lines.order_by("position")])
-    ledger.credit(actor=actor, note=note, at=at)
+    try:
+        ledger.credit(actor=actor, note=note, at=at)
+    except ledger.LedgerRefused as refusal:
+        message = f"What {invoice.number} gave the customer is no longer there. {refusal}"
+        raise CreditRefused(message) from refusal
     outbox.record(
         kind="invoice.credited",
         at=at,
         actor=actor,
         organisation=invoice.customer,
         subject=("invoice", str(note.uuid), note.number),
-        data={"corrects": invoice.number, "reason": note.reason},
+        data={
+            "corrects": invoice.number,
+            "invoice": str(invoice.uuid),
+            "reason": note.reason,
+        },
     )
     return note
 
@@ -87,4 +96,16 @@ def _mirrored(line: InvoiceLine, note: Invoice) -> InvoiceLine:
         used_byte_seconds=line.used_byte_seconds,
         included_byte_seconds=line.included_byte_seconds,
         net_minor=-line.net_minor,
+        tax_number=line.tax_number,
+    )
+
+
+def _mirrored_tax(tax: InvoiceTax, note: Invoice) -> InvoiceTax:
+    return InvoiceTax(
+        invoice_id=note.pk,
+        number=tax.number,
+        percent=tax.percent,
+        note=tax.note,
+        net_minor=-tax.net_minor,
+        vat_minor=-tax.vat_minor,
     )

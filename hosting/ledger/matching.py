@@ -158,10 +158,14 @@ def released(entry: LedgerEntry, *, actor: Actor, reason: str, at: datetime) -> 
 
 
 def settle_all(*, at: datetime) -> int:
-    """Let what customers have to their credit settle what they owe; returns how many matches."""
+    """Let what customers have to their credit settle what they owe; returns how many matches.
+
+    Test organisations are left to their clocks.
+    """
     owing = OpenItem.objects.filter(
         Exists(Payment.objects.filter(customer=OuterRef("invoice__customer"), free_minor__gt=0)),
         open_minor__gt=0,
+        invoice__customer__is_test=False,
     )
     customers = owing.order_by().values_list("invoice__customer", flat=True).distinct()
     found = Organisation.objects.filter(pk__in=customers).order_by("pk")

@@ -24,6 +24,10 @@ class DunningQuerySet(models.QuerySet["Dunning"]):
         """Those that are not over."""
         return self.filter(ended_at__isnull=True)
 
+    def live(self) -> Self:
+        """Those of customers who live by the real clock."""
+        return self.filter(customer__is_test=False)
+
 
 class Dunning(models.Model):
     """One run, from the first bill that was due until nothing is overdue any more.
@@ -72,6 +76,13 @@ class Dunning(models.Model):
                 condition=Q(next_day__isnull=True, next_on__isnull=True)
                 | Q(next_day__isnull=False, next_on__isnull=False),
                 name="hosting_dunning_next_whole",
+            ),
+        )
+        indexes = (
+            models.Index(
+                fields=("began_at",),
+                condition=Q(ended_at__isnull=True),
+                name="hosting_dunning_open",
             ),
         )
 

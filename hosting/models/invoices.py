@@ -42,13 +42,17 @@ class Final(models.Model):
 
 
 class InvoiceCounter(models.Model):
-    """The next number of a seller; its row is locked while numbers are given."""
+    """The next number of a seller; its row is locked while numbers are given.
+
+    Bills of test organisations have a sequence of their own, so that the other has no gaps.
+    """
 
     # Null stands for the house itself.
-    seller = models.OneToOneField(
-        Organisation, on_delete=models.PROTECT, null=True, related_name="invoice_counter"
+    seller = models.ForeignKey(
+        Organisation, on_delete=models.PROTECT, null=True, related_name="invoice_counters"
     )
-    prefix = models.CharField(_("prefix"), max_length=12, unique=True)
+    is_test = models.BooleanField(_("for testing"), default=False, db_default=False)
+    prefix = models.CharField(_("prefix"), max_length=24, unique=True)
     next_number = models.PositiveBigIntegerField(_("next number"), default=1)
 
     class Meta:
@@ -57,12 +61,47 @@ class InvoiceCounter(models.Model):
         constraints = (
             models.UniqueConstraint(
                 Coalesce("seller_id", 0, output_field=models.BigIntegerField()),
-                name="hosting_counter_one_per_seller",
+                "is_test",
+                name="hosting_counter_one_each_per_seller",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_test=True, prefix__startswith="TEST-")
+                | Q(Q(is_test=False) & ~Q(prefix__startswith="TEST-")),
+                name="hosting_counter_tests_are_marked",
             ),
         )
 
     def __str__(self) -> str:
         return f"{self.prefix}{self.next_number:06}"
+
+
+class MonthClose(models.Model):
+    """How the close of one month stands: it is complete once nobody's bill is missing.
+
+    Test organisations have no part in it; their advances say what could not be done.
+    """
+
+    # The first day of the month.
+    period = models.DateField(_("month"), unique=True)
+    looked_at = models.DateTimeField(_("looked at"))
+    failing_since = models.DateTimeField(_("bills missing since"), null=True)
+    problem_count = models.PositiveIntegerField(_("problems"), default=0)
+    # The first of them, in words.
+    problems = models.JSONField(_("what is in the way"), default=list)
+
+    class Meta:
+        verbose_name = _("close of a month")
+        verbose_name_plural = _("closes of months")
+        indexes = (
+            models.Index(
+                fields=("failing_since",),
+                condition=Q(failing_since__isnull=False),
+                name="hosting_monthclose_failing",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.period:%Y-%m}"
 
 
 class InvoiceQuerySet(models.QuerySet["Invoice"]):
@@ -73,10 +112,15 @@ class InvoiceQuerySet(models.QuerySet["Invoice"]):
 
         What a reseller sells is its own affair, and what it buys is none of its customers'.
         """
-        if actor.is_staff:
+        if actor.can_everywhere(Capability.SEE_BILLS):
             return self.all()
-        own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
-        return self.filter(Q(customer__in=own) | Q(seller__in=own))
+        own = actor.only_with(Capability.SEE_BILLS).organisation_ids
+        mode = Q() if actor.is_test is None else Q(customer__is_test=actor.is_test)
+        return self.filter(mode, Q(customer__in=own) | Q(seller__in=own))
+
+    def standing(self) -> Self:
+        """The bills that no credit note takes back."""
+        return self.filter(kind=Invoice.Kind.INVOICE, credit_notes=None)
 
 
 class Invoice(Final):
@@ -102,10 +146,20 @@ class Invoice(Final):
         "self", on_delete=models.PROTECT, null=True, related_name="credit_notes"
     )
     reason = models.CharField(_("reason"), max_length=300, blank=True)
+    # The bill of the same month that was taken back before this one was written.
+    replaces = models.ForeignKey(
+        "self",
+        verbose_name=_("replaces"),
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="replaced_by",
+    )
     # The first day of the month.
     period = models.DateField(_("month"))
     issued_at = models.DateTimeField(_("issued"))
     currency = models.CharField(_("currency"), max_length=3)
+    # Of the month itself. What a bill puts right of other months is taxed as they were
+    # (`InvoiceTax`).
     vat_percent = models.DecimalField(_("VAT percent"), max_digits=5, decimal_places=2)
     vat_note = models.CharField(_("VAT note"), max_length=200, blank=True)
     net_minor = models.BigIntegerField(_("net"))
@@ -125,8 +179,14 @@ class Invoice(Final):
         constraints = (
             models.UniqueConstraint(
                 fields=("customer", "period"),
-                condition=Q(kind="invoice"),
+                condition=Q(kind="invoice", replaces__isnull=True),
                 name="hosting_invoice_once",
+            ),
+            # That what is replaced was taken back, a trigger says (migration 0030).
+            models.UniqueConstraint(
+                fields=("replaces",),
+                condition=Q(replaces__isnull=False),
+                name="hosting_invoice_replaced_once",
             ),
             models.UniqueConstraint(fields=("corrects",), name="hosting_invoice_one_credit_note"),
             models.CheckConstraint(
@@ -159,6 +219,31 @@ class Invoice(Final):
         return money.minor_text(self.total_minor, currency=self.currency)
 
 
+class InvoiceTax(Final):
+    """What a bill taxes at one rate: the sum of those lines, and the tax, rounded once.
+
+    The first one is at the rate of the bill's own month; the others are at those of the months
+    that the bill puts right.
+    """
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="taxes")
+    number = models.PositiveSmallIntegerField()
+    percent = models.DecimalField(_("VAT percent"), max_digits=5, decimal_places=2)
+    note = models.CharField(_("VAT note"), max_length=200, blank=True)
+    net_minor = models.BigIntegerField(_("net"))
+    vat_minor = models.BigIntegerField(_("VAT"))
+
+    class Meta:
+        verbose_name = _("VAT of a bill")
+        verbose_name_plural = _("VAT of bills")
+        constraints = (
+            models.UniqueConstraint(fields=("invoice", "number"), name="hosting_invoicetax_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.invoice} · {self.percent} %"
+
+
 class InvoiceLine(Final):
     """One line of a bill; all that its amount was computed from stands in it."""
 
@@ -181,6 +266,9 @@ class InvoiceLine(Final):
     used_byte_seconds = WholeNumberField()
     included_byte_seconds = WholeNumberField()
     net_minor = models.BigIntegerField(_("net"))
+    # Which of the bill's taxes it falls under; null stands for the first one. Only what is put
+    # right has a number, so that a million lines carry nothing that all of them share.
+    tax_number = models.PositiveSmallIntegerField(null=True)
 
     class Meta:
         verbose_name = _("invoice line")

@@ -78,9 +78,7 @@ class BillingProfile(models.Model):
     pools_storage = models.BooleanField(
         _("shares included space"),
         default=False,
-        help_text=_(
-            "All mailboxes of a plan share what is included before any of them costs more."
-        ),
+        help_text=_("All IMAP mailboxes share what is included before any of them costs more."),
     )
     # Null stands for the term of the house.
     payment_days = models.PositiveSmallIntegerField(

@@ -58,6 +58,8 @@ class OpenItem(models.Model):
     # What the bill asked for; a bill below zero asks for nothing.
     billed_minor = models.BigIntegerField(_("billed"))
     open_minor = models.BigIntegerField(_("open"))
+    # Since when the outside knows that it was not paid in time.
+    overdue_told_at = models.DateTimeField(null=True, default=None, editable=False)
 
     objects = OpenItemQuerySet.as_manager()
 
@@ -96,9 +98,9 @@ class PaymentQuerySet(models.QuerySet["Payment"]):
 
     def visible_to(self, actor: Actor) -> Self:
         """Those that an organisation paid or was paid in which the actor's role shows bills."""
-        if actor.is_staff:
+        if actor.can_everywhere(Capability.SEE_BILLS):
             return self.all()
-        own = actor.narrowed(Capability.SEE_BILLS).organisation_ids
+        own = actor.only_with(Capability.SEE_BILLS).organisation_ids
         return self.filter(Q(customer__in=own) | Q(seller__in=own))
 
     def free(self) -> Self:

@@ -94,6 +94,14 @@ class Contract(models.Model):
                 name="hosting_contract_ends_after_start",
             ),
         )
+        # Each bill asks which ends were written down late; hardly any is.
+        indexes = (
+            models.Index(
+                fields=("ended_at",),
+                condition=Q(ended_at__isnull=False),
+                name="hosting_contract_ended",
+            ),
+        )
 
     def __str__(self) -> str:
         return f"{self.mailbox} · {self.plan}"

@@ -39,6 +39,11 @@ class ProviderEvent(models.Model):
                 condition=Q(state="waiting"),
                 name="hosting_providerevent_waiting",
             ),
+            models.Index(
+                fields=("received_at",),
+                condition=Q(state="failed"),
+                name="hosting_providerevent_failed",
+            ),
         )
 
     def __str__(self) -> str:
@@ -84,6 +89,9 @@ class Refund(models.Model):
         indexes = (
             models.Index(
                 fields=("retry_at",), condition=Q(state="asked"), name="hosting_refund_asked"
+            ),
+            models.Index(
+                fields=("asked_at",), condition=Q(state="failed"), name="hosting_refund_failed"
             ),
         )
 

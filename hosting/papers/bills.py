@@ -8,9 +8,9 @@ from datetime import date, timedelta
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from hosting.models import Invoice, OpenItem
-from hosting.papers import lines
-from hosting.papers.values import MOST_LINES, Paper, Party, Section, amount, quantity
+from hosting.models import Invoice, InvoiceTax, OpenItem
+from hosting.papers import gaps, lines
+from hosting.papers.values import MOST_LINES, Paper, Party, Section, VatRow, amount, quantity
 from hosting.periods import Period
 
 
@@ -36,6 +36,7 @@ def assemble(
 ) -> Paper:
     """What all papers about a bill share, around these sections."""
     is_credit, currency = invoice.corrects is not None, invoice.currency
+    taxes = _taxes(invoice)
     return Paper(
         title=title,
         number=invoice.number,
@@ -47,16 +48,16 @@ def assemble(
         buyer=Party.of(invoice.customer_text),
         logo=invoice.logo,
         corrects=_corrects_text(invoice.corrects) if invoice.corrects else "",
+        replaces=_replaces_text(invoice.replaces) if invoice.replaces else "",
         reason=invoice.reason,
         sections=sections,
         line_count=line_count,
         net_text=amount(invoice.net_minor, currency=currency),
-        vat_label=_vat_label(invoice),
-        vat_text=amount(invoice.vat_minor, currency=currency),
-        vat_note=invoice.vat_note,
+        vat=[_vat_row(tax, currency=currency) for tax in taxes],
+        vat_notes=list(dict.fromkeys(tax.note for tax in taxes if tax.note)),
         total_label=_("Total credited") if is_credit else _("Total to pay"),
         total_text=f"{amount(invoice.total_minor, currency=currency)} {currency}",
-        notes=_notes(invoice),
+        notes=[*_notes(invoice), *gaps.notes(invoice)],
     )
 
 
@@ -78,11 +79,25 @@ def _corrects_text(original: Invoice) -> str:
     }
 
 
-def _vat_label(invoice: Invoice) -> str:
-    return _("VAT %(percent)s %% on %(net)s") % {
-        "percent": quantity(invoice.vat_percent),
-        "net": amount(invoice.net_minor, currency=invoice.currency),
+def _replaces_text(before: Invoice) -> str:
+    return _("Replaces invoice %(number)s of %(day)s, which was taken back.") % {
+        "number": before.number,
+        "day": date_format(before.issued_at, "j F Y"),
     }
+
+
+def _taxes(invoice: Invoice) -> list[InvoiceTax]:
+    """Those that something falls under; a bill over nothing has the first one all the same."""
+    taxes = list(invoice.taxes.order_by("number"))
+    return [tax for tax in taxes if tax.net_minor] or taxes[:1]
+
+
+def _vat_row(tax: InvoiceTax, *, currency: str) -> VatRow:
+    label = _("VAT %(percent)s %% on %(net)s") % {
+        "percent": quantity(tax.percent),
+        "net": amount(tax.net_minor, currency=currency),
+    }
+    return VatRow(label=label, text=amount(tax.vat_minor, currency=currency))
 
 
 def _notes(invoice: Invoice) -> list[str]:
@@ -100,7 +115,7 @@ def _notes(invoice: Invoice) -> list[str]:
         _(
             "1 GB = 10⁹ bytes. A GB-month is 1 GB kept for all %(seconds)s seconds of "
             "%(month)s. Each line is computed exactly and rounded once, halves up; VAT is "
-            "computed once, on the sum of the lines."
+            "computed once for each rate, on the sum of its lines."
         )
         % seconds,
     ]

@@ -15,7 +15,8 @@ from django.utils.translation import ngettext
 
 from hosting import money
 from hosting.charges import Charge
-from hosting.models import Contract, Invoice, InvoiceLine
+from hosting.invoicing import charged
+from hosting.models import Contract, HeldOverage, Invoice, InvoiceLine
 from hosting.models.plans import GIGABYTE
 from hosting.papers.values import Line, amount, number, quantity
 from hosting.periods import Period
@@ -27,10 +28,14 @@ Kind = InvoiceLine.Kind
 class Late:
     """What a bill's corrections are about."""
 
-    # When the contract of a mailbox ended.
-    ends: Mapping[int | None, datetime]
-    # The bill of a month.
+    # When the contract of a mailbox ended, which became known after that month.
+    ends: Mapping[tuple[int | None, date], datetime]
+    # The bill of a month; where one was taken back and billed again, the last one.
     numbers: Mapping[date, str]
+    # The months whose bill was taken back.
+    taken_back: frozenset[date]
+    # Months whose space above the included had waited to be looked at.
+    waited: frozenset[date] = frozenset()
 
 
 def rows_of(invoice: Invoice) -> QuerySet[InvoiceLine]:
@@ -57,21 +62,29 @@ def charge_of(row: InvoiceLine) -> Charge:
 
 
 def late(invoice: Invoice) -> Late:
-    """Read what the corrections of a bill need, in two queries."""
+    """Read what the corrections of a bill need, in a few queries."""
     corrections = invoice.lines.filter(kind=Kind.CORRECTION)
-    first = Period.of_day(invoice.period).starts_at
+    months = list(corrections.order_by().values_list("period", flat=True).distinct())
+    if not months:
+        return Late(ends={}, numbers={}, taken_back=frozenset())
     ended = Contract.objects.filter(
-        mailbox__in=corrections.values("mailbox"), ended_at__gte=first, ends_at__lt=first
+        mailbox__in=corrections.values("mailbox"), ended_at__isnull=False
     ).order_by("ends_at")
-    before = Invoice.objects.filter(
-        kind=Invoice.Kind.INVOICE,
-        customer=invoice.customer_id,
-        period__in=corrections.values("period"),
-    )
-    ends = ended.values_list("mailbox_id", "ends_at")
+    ends = ended.values_list("mailbox_id", "ends_at", "ended_at")
+    bills = Invoice.objects.standing().filter(customer=invoice.customer_id, period__in=months)
+    standing = dict(bills.values_list("period", "held_overage__state"))
     return Late(
-        ends={mailbox: at for mailbox, at in ends if at is not None},
-        numbers=dict(before.values_list("period", "number")),
+        ends={
+            (mailbox, month): at
+            for mailbox, at, known_at in ends
+            for month in months
+            if at and known_at and at < Period.of_day(month).ends_at <= known_at
+        },
+        numbers=charged.numbers(invoice.customer_id, months),
+        taken_back=frozenset(months) - standing.keys(),
+        waited=frozenset(
+            month for month, state in standing.items() if state == HeldOverage.State.RELEASED
+        ),
     )
 
 
@@ -172,9 +185,14 @@ def _correction(charge: Charge, late: Late) -> str:
     """Which month is put right, and what became known."""
     month = {"month": date_format(charge.period.first_day, "F Y")}
     text = _("Correction for %(month)s") % month
-    if number := late.numbers.get(charge.period.first_day):
+    first_day = charge.period.first_day
+    if number := late.numbers.get(first_day):
         text += _(", billed in %(number)s") % {"number": number}
-    if at := late.ends.get(charge.mailbox_id):
+    if first_day in late.taken_back:
+        return text + _(": that bill was taken back, and what was put right of it as well")
+    if at := late.ends.get((charge.mailbox_id, first_day)):
         ended = _(": the mailbox ended on %(at)s UTC, which became known later")
         return text + ended % {"at": date_format(at, "j F Y, H:i")}
+    if first_day in late.waited:
+        return text + _(": space above the included, which had waited to be looked at")
     return text + _(": its use was counted again later, and came out different")

@@ -23,6 +23,7 @@ COLUMNS = (
     "quantity",
     "unit_price",
     "net",
+    "vat_percent",
     "currency",
 )
 
@@ -30,6 +31,7 @@ COLUMNS = (
 def csv_of(invoice: Invoice) -> Iterator[str]:
     """One line of CSV after another, the first of which names the columns."""
     yield csv_line(COLUMNS)
+    percents = dict(invoice.taxes.values_list("number", "percent"))
     for row in lines.rows_of(invoice).iterator(chunk_size=2000):
         charge = lines.charge_of(row)
         yield csv_line(
@@ -47,6 +49,7 @@ def csv_of(invoice: Invoice) -> Iterator[str]:
                 charge.quantity,
                 charge.unit_price,
                 money.from_minor(row.net_minor, currency=invoice.currency),
+                percents[row.tax_number or 1],
                 invoice.currency,
             )
         )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
-from django.conf import settings
 from django.contrib.staticfiles import finders
+from django.core.cache import caches
 from django.template.loader import render_to_string
 from django.urls import reverse
 
+from hosting import branding
 from hosting.models import Invoice
 from hosting.papers.values import Paper
 from hosting.periods import Period
@@ -18,11 +23,9 @@ _LOGO = "picture:logo"
 
 def pdf(invoice: Invoice, paper: Paper) -> bytes:
     """The paper of a bill. Its addresses are whole ones: a PDF is read far from the panel."""
-    # It says why it is not imported above.
-    from hosting.papers import printing  # noqa: PLC0415
-
     logo = paper.logo
-    usage_url = settings.PANEL_URL + usage_path(invoice)
+    panel_url = branding.of_organisation(invoice.customer_id).panel_url
+    usage_url = panel_url + usage_path(invoice)
     html = render_to_string(
         "hosting/paper.html",
         {
@@ -30,11 +33,29 @@ def pdf(invoice: Invoice, paper: Paper) -> bytes:
             "logo_url": _LOGO,
             "usage_url": usage_url,
             "usage_text": usage_url,
-            "lines_url": settings.PANEL_URL + lines_path(invoice),
+            "lines_url": panel_url + lines_path(invoice),
         },
     )
     pictures = {_LOGO: (bytes(logo.picture), logo.media_type)} if logo else {}
-    return printing.pdf(html, css=_style(), pictures=pictures)
+    return _printed(html, css=_style(), pictures=pictures)
+
+
+def _printed(html: str, *, css: str, pictures: Mapping[str, tuple[bytes, str]]) -> bytes:
+    """What goes in alone decides what comes out, so that the same is set once for a while."""
+    kept = caches["papers"]
+    name = _digest(html, css, version("weasyprint"), repr(sorted(pictures.items())))
+    made: bytes | None = kept.get(name)
+    if made is None:
+        # It says why it is not imported above.
+        from hosting.papers import printing  # noqa: PLC0415
+
+        made = printing.pdf(html, css=css, pictures=pictures)
+        kept.set(name, made)
+    return made
+
+
+def _digest(*parts: str) -> str:
+    return sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def usage_path(invoice: Invoice) -> str:

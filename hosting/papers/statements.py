@@ -74,11 +74,8 @@ def _folded(parts: Sequence[_Part]) -> Sequence[_Part]:
 
 def _retail(invoice: Invoice) -> Mapping[int, int]:
     """What the reseller itself billed for the month before tax, where it can be compared."""
-    billed = Invoice.objects.filter(
-        seller=invoice.customer_id,
-        period=invoice.period,
-        currency=invoice.currency,
-        kind=Invoice.Kind.INVOICE,
+    billed = Invoice.objects.standing().filter(
+        seller=invoice.customer_id, period=invoice.period, currency=invoice.currency
     )
     return dict(billed.values_list("customer_id", "net_minor"))
 

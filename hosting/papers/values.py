@@ -59,6 +59,14 @@ class Section:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VatRow:
+    """What is taxed at one rate, and the tax."""
+
+    label: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Paper:
     """A bill, a credit note or a statement with all that it says."""
 
@@ -75,12 +83,14 @@ class Paper:
     # What it takes back and why, for a credit note.
     corrects: str
     reason: str
+    # Which bill of the same month it stands in the place of.
+    replaces: str
     sections: Sequence[Section]
     line_count: int
     net_text: str
-    vat_label: str
-    vat_text: str
-    vat_note: str
+    # One each rate, and the sentences that go with them.
+    vat: Sequence[VatRow]
+    vat_notes: Sequence[str]
     total_label: str
     total_text: str
     notes: Sequence[str]

@@ -18,9 +18,10 @@ class NotPayable(Exception):
 def is_offered(invoice: Invoice) -> bool:
     """Whether this bill could be paid by card while anything is open of it.
 
-    Cards are taken for the house alone: a reseller has an account of its own.
+    Cards are taken for the house alone: a reseller has an account of its own. Nobody pays for
+    a test.
     """
-    is_bill = invoice.kind == Invoice.Kind.INVOICE
+    is_bill = invoice.kind == Invoice.Kind.INVOICE and not invoice.customer.is_test
     return is_bill and invoice.seller_id is None and paying.provider() is not None
 
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-from types import FrameType
 
 import django
 from django.core.exceptions import ImproperlyConfigured
 
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+from hosting.stack import watching
 
 
 def _arguments() -> argparse.Namespace:
@@ -23,11 +19,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Run until told to stop; 1 when a part could not be started."""
+    """Start everything and watch until told to stop; 1 when a part could not be started."""
     arguments = _arguments()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hosting.settings")
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
+    watching.end_at_signals()
     try:
         django.setup()
     except ImproperlyConfigured as error:

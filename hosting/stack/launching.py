@@ -5,52 +5,51 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from django.conf import settings
+from django.core import checks
 from django.core.management import call_command
 from django.db import DatabaseError, connections
 from django.utils import timezone
 
 from hosting import demo
 from hosting.celery import make_folders
-from hosting.stack import leftovers, parts, ports, readiness, welcome
+from hosting.stack import leftovers, parts, ports, readiness, watching, welcome
 from hosting.stack.supervision import Supervisor
+from hosting.stack.telling import NotStarted, last_lines, tell
 from mailstore import mail_role
 from mailstore.engine import EngineError, config, engine, process, server_from_settings
 
 _READY_SECONDS = 60
 _LOOK_AGAIN_SECONDS = 0.1
-_WATCH_SECONDS = 2
-_LOG_LINES = 15
-
-
-class NotStarted(Exception):
-    """The program cannot be started; the message says why and what to do."""
 
 
 def run(*, with_demo: bool) -> int:
-    """Start everything, stay until told to stop, stop everything."""
+    """Start everything, then become the watch over it; returns only when that failed."""
     state = Path(settings.RESTANTE_STATE)
     try:
-        with _only_one(state):
+        with _only_one(state) as lock:
             is_new_demo = _prepare(state, with_demo=with_demo)
             supervisor = Supervisor(state=state, code=settings.BASE_DIR)
-            _supervise(supervisor, has_letters_to_come=is_new_demo)
+            _supervise(supervisor, lock=lock, has_letters_to_come=is_new_demo)
     except (NotStarted, ports.PortUnavailable) as error:
-        _tell(f"restante: {error}")
+        tell(f"restante: {error}")
         return 1
     except KeyboardInterrupt:
-        _tell("Stopped.")
+        tell("Stopped.")
     return 0
 
 
 @contextlib.contextmanager
-def _only_one(state: Path) -> Iterator[None]:
-    """Hold the state folder's lock; the kernel lets go of it however this process ends."""
+def _only_one(state: Path) -> Iterator[int]:
+    """Hold the state folder's lock; the kernel lets go of it however this process ends.
+
+    Gives the open file that holds it.
+    """
     path = state / "launcher.pid"
     with path.open("a+", encoding="ascii") as file:
         try:
@@ -65,16 +64,25 @@ def _only_one(state: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield
+        yield file.fileno()
 
 
 def _prepare(state: Path, *, with_demo: bool) -> bool:
     """Everything that comes before the first process; whether a demo was made just now."""
     if leftovers.end_leftovers(state=state):
-        _tell("An earlier start had not ended properly; its processes are stopped now.")
+        tell("An earlier start had not ended properly; its processes are stopped now.")
     ports.require_free(ports.from_settings())
+    _check()
     make_ready()
     return with_demo and demo.load(at=timezone.now())
+
+
+def _check() -> None:
+    """For all parts: none of them checks again."""
+    found = [message for message in checks.run_checks() if not message.is_silenced()]
+    mistakes = [str(message) for message in found if message.is_serious()]
+    if mistakes:
+        raise NotStarted("\n".join(["The settings are not right.", *mistakes]))
 
 
 def make_ready() -> None:
@@ -123,27 +131,21 @@ def _migrate() -> None:
             raise NotStarted(message) from error
 
 
-def _supervise(supervisor: Supervisor, *, has_letters_to_come: bool) -> None:
-    try:
+def _supervise(supervisor: Supervisor, *, lock: int, has_letters_to_come: bool) -> NoReturn:
+    with watching.everything_stopped(supervisor):
         _start(supervisor)
         if has_letters_to_come:
             _deliver_letters()
         connections.close_all()
         welcome.show()
-        _watch(supervisor)
-    except KeyboardInterrupt:
-        _tell("\nStopping …")
-        raise
-    finally:
-        supervisor.stop()
-        leftovers.end_leftovers(state=supervisor.state)
+        watching.take_over(supervisor, lock=lock)
 
 
 def _deliver_letters() -> None:
     try:
         demo.deliver_letters(engine=engine(), at=timezone.now())
     except EngineError as error:
-        _tell(f"The demo's letters did not go in: {error}. 'bin/manage load_demo --letters' does.")
+        tell(f"The demo's letters did not go in: {error}. 'bin/manage load_demo --letters' does.")
 
 
 def _start(supervisor: Supervisor) -> None:
@@ -166,41 +168,9 @@ def _require_running(supervisor: Supervisor, *, waiting: list[str], deadline: fl
     states = supervisor.part_states()
     for name in waiting:
         if name in states and states[name].state == "FATAL":
-            message = f"The {name} could not start.\n{_last_lines(name)}"
+            message = f"The {name} could not start.\n{last_lines(name)}"
             raise NotStarted(message)
     if waiting and time.monotonic() > deadline:
         name = waiting[0]
-        message = f"The {name} was not ready after {_READY_SECONDS} seconds.\n{_last_lines(name)}"
+        message = f"The {name} was not ready after {_READY_SECONDS} seconds.\n{last_lines(name)}"
         raise NotStarted(message)
-
-
-def _watch(supervisor: Supervisor) -> None:
-    """Stay until interrupted, and tell of each part that supervision gave up on."""
-    given_up: set[str] = set()
-    while supervisor.is_alive():
-        time.sleep(_WATCH_SECONDS)
-        states = supervisor.part_states().values()
-        fatal = {part.name for part in states if part.state == "FATAL"}
-        for name in sorted(fatal - given_up):
-            _tell(f"The {name} keeps failing and stays down.\n{_last_lines(name)}")
-        given_up |= fatal
-    message = f"The supervisor has ended; {supervisor.log} says why."
-    raise NotStarted(message)
-
-
-def _last_lines(name: str) -> str:
-    """The end of what a part wrote; for the mail server also its own log."""
-    logs = [parts.log_folder() / f"{name}.log"]
-    if name == "mail":
-        logs.append(Path(settings.DOVECOT_LOG))
-    texts = []
-    for log in logs:
-        if log.exists():
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            texts.append("\n".join([f"The last lines of {log}:", *lines[-_LOG_LINES:]]))
-    return "\n".join(texts)
-
-
-def _tell(message: str) -> None:
-    with contextlib.suppress(OSError):
-        print(message, file=sys.stderr, flush=True)

@@ -31,6 +31,7 @@ def from_settings() -> list[Port]:
         Port("the panel", settings.PANEL_HOST, "PANEL_PORT", settings.PANEL_PORT),
         *chain.from_iterable(map(_mail_ports, settings.MAIL_ADDRESSES)),
         Port("delivery by LMTP", settings.LMTP_HOST, "LMTP_PORT", settings.LMTP_PORT),
+        Port("the guard of sign-ins", settings.GUARD_HOST, "GUARD_PORT", settings.GUARD_PORT),
         Port("Dovecot's control", settings.DOVEADM_HOST, "DOVEADM_PORT", settings.DOVEADM_PORT),
     ]
 

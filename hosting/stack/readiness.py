@@ -24,6 +24,7 @@ Probe = Callable[[], bool]
 def probes(*, started_at: datetime) -> dict[str, Probe]:
     """A question for each part, true once the part is ready for work."""
     return {
+        "guard": _guard_answers,
         "mail": _mail_greets,
         "panel": _panel_answers,
         "worker": lambda: _worker_works(started_at),
@@ -54,13 +55,21 @@ def _greets(host: str, port: int, greeting: bytes) -> bool:
         return False
 
 
+def _guard_answers() -> bool:
+    return _is_healthy(settings.GUARD_HOST, settings.GUARD_PORT, named="localhost")
+
+
 def _panel_answers() -> bool:
-    host = _LOOPBACK.get(settings.PANEL_HOST, settings.PANEL_HOST)
+    return _is_healthy(settings.PANEL_HOST, settings.PANEL_PORT, named=_accepted_host())
+
+
+def _is_healthy(listening: str, port: int, *, named: str) -> bool:
+    host = _LOOPBACK.get(listening, listening)
     bracketed = f"[{host}]" if ":" in host else host
     try:
         answer = httpx.get(
-            f"http://{bracketed}:{settings.PANEL_PORT}/healthz",
-            headers={"Host": _accepted_host()},
+            f"http://{bracketed}:{port}/healthz",
+            headers={"Host": named},
             timeout=_ASKING_SECONDS,
             trust_env=False,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import subprocess
@@ -9,14 +10,18 @@ import sys
 from configparser import RawConfigParser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xmlrpc.client import Error as ProtocolError
 from xmlrpc.client import ServerProxy
 
+import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from hosting.stack.leftovers import MARK
-from hosting.stack.parts import Part
+
+if TYPE_CHECKING:
+    # The watch stays small: it knows no part but by name.
+    from hosting.stack.parts import Part
 
 # A task or a page in progress is given this long; then the process is killed.
 _STOP_SECONDS = 8
@@ -34,13 +39,13 @@ class PartState:
 
 
 class Supervisor:
-    """supervisord as a child of this process."""
+    """supervisord as a child of this process; one that runs already is named by its `pid`."""
 
-    def __init__(self, *, state: Path, code: Path) -> None:
+    def __init__(self, *, state: Path, code: Path, pid: int | None = None) -> None:
         self.folder = state / "run"
         self.state = state
         self.code = code
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = None if pid is None else psutil.Process(pid)
 
     @property
     def socket(self) -> Path:
@@ -63,8 +68,8 @@ class Supervisor:
         with path.open("w", encoding="utf-8") as file:
             self._configuration(parts).write(file)
         program = [sys.executable, "-m", "supervisor.supervisord", "-n", "-c", str(path)]
-        self._process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "TERM", *program],  # noqa: S607 -- bin/run sets the PATH
+        self._process = psutil.Popen(
+            ["setpriv", "--pdeathsig", "TERM", *program],
             cwd=self.code,
             env=os.environ | {MARK: str(self.state)},
             stdin=subprocess.DEVNULL,
@@ -87,18 +92,31 @@ class Supervisor:
             for row in answer
         }
 
+    @property
+    def pid(self) -> int:
+        """The number of its process, once it has been started."""
+        if self._process is None:
+            message = "supervisord was not started"
+            raise RuntimeError(message)
+        return int(self._process.pid)
+
     def is_alive(self) -> bool:
         """Whether supervisord runs."""
-        return self._process is not None and self._process.poll() is None
+        if self._process is None:
+            return False
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return bool(self._process.status() != psutil.STATUS_ZOMBIE)
+        return False
 
     def stop(self) -> None:
         """Stop every part, then supervisord; returns when all are gone."""
         if self._process is None:
             return
-        self._process.terminate()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._process.terminate()
         try:
             self._process.wait(timeout=_ALL_STOPPED_SECONDS)
-        except subprocess.TimeoutExpired:
+        except psutil.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
@@ -122,6 +140,9 @@ class Supervisor:
         return {
             "command": _literal(shlex.join(part.command)),
             "directory": _literal(self.code),
+            "environment": _literal(
+                ",".join(f'{name}="{value}"' for name, value in part.environment.items())
+            ),
             "priority": str(priority),
             "autorestart": "true",
             "startsecs": "1",

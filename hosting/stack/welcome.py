@@ -24,11 +24,25 @@ def _sign_ins() -> str:
             "",
             *lines,
             "",
-            "Staff enrol a second factor at their first sign-in: scan the code that the page",
-            "shows with an authenticator app.",
-            "",
+            *_second_factors(entries),
         ],
     )
+
+
+def _second_factors(entries: list[demo.SignIn]) -> list[str]:
+    with_app = [entry for entry in entries if entry.authenticator]
+    if not with_app:
+        return [
+            "Staff and resellers set up a second factor at their first sign-in.",
+            "",
+        ]
+    return [
+        "Staff and resellers show a second factor as well. `bin/manage show_demo_codes` says what",
+        "their authenticator app shows now; or put the secret into an app of your own:",
+        "",
+        *(f"  {entry.name}  {entry.authenticator}" for entry in with_app),
+        "",
+    ]
 
 
 def _addresses() -> str:

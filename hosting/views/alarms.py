@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.access import Actor
+from accounts.access import Actor, Capability
 from hosting.views import actor_of, may_manage
 from mailstore import recovery, tripwire
 from mailstore.engine import EngineError, engine
@@ -22,7 +22,9 @@ from mailstore.quotas import byte_text
 
 def _load(actor: Actor, uuid: UUID) -> Alarm:
     alarms = Alarm.objects.visible_to(actor).select_related("mailbox__organisation__parent")
-    return get_object_or_404(alarms, uuid=uuid)
+    alarm = get_object_or_404(alarms, uuid=uuid)
+    actor.must(Capability.SEE_MAIL, lineage=alarm.mailbox.organisation.lineage)
+    return alarm
 
 
 @login_required

@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
+from accounts.stepping_up import needs_fresh_proof
 from hosting import billing, capping, exporting, forecasting, itemising, margins, money, pricing
 from hosting.billing import Buyer
 from hosting.forms.ordering import CapForm
@@ -27,6 +28,7 @@ from hosting.models import Contract, Limits, Spending
 from hosting.periods import Period
 from hosting.spending import THRESHOLDS
 from hosting.views import actor_of
+from hosting.views.invoices import margin_url
 from mailstore.models import Mailbox
 
 PAGE_LENGTH = 50
@@ -53,7 +55,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "organisations": page[:PAGE_LENGTH],
         "search": search,
         "next_after": page[PAGE_LENGTH - 1].pk if len(page) > PAGE_LENGTH else "",
-        "sees_any": actor.is_staff or bool(seeing.roles),
+        "sees_any": seeing.is_staff or bool(seeing.roles),
     }
     return render(request, "hosting/billing_home.html", context)
 
@@ -69,6 +71,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+@needs_fresh_proof
 def set_own_cap(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What the organisation allows itself a month."""
     actor = actor_of(request)
@@ -79,6 +82,7 @@ def set_own_cap(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+@needs_fresh_proof
 def set_cap_above(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """How far those may go who stand below."""
     actor = actor_of(request)
@@ -129,6 +133,7 @@ def customers(request: HttpRequest, uuid: UUID) -> HttpResponse:
     page, last = _rows_after(found, after)
     context = {
         "organisation": organisation,
+        "margin_url": margin_url(organisation),
         "month": Period.of(at).first_day,
         "totals": _margin_totals(found),
         "rows": page,
@@ -199,6 +204,7 @@ def _page(
     after = request.GET.get("after", "")
     own, shared, last = _entries_after(found, after)
     tax = forecasting.tax_of(buyer, period=found.period)
+    is_reseller = organisation.kind == Organisation.Kind.RESELLER
     context = {
         "organisation": organisation,
         "seller": pricing.seller_of(organisation) or settings.HOUSE_NAME,
@@ -212,7 +218,8 @@ def _page(
         "is_first_page": not after,
         "months": _months(organisation, at=at),
         "cap": _cap(organisation, found=found, actor=actor, form=form),
-        "is_reseller": organisation.kind == Organisation.Kind.RESELLER,
+        "sells": is_reseller,
+        "margin_url": margin_url(organisation) if is_reseller else "",
     }
     status = 422 if form is not None else 200
     return render(request, "hosting/billing.html", context, status=status)

@@ -22,7 +22,7 @@ from hosting.billing import Buyer
 from hosting.forecasting import Alternative, Forecast
 from hosting.metering import DAY_SECONDS
 from hosting.periods import Period
-from hosting.views import actor_of, load
+from hosting.views import actor_of, load_for_bill
 from hosting.views.billing import buyer_of, usage_file
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox
@@ -55,6 +55,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         ],
         "previous_month": found.period.previous.first_day,
         "chart": _chart(mailbox, days, today=today),
+        "gaps": _gaps(mailbox, found.period),
         "days_until_full": _days_until_full(mailbox, days, today=today),
         "quota_text": byte_text(mailbox.quota_bytes),
         "months": [
@@ -75,7 +76,7 @@ def usage(request: HttpRequest, uuid: UUID, month: Period) -> StreamingHttpRespo
 
 
 def _load(actor: Actor, uuid: UUID) -> Mailbox:
-    mailbox = load(actor, uuid)
+    mailbox = load_for_bill(actor, uuid)
     actor.must(Capability.SEE_BILLS, lineage=mailbox.organisation.lineage)
     return mailbox
 
@@ -141,6 +142,22 @@ def _days_until_full(mailbox: Mailbox, days: dict[int, int], *, today: int) -> i
     return forecasting.days_until_full(
         days, today=today, used_bytes=used, quota_bytes=mailbox.quota_bytes
     )
+
+
+def _gaps(mailbox: Mailbox, month: Period) -> list[dict[str, Any]]:
+    """When reports of the mail server were lost in this month or the one before."""
+    if mailbox.organisation.is_test:
+        return []
+    first, end = month.previous.start, month.end
+    return [
+        {
+            "since": metering.moment(max(gap.since, first)),
+            "until": metering.moment(min(gap.until, end)),
+            "size_text": byte_text(gap.excess_bytes),
+        }
+        for gap in metering.gaps_of([mailbox.address]).get(mailbox.address, ())
+        if gap.since < end and gap.until > first
+    ]
 
 
 def _shown(each: Alternative, buyer: Buyer) -> dict[str, Any]:

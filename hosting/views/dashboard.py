@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-from urllib.parse import urlencode
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q, Subquery
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting import billing, presenting
-from hosting.views import actor_of
+from hosting import billing
+from hosting.views import actor_of, mailbox_lists, person_of
 from hosting.views import billing as bills
 from mailstore.models import Alarm, Domain, Mailbox
-from mailstore.models.mailboxes import MailboxQuerySet
 from mailstore.quotas import THRESHOLDS
 
-PAGE_LENGTH = 50
-_SORTS = (
-    ("address", gettext_lazy("Address")),
-    ("newest", gettext_lazy("Newest first")),
-    # By the highest warning, which is kept beside the mailbox; the use itself may not be.
-    ("fullest", gettext_lazy("Fullest first")),
-)
+# So many mailboxes are added up in less time than their page takes.
+_SUMMED_AT_ONCE = 30
+# Of each kind of what cannot wait.
+_MOST_LINES = 5
 
 
 @login_required
@@ -38,111 +34,105 @@ _SORTS = (
 @vary_on_headers("HX-Request")
 def overview(request: HttpRequest) -> HttpResponse:
     """Mailboxes with use and state, in the order that was asked for."""
-    actor = actor_of(request)
-    asked = request.GET.dict()
-    search = asked.get("q", "").strip().lower()[:254]
-    protocol = asked.get("protocol", "")
-    sort = asked.get("sort", "") if asked.get("sort") in dict(_SORTS) else _SORTS[0][0]
-    after = asked.pop("after", "")
-    standing = Mailbox.objects.visible_to(actor).standing()
-    found = _filtered(
-        standing.select_related("organisation__parent"), search=search, protocol=protocol
-    )
-    page, last = _page(found, sort=sort, after=after)
-    context = {
-        "mailboxes": presenting.rows(page),
-        "search": search,
-        "protocol_filter": protocol,
-        "sort": sort,
-        "sorts": _SORTS,
-        "next_url": "?" + urlencode({**asked, "after": last}) if last else "",
-        "first_url": "?" + urlencode(asked),
-        "is_first_page": not after,
-        "query": request.GET.urlencode(),
-    }
-    if request.htmx and not request.htmx.history_restore_request:  # type: ignore[attr-defined]
+    showing = actor_of(request).only_with(Capability.SEE_MAIL)
+    standing = Mailbox.objects.visible_to(showing).standing()
+    context = mailbox_lists.context(request, standing, url=reverse("dashboard:overview"))
+    if mailbox_lists.wants_rows(request):
         return render(request, "hosting/_mailbox_rows.html", context)
-    totals = _totals(actor)
+    counts = _counts(showing)
+    totals = _totals(counts) | _costs(request, mailboxes=sum(each.mailboxes for each in counts))
     context |= {
         "totals": totals,
-        "attention": _attention(actor),
-        "has_domain": not totals["count"] and Domain.objects.visible_to(actor).confirmed().exists(),
+        "attention": _attention(showing, counts),
+        "has_domain": not totals["count"]
+        and Domain.objects.visible_to(showing).confirmed().exists(),
     }
     return render(request, "hosting/overview.html", context)
 
 
-def _filtered(found: MailboxQuerySet, *, search: str, protocol: str) -> MailboxQuerySet:
-    if search:
-        found = found.filter(address__contains=search) | found.filter(label__icontains=search)
-    if protocol in Mailbox.Protocol.values:
-        found = found.filter(protocol=protocol)
-    return found
+class _Count(NamedTuple):
+    """How many mailboxes of one protocol there are, and how many of them need a look."""
+
+    protocol: str
+    mailboxes: int
+    locked: int
+    full: int
+    near: int
 
 
-def _page(found: MailboxQuerySet, *, sort: str, after: str) -> tuple[list[Mailbox], str]:
-    """One page after the mailbox of that address, and the address to go on from, if any.
-
-    Pages go by key, so that the last of many costs no more than the first.
-    """
-    page = list(_following(found, sort=sort, after=after)[: PAGE_LENGTH + 1])
-    if len(page) <= PAGE_LENGTH:
-        return page, ""
-    page.pop()
-    return page, page[-1].address
-
-
-def _following(found: MailboxQuerySet, *, sort: str, after: str) -> MailboxQuerySet:
-    last = Mailbox.objects.standing().filter(address=after)
-    if sort == "newest":
-        ordered = found.order_by("-pk")
-        return ordered.filter(pk__lt=Subquery(last.values("pk"))) if after else ordered
-    if sort == "fullest":
-        ordered = found.order_by("-warned_percent", "address")
-        percent = Subquery(last.values("warned_percent"))
-        same = Q(warned_percent=percent, address__gt=after)
-        return ordered.filter(Q(warned_percent__lt=percent) | same) if after else ordered
-    return found.filter(address__gt=after).order_by("address")
+def _counts(actor: Actor) -> list[_Count]:
+    """All figures of the page, in one statement."""
+    standing = Mailbox.objects.visible_to(actor).standing().order_by()
+    near = Q(full_since=None, warned_percent__gte=min(THRESHOLDS))
+    found = standing.values("protocol").annotate(
+        mailboxes=Count("pk"),
+        locked=Count("pk", filter=Q(frozen_at__isnull=False)),
+        full=Count("pk", filter=Q(full_since__isnull=False)),
+        near=Count("pk", filter=near),
+    )
+    return [_Count(*row) for row in found.values_list("protocol", *_Count._fields[1:])]
 
 
-def _totals(actor: Actor) -> dict[str, object]:
-    standing = Mailbox.objects.visible_to(actor).standing()
-    counts = dict(standing.order_by().values_list("protocol").annotate(Count("pk")))
+def _totals(counts: list[_Count]) -> dict[str, Any]:
+    by_protocol = {each.protocol: each.mailboxes for each in counts}
     protocols = [
-        {"name": label, "count": counts[value]}
+        {"name": label, "count": by_protocol[value]}
         for value, label in Mailbox.Protocol.choices
-        if value in counts
+        if value in by_protocol
     ]
-    return {"count": sum(counts.values()), "protocols": protocols, **_costs(actor)}
+    return {"count": sum(by_protocol.values()), "protocols": protocols}
 
 
-def _costs(actor: Actor) -> dict[str, Any]:
+def _costs(request: HttpRequest, *, mailboxes: int) -> dict[str, Any]:
     """This month so far and its forecast, for whoever sees one bill.
 
-    A reseller may have thousands of mailboxes, so its figures follow the page.
+    Those of many mailboxes take longer to add up than the page, so they follow it.
     """
-    seeing = actor.only_with(Capability.SEE_BILLS)
-    payers = billing.buyers().filter(pk__in=seeing.organisation_ids)[:2]
+    if request.visit is not None:  # type: ignore[attr-defined]
+        # A guest belongs elsewhere, and sees the one bill of its host.
+        return _costs_of_host(request, mailboxes=mailboxes)
+    seeing = actor_of(request).only_with(Capability.SEE_BILLS).organisation_ids
+    provider = Organisation.Kind.PROVIDER
+    payers = [
+        each
+        for each in person_of(request).belongings
+        if each.organisation_id in seeing and each.kind != provider
+    ]
     if len(payers) != 1:
         return {}
     (payer,) = payers
-    if payer.kind == Organisation.Kind.RESELLER:
-        return {"summary_url": reverse("billing:summary", args=[payer.uuid]), "payer": payer}
-    return {"costs": bills.summary_of(payer)}
+    if payer.kind == Organisation.Kind.RESELLER or mailboxes > _SUMMED_AT_ONCE:
+        return _following(payer.uuid)
+    organisation = billing.buyers().get(pk=payer.organisation_id)
+    return {"costs": bills.summary_of(organisation)}
 
 
-def _attention(actor: Actor) -> list[dict[str, str]]:
+def _costs_of_host(request: HttpRequest, *, mailboxes: int) -> dict[str, Any]:
+    visit = request.visit  # type: ignore[attr-defined]
+    if not actor_of(request).can(Capability.SEE_BILLS, lineage=(visit.organisation_id,)):
+        return {}
+    if mailboxes > _SUMMED_AT_ONCE:
+        return _following(visit.organisation.uuid)
+    return {"costs": bills.summary_of(visit.organisation)}
+
+
+def _following(payer: UUID) -> dict[str, Any]:
+    return {"summary_url": reverse("billing:summary", args=[payer]), "payer_uuid": payer}
+
+
+def _attention(actor: Actor, counts: list[_Count]) -> list[dict[str, str]]:
     """What cannot wait, then what soon cannot."""
-    standing = Mailbox.objects.visible_to(actor).standing()
-    alarms = Alarm.objects.visible_to(actor).open().select_related("mailbox").order_by("at")[:5]
-    full = standing.filter(full_since__isnull=False).order_by("full_since")[:5]
+    urgent = _urgent(actor) if any(each.locked or each.full for each in counts) else []
+    locked = [mailbox for mailbox in urgent if mailbox.alarm_uuid is not None]
+    full = [mailbox for mailbox in urgent if mailbox.full_since is not None]
     lines = [
         {
             "text": _("%(address)s is locked, because much mail was removed. Was it you?")
-            % {"address": alarm.mailbox.address},
-            "url": reverse("alarms:detail", args=[alarm.uuid]),
+            % {"address": mailbox.address},
+            "url": reverse("alarms:detail", args=[mailbox.alarm_uuid]),
             "level": "full",
         }
-        for alarm in alarms
+        for mailbox in locked[:_MOST_LINES]
     ]
     lines += [
         {
@@ -151,9 +141,9 @@ def _attention(actor: Actor) -> list[dict[str, str]]:
             "url": reverse("mailboxes:detail", args=[mailbox.uuid]),
             "level": "full",
         }
-        for mailbox in full
+        for mailbox in full[:_MOST_LINES]
     ]
-    near = standing.filter(full_since=None, warned_percent__gte=min(THRESHOLDS)).count()
+    near = sum(each.near for each in counts)
     if near:
         text = ngettext(
             "%(count)s mailbox is more than 80 %% full.",
@@ -163,3 +153,13 @@ def _attention(actor: Actor) -> list[dict[str, str]]:
         fullest = reverse("dashboard:overview") + "?sort=fullest"
         lines.append({"text": text % {"count": near}, "url": fullest, "level": "near"})
     return lines
+
+
+def _urgent(actor: Actor) -> list[Any]:
+    """Mailboxes that are locked, each with its alarm, and those that are full."""
+    opened = Alarm.objects.open().filter(mailbox=OuterRef("pk")).order_by("at")
+    standing = Mailbox.objects.visible_to(actor).standing()
+    needing = standing.filter(Q(frozen_at__isnull=False) | Q(full_since__isnull=False))
+    found = needing.annotate(alarm_uuid=Subquery(opened.values("uuid")[:1]))
+    first = F("frozen_at").asc(nulls_last=True)
+    return list(found.order_by(first, "full_since")[: 2 * _MOST_LINES])

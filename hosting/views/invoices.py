@@ -43,7 +43,7 @@ def issued(request: HttpRequest) -> HttpResponse:
     """Bills that the person's organisations issued: a reseller's, or those of the house."""
     actor = must_see_bills(actor_of(request))
     by = Q(seller__in=actor.organisation_ids)
-    if actor.is_staff:
+    if actor.can_everywhere(Capability.SEE_BILLS):
         by |= Q(seller=None)
     found = Invoice.objects.visible_to(actor).filter(by)
     return _list(request, found, actor=actor, section="issued")
@@ -119,7 +119,7 @@ def _as_pdf(invoice: Invoice, paper: Paper, *, name: str) -> HttpResponse:
 def _load(actor: Actor, uuid: UUID) -> Invoice:
     """The bill if the actor's role shows it; a stranger's answers like an absent one."""
     found = Invoice.objects.visible_to(actor).select_related(
-        "customer", "corrects", "logo", "open_item"
+        "customer", "corrects", "replaces", "logo", "open_item"
     )
     return get_object_or_404(found, uuid=uuid)
 
@@ -142,6 +142,7 @@ def _page(request: HttpRequest, invoice: Invoice, paper: Paper, *, actor: Actor)
         "is_issued": is_issued,
         "pay": None if is_issued else pay_state(invoice),
         "credit_note": Invoice.objects.filter(corrects=invoice).first(),
+        "replaced_by": invoice.replaced_by.first(),
         "logo_url": reverse("billing:invoice_logo", args=[invoice.uuid]),
         "usage_url": papers.usage_path(invoice),
         "usage_text": _("as CSV"),
@@ -164,7 +165,7 @@ def _list(
         "year": asked.get("year", ""),
         "search": asked.get("q", ""),
         "totals": _totals(chosen),
-        "sells": sells(actor),
+        **selling(actor),
         "next_url": "?" + urlencode({**asked, "after": last}) if last else "",
         "first_url": "?" + urlencode(asked),
         "is_first_page": "after" not in request.GET,
@@ -229,10 +230,18 @@ def _amount_text(minor: int, currency: str) -> str:
     return f"{amount(minor, currency=currency)} {currency}"
 
 
-def sells(actor: Actor) -> bool:
-    """Whether the person belongs to somebody who issues bills."""
-    if actor.is_staff:
-        return True
-    allowed = actor.narrowed(Capability.SEE_BILLS).organisation_ids
-    resellers = Organisation.objects.filter(kind=Organisation.Kind.RESELLER)
-    return resellers.filter(pk__in=allowed).exists()
+def selling(actor: Actor) -> dict[str, Any]:
+    """What the tabs show to who sells; with more than one reseller, each has its own margin."""
+    seeing = actor.only_with(Capability.SEE_BILLS)
+    own = seeing.organisation_ids
+    resellers = Organisation.objects.filter(kind=Organisation.Kind.RESELLER, pk__in=own)
+    found = list(resellers[:2])
+    return {
+        "sells": seeing.is_staff or bool(found),
+        "margin_url": margin_url(found[0]) if len(found) == 1 else "",
+    }
+
+
+def margin_url(organisation: Organisation) -> str:
+    """Where a reseller sees what it keeps of each customer's payment."""
+    return reverse("billing:customers", args=[organisation.uuid])

@@ -16,14 +16,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor, Forbidden
-from hosting import changing, limits, ordering, presenting, pricing
-from hosting.forms.mailboxes import AppPasswordForm, CloseForm, MailboxPasswordForm
+from accounts.stepping_up import needs_fresh_proof
+from hosting import changing, device_lines, limits, ordering, presenting, pricing, profiles, selling
+from hosting.forms.mailboxes import AddressForm, AppPasswordForm, MailboxPasswordForm
 from hosting.forms.ordering import OrderForm, QuotaForm
 from hosting.models import Plan, Price
 from hosting.models.plans import GIGABYTE
 from hosting.views import (
     actor_of,
     load,
+    look_of,
     may_manage,
     open_alarm,
     sees_price,
@@ -32,7 +34,7 @@ from hosting.views import (
     way_back,
 )
 from hosting.views.public import bill, shown
-from mailstore import cooling, credentials, holding, provisioning, quotas
+from mailstore import cooling, credentials, guessing, holding, provisioning, quotas
 from mailstore.addresses import InvalidAddress
 from mailstore.engine import EngineError, engine
 from mailstore.models import AppPassword, Domain, Mailbox
@@ -56,7 +58,11 @@ def order(request: HttpRequest) -> HttpResponse:
             device = form.cleaned_data["device"] or _("First device")
             set_up.issue(request, actor=actor, mailbox=mailbox, label=device)
             return redirect("mailboxes:set_up", uuid=mailbox.uuid)
-    context = {"form": form, **_order_context(request, offers)}
+    context = {
+        "form": form,
+        "unnamed": profiles.unnamed(actor),
+        **_order_context(request, offers),
+    }
     return render(request, "hosting/order.html", context, status=422 if form.errors else 200)
 
 
@@ -76,6 +82,8 @@ def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
         form.add_error("local_part", refusal)
     except provisioning.AddressTaken as refusal:
         form.add_error("local_part", str(refusal))
+    except selling.REFUSALS as refusal:
+        form.add_error("protocol", str(refusal))
     except (provisioning.NoNewMailboxes, limits.LimitReached, Forbidden) as refusal:
         form.add_error(None, str(refusal))
     return None
@@ -85,8 +93,11 @@ def _offers(request: HttpRequest, actor: Actor) -> dict[str, Price]:
     """What is on sale for whoever owns the domain that is being chosen."""
     domains = Domain.objects.visible_to(actor).select_related("organisation__parent")
     asked = request.POST.get("domain") or request.GET.get("domain") or ""
-    domain = domains.filter(name=asked).first() or domains.order_by("name").first()
-    price_list = pricing.list_for(domain.organisation) if domain else pricing.shop_window()
+    # PostgreSQL takes no text with a null character; the form refuses it later.
+    known = domains.filter(name=asked.replace("\0", "")).first()
+    domain = known or domains.order_by("name").first()
+    seller_id = request.seller_id  # type: ignore[attr-defined]
+    price_list = pricing.list_for(domain.organisation) if domain else pricing.shop_window(seller_id)
     return ordering.offers(price_list, at=timezone.now())
 
 
@@ -114,7 +125,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Everything about one mailbox."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
-    return render(request, "hosting/mailbox.html", _detail_context(actor, mailbox))
+    return render(request, "hosting/mailbox.html", _detail_context(request, mailbox))
 
 
 @login_required
@@ -166,25 +177,27 @@ def _folders(mailbox: Mailbox) -> list[dict[str, Any]] | None:
         return None
 
 
-def _detail_context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
+def _detail_context(request: HttpRequest, mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
     live, passwords, logins = _live(mailbox)
     gigabytes = f"{mailbox.quota_bytes / GIGABYTE:.9f}".rstrip("0").rstrip(".")
     rows = presenting.password_rows(mailbox, passwords, logins)
     return {
         "mailbox": mailbox,
-        "may_manage": may_manage(actor, mailbox),
+        "may_manage": may_manage(actor_of(request), mailbox),
         "app_passwords": [row for row in rows if not row["is_revoked"]],
         "revoked_passwords": [row for row in rows if row["is_revoked"]],
         "app_password_form": AppPasswordForm(),
         "password_form": MailboxPasswordForm(),
         "quota_form": QuotaForm(initial={"gigabytes": gigabytes}),
         "has_mailbox_password": bool(mailbox.password_hash),
-        "events": presenting.happenings(mailbox, passwords),
+        "guessing": guessing.spell(mailbox, at=timezone.now()),
+        "events": presenting.happenings(mailbox, house_name=look_of(request).name),
         "open_alarm": open_alarm(mailbox),
         "waiting_close": waiting_close(mailbox),
         **way_back(mailbox),
         "plan": Plan.objects.filter(contracts__mailbox=mailbox, contracts__ends_at=None).first(),
         "stopped_lines": presenting.stopped_lines(mailbox),
+        **device_lines.open_questions(mailbox, at=timezone.now()),
         **live,
         **forms,
     }
@@ -198,7 +211,7 @@ def add_app_password(request: HttpRequest, uuid: UUID) -> HttpResponse:
     mailbox = load(actor, uuid)
     form = AppPasswordForm(request.POST)
     if not form.is_valid():
-        context = _detail_context(actor, mailbox, app_password_form=form)
+        context = _detail_context(request, mailbox, app_password_form=form)
         return render(request, "hosting/mailbox.html", context, status=422)
     set_up.issue(
         request,
@@ -206,6 +219,7 @@ def add_app_password(request: HttpRequest, uuid: UUID) -> HttpResponse:
         mailbox=mailbox,
         label=form.cleaned_data["label"],
         protocols=form.cleaned_data["protocols"],
+        networks=form.cleaned_data["networks"],
     )
     return redirect("mailboxes:set_up", uuid=mailbox.uuid)
 
@@ -239,18 +253,18 @@ def set_password(request: HttpRequest, uuid: UUID) -> HttpResponse:
     mailbox = load(actor, uuid)
     form = MailboxPasswordForm(request.POST)
     if not form.is_valid():
-        context = _detail_context(actor, mailbox, password_form=form)
+        context = _detail_context(request, mailbox, password_form=form)
         return render(request, "hosting/mailbox.html", context, status=422)
     password = form.cleaned_data["password"]
-    credentials.set_mailbox_password(
-        actor=actor,
-        mailbox=mailbox,
-        password=password,
-        at=timezone.now(),
-    )
     done = _("The mailbox password was set.") if password else _("Only app passwords work now.")
-    messages.success(request, done)
-    return redirect("mailboxes:detail", uuid=mailbox.uuid)
+    return _change(
+        request,
+        mailbox,
+        lambda: credentials.set_mailbox_password(
+            actor=actor, mailbox=mailbox, password=password, at=timezone.now()
+        ),
+        done,
+    )
 
 
 @login_required
@@ -273,17 +287,18 @@ def change_quota(request: HttpRequest, uuid: UUID) -> HttpResponse:
         else:
             messages.success(request, _("The limit was changed."))
             return redirect("mailboxes:detail", uuid=mailbox.uuid)
-    context = _detail_context(actor, mailbox, quota_form=form)
+    context = _detail_context(request, mailbox, quota_form=form)
     return render(request, "hosting/mailbox.html", context, status=422)
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
+@needs_fresh_proof
 def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask, by typing the address, that a mailbox be closed; every owner may call it off."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
-    form = CloseForm(request.POST or None, mailbox=mailbox)
+    form = AddressForm(request.POST or None, mailbox=mailbox)
     if request.method == "POST" and form.is_valid():
         return _change(
             request,
@@ -361,12 +376,20 @@ def reopen(request: HttpRequest, uuid: UUID) -> HttpResponse:
     )
 
 
+_CHANGE_REFUSALS = (
+    provisioning.WrongState,
+    holding.Stopped,
+    credentials.AppPasswordsOnly,
+    limits.LimitReached,
+)
+
+
 def _change(
     request: HttpRequest, mailbox: Mailbox, verb: Callable[[], object], done: str
 ) -> HttpResponse:
     try:
         verb()
-    except (provisioning.WrongState, holding.Stopped) as refusal:
+    except _CHANGE_REFUSALS as refusal:
         messages.error(request, str(refusal))
     else:
         messages.success(request, done)

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor
 from accounts.models import Organisation
+from accounts.stepping_up import needs_fresh_proof
 from hosting.forms.mailboxes import CloseAllForm
 from hosting.views import actor_of
 from mailstore import cooling, standing
@@ -28,6 +29,7 @@ def _load(actor: Actor, uuid: UUID) -> Organisation:
 
 @login_required
 @require_http_methods(["GET", "POST"])
+@needs_fresh_proof
 def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask, by typing its name, that the organisation be closed; every owner may call it off."""
     actor = actor_of(request)

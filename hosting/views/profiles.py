@@ -19,11 +19,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.access import Actor
 from accounts.models import Organisation
-from hosting import countries, logos, profiles
+from accounts.stepping_up import changes_need_fresh_proof
+from hosting import branding, countries, logos, profiles
 from hosting.models import BillingProfile
 from hosting.papers.values import Party
 from hosting.views import actor_of, must_see_bills
-from hosting.views.invoices import picture, sells
+from hosting.views.invoices import picture, selling
 
 PAGE_LENGTH = 50
 
@@ -89,7 +90,7 @@ def profile_list(request: HttpRequest) -> HttpResponse:
     shown, has_more = page[:PAGE_LENGTH], len(page) > PAGE_LENGTH
     context = {
         "section": "profile",
-        "sells": sells(actor),
+        **selling(actor),
         "organisations": shown,
         "search": search,
         "next_url": "?" + urlencode({"q": search, "after": shown[-1].pk}) if has_more else "",
@@ -100,6 +101,7 @@ def profile_list(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
+@changes_need_fresh_proof
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """What the next bills will say, and a form to change it."""
     actor = actor_of(request)
@@ -182,11 +184,12 @@ def _page(
     stored = profiles.of(organisation)
     context = {
         "section": "profile",
-        "sells": sells(actor),
+        **selling(actor),
         "organisation": organisation,
         "form": form,
         "logo_form": logo_form,
         "may_have_logo": organisation.kind in profiles.SELLERS,
+        "may_have_look": branding.editable_by(actor).filter(pk=organisation.pk).exists(),
         "logo": stored.logo,
         "party": Party.of(stored.as_text()) if stored.pk else None,
     }

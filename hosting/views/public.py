@@ -70,7 +70,8 @@ def bill(price: Price, space: str, *, at: datetime) -> dict[str, Any]:
 
 
 def _choice_context(request: HttpRequest) -> dict[str, Any]:
-    offers = ordering.offers(pricing.shop_window(), at=timezone.now())
+    seller_id = request.seller_id  # type: ignore[attr-defined]
+    offers = ordering.offers(pricing.shop_window(seller_id), at=timezone.now())
     context: dict[str, Any] = {name: shown(price) for name, price in offers.items()}
     form = EstimateForm({**_TYPICAL, **request.GET.dict()})
     # Where the sliders stand: an answer that is no number leaves its slider at the typical one.

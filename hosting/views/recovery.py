@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -17,9 +17,10 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
-from accounts.models import User
+from accounts.access import Actor
+from accounts.stepping_up import needs_fresh_proof
 from hosting.forms.keeping import MomentForm, RemovedSearchForm
-from hosting.forms.mailboxes import ProofForm
+from hosting.forms.mailboxes import AddressForm
 from hosting.views import actor_of, load, may_manage
 from mailstore import cooling, holding, recovery
 from mailstore.engine import EngineError, RemovedSearch, engine
@@ -72,7 +73,7 @@ def _found(
             "size_text": byte_text(one.message.bytes),
             "removed_at": one.message.removed_at,
             "until": one.until,
-            "how": one.how,
+            "how": one.origin.text,
         }
         for one in found.rows
     ]
@@ -180,23 +181,42 @@ def _begin(request: HttpRequest, mailbox: Mailbox, verb: Callable[[], RestoreRun
 
 @login_required
 @require_http_methods(["GET", "POST"])
+@needs_fresh_proof
 def empty(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Have removed mail destroyed, after the cooling-off; address and password are asked."""
+    """Have removed mail destroyed, all or what is ticked, after the cooling-off.
+
+    The list sends what is ticked, and then the address is asked.
+    """
     actor = actor_of(request)
     mailbox = load(actor, uuid)
-    user = cast("User", request.user)
-    form = ProofForm(request.POST or None, mailbox=mailbox, user=user)
-    if request.method == "POST" and form.is_valid():
+    ticked = request.POST.getlist("message")
+    if "some" in request.POST and not ticked:
+        messages.error(request, _("Nothing is ticked."))
+        return redirect("mailboxes:removed", uuid=mailbox.uuid)
+    is_confirmed = request.method == "POST" and ("address" in request.POST or not ticked)
+    form = AddressForm(request.POST if is_confirmed else None, mailbox=mailbox)
+    if is_confirmed and form.is_valid():
         try:
-            cooling.ask_to_empty_store(
-                actor=actor, mailbox=mailbox, wait=settings.COOLING_OFF, at=timezone.now()
-            )
-        except holding.Stopped as refusal:
+            _ask_to_destroy(actor, mailbox, ticked)
+        except (holding.Stopped, recovery.NothingToRestore) as refusal:
             form.add_error(None, str(refusal))
+        except EngineError:
+            form.add_error(None, _("The mail server cannot be reached. Try again in a minute."))
         else:
             return redirect("changes:list")
-    context = {"mailbox": mailbox, "form": form, "wait_hours": _wait_hours()}
+    context = {"mailbox": mailbox, "form": form, "ticked": ticked, "wait_hours": _wait_hours()}
     return render(request, "hosting/empty_store.html", context, status=422 if form.errors else 200)
+
+
+def _ask_to_destroy(actor: Actor, mailbox: Mailbox, ticked: list[str]) -> None:
+    wait, at = settings.COOLING_OFF, timezone.now()
+    if not ticked:
+        cooling.ask_to_empty_store(actor=actor, mailbox=mailbox, wait=wait, at=at)
+        return
+    chosen = [one for one in map(_chosen, ticked) if one is not None]
+    cooling.ask_to_destroy(
+        actor=actor, mailbox=mailbox, engine=engine(), chosen=chosen, wait=wait, at=at
+    )
 
 
 def _wait_hours() -> int:

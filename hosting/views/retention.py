@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,19 +12,15 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor
-from hosting.forms.keeping import RuleForm, WindowForm
-from hosting.views import actor_of, load, sees_bills
-from hosting.views.rules import HORIZON, is_trial, saved_text, tell, trial
-from mailstore import cooling, policy, retention, rules, tripwire
+from accounts.stepping_up import needs_fresh_proof
+from hosting.forms.keeping import RuleForm, ThresholdsForm, WindowForm
+from hosting.views import actor_of, load, rule_setting, sees_bills
+from mailstore import alarm_letters, cooling, fates, previewing, retention, rules, tripwire
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox, PendingChange, PurgeRun
-from mailstore.quotas import byte_text
-
-_MOST_DATES = 5
 
 
 @login_required
@@ -33,50 +29,38 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """One sentence per folder, and what goes when."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
-    form = RuleForm(initial={"folder": request.GET.get("folder", "")[:255]})
-    return render(request, "hosting/retention.html", _context(actor, mailbox, rule_form=form))
+    folder = request.GET.get("folder", "")[:255]
+    initial = RuleForm.initial_of(rules.own_rules(mailbox), folder)
+    context = _context(actor, mailbox, rule_form=RuleForm(initial=initial))
+    return render(request, "hosting/retention.html", context)
 
 
 def _context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
     now = timezone.now()
+    until = now + timedelta(days=previewing.HORIZON_DAYS)
+    stopped_text = fates.stopped_text(mailbox)
     try:
-        outlooks = retention.outlook(mailbox=mailbox, engine=engine(), until=now + HORIZON)
+        outlooks = retention.outlook(mailbox=mailbox, engine=engine(), until=until)
     except EngineError:
         outlooks = []
-    going = {mailbox.pk: sum(found.bytes for found in outlooks)}
+    found = previewing.of_outlooks(mailbox, outlooks, is_stopped=bool(stopped_text))
     sees = sees_bills(actor, mailbox.organisation)
     return {
         "mailbox": mailbox,
-        "folders": [_folder(found) for found in outlooks],
-        "saved_text": saved_text(going, at=now) if sees else "",
+        "folders": rule_setting.folder_rows(found.folders),
+        "saved_text": rule_setting.saved_text(found.bytes_of, at=now) if sees else "",
         "is_unavailable": not outlooks,
+        "stopped_text": stopped_text,
         "own_rules": rules.own_rules(mailbox),
         "limits": tripwire.thresholds_of(mailbox),
-        "pending": PendingChange.objects.waiting().filter(mailbox=mailbox),
+        "told_count": len(alarm_letters.outside(mailbox.organisation)),
+        "pending": PendingChange.objects.waiting().reaching(mailbox),
         "runs": PurgeRun.objects.filter(mailbox=mailbox).order_by("-pk")[:10],
-        "horizon_days": HORIZON.days,
+        "horizon_days": previewing.HORIZON_DAYS,
         "rule_form": RuleForm(),
         "window_form": WindowForm(initial={"window_days": mailbox.window_days}),
+        "thresholds_form": ThresholdsForm(initial=ThresholdsForm.initial_of(mailbox)),
         **forms,
-    }
-
-
-def _folder(found: retention.FolderOutlook) -> dict[str, Any]:
-    by_date: dict[datetime, list[retention.Fate]] = {}
-    for fate in found.fates:
-        day = fate.goes_at.replace(hour=0, minute=0, second=0, microsecond=0)
-        by_date.setdefault(day, []).append(fate)
-    days = sorted(by_date)
-    ages = [fate.message.saved_at for fate in found.fates]
-    return {
-        "sentence": found.decision.sentence,
-        "going": len(found.fates),
-        "messages": found.state.messages,
-        "size_text": byte_text(found.bytes),
-        "oldest": min(ages, default=None),
-        "newest": max(ages, default=None),
-        "dates": [{"day": day, "count": len(by_date[day])} for day in days[:_MOST_DATES]],
-        "more_dates": max(0, len(days) - _MOST_DATES),
     }
 
 
@@ -86,51 +70,37 @@ def set_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show what a rule would do, or set it; one that removes mail sooner waits."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
-    form = RuleForm(request.POST)
-    tried: dict[str, Any] = {}
-    if form.is_valid() and is_trial(request):
-        tried = trial(mailbox, form, sees_bills=sees_bills(actor, mailbox.organisation))
-    elif form.is_valid():
-        try:
-            change = cooling.ask_rule(
-                actor=actor,
-                target=mailbox,
-                rule=form.rule,
-                engine=engine(),
-                wait=settings.COOLING_OFF,
-                at=timezone.now(),
-            )
-        except policy.RuleRefused as refusal:
-            form.add_error(None, str(refusal))
-        except EngineError:
-            form.add_error(None, _("The mail server cannot be reached. Try again in a minute."))
-        else:
-            return _done(request, mailbox, change)
-    context = _context(actor, mailbox, rule_form=form) | tried
+    form = RuleForm(request.POST, kept=rules.own_rules(mailbox))
+    shown = rule_setting.ask(
+        request,
+        actor=actor,
+        target=mailbox,
+        form=form,
+        sees_bills=sees_bills(actor, mailbox.organisation),
+    )
+    if shown is None:
+        return redirect("mailboxes:retention", uuid=mailbox.uuid)
+    context = _context(actor, mailbox, rule_form=form) | shown
     return render(request, "hosting/retention.html", context, status=422 if form.errors else 200)
 
 
 @login_required
 @require_POST
 def remove_rule(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Go back to what the layers above say."""
+    """Show what it would do to go back to what the layers above say, or do it."""
     actor = actor_of(request)
     mailbox = load(actor, uuid)
-    return _asked(
-        request,
-        mailbox,
-        lambda: cooling.ask_rule_removal(
-            actor=actor,
-            target=mailbox,
-            folder=request.POST.get("folder", ""),
-            wait=settings.COOLING_OFF,
-            at=timezone.now(),
-        ),
+    shown = rule_setting.remove(
+        request, actor=actor, target=mailbox, sees_bills=sees_bills(actor, mailbox.organisation)
     )
+    if not shown:
+        return redirect("mailboxes:retention", uuid=mailbox.uuid)
+    return render(request, "hosting/retention.html", _context(actor, mailbox) | shown)
 
 
 @login_required
 @require_POST
+@needs_fresh_proof
 def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """For how long removed mail can be brought back."""
     actor = actor_of(request)
@@ -139,13 +109,17 @@ def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if not form.is_valid():
         context = _context(actor, mailbox, window_form=form)
         return render(request, "hosting/retention.html", context, status=422)
+    days = form.cleaned_data["window_days"]
+    if rule_setting.is_trial(request):
+        context = _context(actor, mailbox, window_form=form) | _tried_window(mailbox, days)
+        return render(request, "hosting/retention.html", context)
     return _asked(
         request,
         mailbox,
         lambda: cooling.ask_window(
             actor=actor,
             mailbox=mailbox,
-            window_days=form.cleaned_data["window_days"],
+            window_days=days,
             wait=settings.COOLING_OFF,
             at=timezone.now(),
         ),
@@ -154,6 +128,7 @@ def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @login_required
 @require_POST
+@needs_fresh_proof
 def set_tripwire(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Switch the tripwire on at once, or off after the wait."""
     actor = actor_of(request)
@@ -171,6 +146,44 @@ def set_tripwire(request: HttpRequest, uuid: UUID) -> HttpResponse:
     )
 
 
+@login_required
+@require_POST
+@needs_fresh_proof
+def set_thresholds(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Have the tripwire fire sooner at once, or later after the wait."""
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    form = ThresholdsForm(request.POST)
+    if form.is_valid():
+        try:
+            change = cooling.ask_thresholds(
+                actor=actor,
+                target=mailbox,
+                **form.cleaned_data,
+                wait=settings.COOLING_OFF,
+                at=timezone.now(),
+            )
+        except tripwire.ThresholdsRefused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            return _done(request, mailbox, change)
+    context = _context(actor, mailbox, thresholds_form=form)
+    return render(request, "hosting/retention.html", context, status=422)
+
+
+def _tried_window(mailbox: Mailbox, window_days: int) -> dict[str, Any]:
+    """What would be gone for good on the day on which a shorter window takes effect."""
+    at = timezone.now() + settings.COOLING_OFF
+    try:
+        now, then = (
+            previewing.of_window(mailbox=mailbox, window_days=days, engine=engine(), at=at)
+            for days in (mailbox.window_days, window_days)
+        )
+    except EngineError:
+        return {"is_unavailable": True}
+    return {"window_trial": {"days": window_days, "at": at, **rule_setting.compared(now, then)}}
+
+
 def _asked(
     request: HttpRequest, mailbox: Mailbox, verb: Callable[[], PendingChange | None]
 ) -> HttpResponse:
@@ -178,5 +191,5 @@ def _asked(
 
 
 def _done(request: HttpRequest, mailbox: Mailbox, change: PendingChange | None) -> HttpResponse:
-    tell(request, change)
+    rule_setting.tell(request, change)
     return redirect("mailboxes:retention", uuid=mailbox.uuid)

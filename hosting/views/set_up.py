@@ -16,15 +16,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import mailer
-from accounts.access import Actor
-from hosting import presenting, programs
+from accounts.access import Actor, Capability
+from hosting import presenting, programs, shown_once
 from hosting.views import actor_of, load, may_manage, open_alarm
 from mailstore import credentials
 from mailstore.engine import DeliveryRefused, EngineError, engine
 from mailstore.models import Mailbox
-
-# Session key of the secret that is shown once, by mailbox.
-_FRESH_SECRETS = "fresh_secrets"
 
 
 @login_required
@@ -42,7 +39,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     }
     if request.htmx:  # type: ignore[attr-defined]
         return render(request, "hosting/_checks.html", checks)
-    secret = _take_secret(request, mailbox)
+    secret = shown_once.take(request.session, of=_of(mailbox))
     known = programs.programs(mailbox)
     asked = request.GET.get("program", known[0].slug)
     chosen = next((program for program in known if program.slug == asked), None)
@@ -65,7 +62,9 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def send_test(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Deliver a real message, the way mail from outside comes in."""
-    mailbox = load(actor_of(request), uuid)
+    actor = actor_of(request)
+    mailbox = load(actor, uuid)
+    actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     status, text = _delivered_test(mailbox)
     if request.htmx:  # type: ignore[attr-defined]
         context = {"mailbox": mailbox, "status": status, "status_text": text}
@@ -78,10 +77,13 @@ def _delivered_test(mailbox: Mailbox) -> tuple[str, str]:
     context = {
         "mailbox_address": mailbox.address,
         "protocol": mailbox.protocol,
-        "panel_url": settings.PANEL_URL,
-        "house_name": settings.HOUSE_NAME,
     }
-    message = mailer.compose(name="test_message", to=mailbox.address, context=context)
+    message = mailer.compose(
+        name="test_message",
+        to=mailbox.address,
+        context=context,
+        letterhead=mailer.letterhead(mailbox.organisation_id),
+    )
     try:
         engine().deliver(
             recipient=mailbox.address,
@@ -102,6 +104,7 @@ def issue(
     mailbox: Mailbox,
     label: str,
     protocols: Sequence[str] = (Mailbox.Protocol.POP, Mailbox.Protocol.IMAP),
+    networks: Sequence[str] = (),
 ) -> None:
     """A new app password, whose secret waits in the session to be shown once."""
     issued = credentials.issue(
@@ -110,16 +113,11 @@ def issue(
         label=label,
         allows_pop=Mailbox.Protocol.POP in protocols,
         allows_imap=Mailbox.Protocol.IMAP in protocols,
+        networks=networks,
         at=timezone.now(),
     )
-    fresh = request.session.get(_FRESH_SECRETS, {})
-    request.session[_FRESH_SECRETS] = {**fresh, str(mailbox.uuid): issued.secret}
+    shown_once.keep(request.session, issued.secret, of=_of(mailbox))
 
 
-def _take_secret(request: HttpRequest, mailbox: Mailbox) -> str | None:
-    """The secret that waits to be shown, which is forgotten by this."""
-    fresh = request.session.get(_FRESH_SECRETS, {})
-    secret: str | None = fresh.pop(str(mailbox.uuid), None)
-    if secret is not None:
-        request.session[_FRESH_SECRETS] = fresh
-    return secret
+def _of(mailbox: Mailbox) -> str:
+    return f"mailbox {mailbox.uuid}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from django import forms
@@ -13,9 +13,11 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from accounts import alone
 from accounts.staff import ReadOnlyAdmin, StaffAdmin
 from mailstore.admin.tables import Table
 from mailstore.engine import EngineError
@@ -52,14 +54,20 @@ class Asking(StaffAdmin):
         """Ask with a form, then call the verb for all rows or, if one refuses, for none.
 
         The page that asks carries the choice along, and shows each refusal. With `foresee` it
-        has a second button, which shows what would happen.
+        has a second button, which shows what would happen. Of more rows than one person changes
+        alone, none is touched.
         """
         rows, refusals = list(queryset), (*refusals, EngineError)
+        try:
+            alone.must_be_few(len(rows))
+        except alone.TooMany as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return None
         foreseen: list[Table] = []
         if form.is_valid() and foresee is not None and "confirmed" not in request.POST:
             foreseen = _foreseen(rows, foresee, form=form, refusals=refusals)
         elif form.is_valid():
-            _do_all(rows, verb, form=form, refusals=refusals)
+            _do_all(rows, verb, form=form, refusals=refusals, who=self.counted_as(request))
         if form.is_bound and not form.errors and not foreseen:
             self.message_user(request, done_text % {"count": len(rows)}, messages.SUCCESS)
             return None
@@ -86,35 +94,33 @@ class Asking(StaffAdmin):
         return cast("HttpResponse", TemplateResponse(request, template, whole))
 
 
-class ActingAdmin(Asking, ReadOnlyAdmin):
-    """Rows without a field to change, and what staff may do to them."""
+class RowPages(Asking):
+    """The page of one row offers what the list offers for several, and more about the row."""
 
     # Of this app also where the rows are of another one.
     change_form_template = "admin/mailstore/change_form.html"
 
-    def has_act_permission(self, request: HttpRequest) -> bool:
-        """Acting needs the right to change such rows, although no field can be changed."""
-        return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
-
-    def must_view(self, request: HttpRequest) -> None:
-        """Raise `PermissionDenied` unless the person may look at such rows."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """The page of one row offers what the list offers for several."""
-        row = context["original"]
-        whole = context | {
-            "row_actions": self.row_actions(request, row),
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-            "tables": self.tables(row),
-        }
+        """Add to the page of a row what it offers; a page for a new row has nothing to offer."""
+        row = context.get("original")
+        whole = dict(context)
+        if row is not None:
+            whole |= {
+                "row_actions": self.row_actions(request, row),
+                "row_links": self.links(request, row),
+                "checkbox_name": ACTION_CHECKBOX_NAME,
+                "tables": self.tables(row),
+            }
         return super().render_change_form(request, whole, *args, **kwargs)
 
     def tables(self, row: Any) -> list[Table]:
         """What the page of one row shows below its fields."""
+        return []
+
+    def links(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
+        """Label and address of each page that the page of one row leads to."""
         return []
 
     def is_offered(self, action: str, row: Any) -> bool:
@@ -127,6 +133,19 @@ class ActingAdmin(Asking, ReadOnlyAdmin):
         return [
             (name, str(label)) for _function, name, label in allowed if self.is_offered(name, row)
         ]
+
+
+class ActingAdmin(RowPages, ReadOnlyAdmin):
+    """Rows without a field to change, and what staff may do to them."""
+
+    def has_act_permission(self, request: HttpRequest) -> bool:
+        """Acting needs the right to change such rows, although no field can be changed."""
+        return request.user.has_perm(f"{self.opts.app_label}.change_{self.opts.model_name}")
+
+    def must_view(self, request: HttpRequest) -> None:
+        """Raise `PermissionDenied` unless the person may look at such rows."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
 
 
 def answer(request: HttpRequest) -> QueryDict | None:
@@ -149,12 +168,19 @@ def _foreseen(
 
 
 def _do_all(
-    rows: Iterable[Any],
+    rows: Sequence[Any],
     verb: Callable[[Any], object],
     *,
     form: forms.Form,
     refusals: tuple[type[Exception], ...],
+    who: str,
 ) -> None:
+    at = timezone.now()
+    try:
+        alone.take(who=who, count=len(rows), at=at)
+    except alone.TooMany as refusal:
+        form.add_error(None, str(refusal))
+        return
     with transaction.atomic():
         for row in rows:
             try:
@@ -162,6 +188,8 @@ def _do_all(
             except refusals as refusal:
                 form.add_error(None, f"{row}: {refusal_text(refusal)}")
         transaction.set_rollback(bool(form.errors))
+    if form.errors:
+        alone.give_back(who=who, count=len(rows), at=at)
 
 
 def refusal_text(refusal: Exception) -> str:

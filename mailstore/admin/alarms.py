@@ -60,6 +60,7 @@ class AlarmAdmin(ActingAdmin):
     )
     list_select_related = ("mailbox__organisation__parent",)
     list_filter = (AnswerFilter,)
+    indexed_filters = frozenset({"answer"})
     search_fields = ("mailbox__address", "reason", "answered_by")
     csv_columns = (
         "uuid",

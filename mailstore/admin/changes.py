@@ -34,6 +34,7 @@ class PendingChangeAdmin(ActingAdmin):
     )
     list_select_related = ("organisation__parent",)
     list_filter = ("state", "kind")
+    indexed_filters = frozenset({"state__exact"})
     search_fields = (
         "sentence",
         "asked_by",
@@ -105,7 +106,11 @@ class PendingChangeAdmin(ActingAdmin):
             done_text=gettext("Changes that are called off: %(count)s."),
         )
 
-    @admin.action(description=_("Let take effect now …"), permissions=["act"])
+    def has_shorten_permission(self, request: HttpRequest) -> bool:
+        """Cutting a wait short cannot be undone, so it is for operators."""
+        return request.user.has_perm("mailstore.shorten_pendingchange")
+
+    @admin.action(description=_("Let take effect now …"), permissions=["shorten"])
     def shorten(
         self, request: HttpRequest, queryset: QuerySet[PendingChange]
     ) -> HttpResponseBase | None:

@@ -29,6 +29,15 @@ class NewDomainForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Domain
         fields = ("name", "organisation")
 
+    def clean(self) -> dict[str, Any] | None:
+        """A name that such an organisation may have."""
+        cleaned = super().clean()
+        if self.cleaned_data.get("name") and self.cleaned_data.get("organisation"):
+            domains.refuse_outside_of_tests(
+                self.cleaned_data["organisation"], self.cleaned_data["name"]
+            )
+        return cleaned
+
     def clean_name(self) -> str:
         """The canonical name, if nobody has it yet."""
         canonical = addresses.domain(self.cleaned_data["name"])
@@ -42,7 +51,8 @@ class DomainAdmin(StaffAdmin):
     """Domains: added and confirmed by the verbs, and otherwise only looked at."""
 
     list_display = ("shown_name", "organisation", "state", "created_at")
-    list_filter = ("state",)
+    list_filter = ("state", "organisation__is_test")
+    indexed_filters = frozenset({"state__exact"})
     list_select_related = ("organisation",)
     search_fields = ("name",)
     autocomplete_fields = ("organisation",)

@@ -35,12 +35,13 @@ def context(*, at: datetime) -> dict[str, Any]:
         "title": gettext("State of purging"),
         "at": at,
         "is_late": bool(found.late or found.lag_minutes > _late_minutes()),
-        "has_failed": bool(found.failed),
+        "has_failed": bool(found.failed or found.refused),
         "figures": _figures(found),
         "tables": [
             _runs(gettext("Failed, and tried again"), found.failed, gettext("No run has failed.")),
             _runs(gettext("Late"), _late(at), gettext("No run is late.")),
             _runs(gettext("Not over"), _open(), gettext("No run is planned or at work.")),
+            _refused(),
             _due(at),
             _frozen(),
             _holds(),
@@ -49,45 +50,70 @@ def context(*, at: datetime) -> dict[str, Any]:
 
 
 def _figures(found: health.Health) -> list[Figure]:
+    return [*_of_work(found), *_of_mailboxes(found), _sweep(found.last_sweep)]
+
+
+def _of_work(found: health.Health) -> list[Figure]:
+    """What is to be done, and how far it is."""
     return [
         Figure(
             name=gettext("Due"),
-            value=found.due,
-            note=gettext("mailboxes that wait for their look"),
+            value=_count_text(found.due),
+            note=gettext("mailboxes that wait for their look; new or with new rules: %(count)s")
+            % {"count": _count_text(found.unlooked)},
         ),
         Figure(
             name=gettext("Lag"),
             value=_minutes(found.lag_minutes),
             note=gettext("the oldest of them has waited"),
         ),
-        Figure(name=gettext("Running or planned"), value=found.running, url=_runs_url("open")),
-        Figure(name=gettext("Paused"), value=found.paused, url=_runs_url("open")),
+        Figure(
+            name=gettext("Running or planned"),
+            value=_count_text(found.running),
+            url=_runs_url("open"),
+        ),
+        Figure(name=gettext("Paused"), value=_count_text(found.paused), url=_runs_url("open")),
         Figure(
             name=gettext("Late"),
-            value=found.late,
+            value=_count_text(found.late),
             note=gettext("planned more than %(minutes)s minutes ago")
             % {"minutes": _late_minutes()},
             url=_runs_url("late"),
         ),
-        Figure(name=gettext("Failed"), value=len(found.failed), url=_runs_url("failed")),
+        Figure(name=gettext("Failed"), value=str(len(found.failed)), url=_runs_url("failed")),
+        Figure(
+            name=gettext("Refused"),
+            value=_count_text(found.refused),
+            note=gettext("mailboxes of which the mail server does not say what is due"),
+            url=reverse("admin:accounts_setback_changelist"),
+        ),
+    ]
+
+
+def _of_mailboxes(found: health.Health) -> list[Figure]:
+    """What stops removal, and what was removed and is still there."""
+    return [
         Figure(
             name=gettext("Frozen mailboxes"),
-            value=found.frozen,
-            note=gettext("alarms without an answer: %(count)s") % {"count": found.open_alarms},
+            value=_count_text(found.frozen),
+            note=gettext("alarms without an answer: %(count)s; no owner told: %(untold)s")
+            % {
+                "count": _count_text(found.open_alarms),
+                "untold": _count_text(found.untold_alarms),
+            },
             url=reverse("admin:mailstore_mailbox_changelist") + "?frozen_at__isempty=0",
         ),
         Figure(
             name=gettext("Held mailboxes"),
-            value=found.held,
-            note=gettext("holds that stand: %(count)s") % {"count": found.holds},
+            value=_count_text(found.held),
+            note=gettext("holds that stand: %(count)s") % {"count": _count_text(found.holds)},
             url=reverse("admin:mailstore_hold_changelist") + "?state=standing",
         ),
         Figure(
-            name=gettext("Recoverable mail"),
-            value=quotas.byte_text(found.store_bytes),
-            note=gettext("kept after it was removed"),
+            name=gettext("Recoverable store"),
+            value=quotas.byte_text(health.store_bytes()),
+            note=gettext("removed mail that can still be brought back"),
         ),
-        _sweep(found.last_sweep),
     ]
 
 
@@ -98,6 +124,12 @@ def _sweep(sweep: FullSweep | None) -> Figure:
     note = gettext("%(looked_at)s mailboxes, %(missed)s missed by their own moment")
     values = {"looked_at": sweep.looked_at, "missed": sweep.missed}
     return Figure(name=name, value=sweep.finished_at, note=note % values)
+
+
+def _count_text(count: int) -> str:
+    """What is above the most is not counted on."""
+    most = health.MOST_COUNTED
+    return f"{most:,}+" if count > most else f"{count:,}"
 
 
 def _minutes(count: int) -> str:
@@ -154,6 +186,35 @@ def _kind_text(run: PurgeRun | RestoreRun) -> str:
     return run.get_kind_display() if isinstance(run, PurgeRun) else gettext("Restore")
 
 
+def _refused() -> Table:
+    rows, has_more = first(health.refused().select_related("organisation"), most=_MOST_LISTED)
+    return Table(
+        title=gettext("Not looked at, and tried again"),
+        columns=(
+            gettext("Mailbox"),
+            gettext("Work"),
+            gettext("Since"),
+            gettext("Next try"),
+            gettext("Why"),
+        ),
+        rows=[
+            Row(
+                url=url_of(setback),
+                cells=(
+                    setback.name,
+                    setback.work,
+                    setback.failed_first_at,
+                    setback.next_try_at,
+                    setback.failure,
+                ),
+            )
+            for setback in rows
+        ],
+        empty=gettext("The mail server answers for every mailbox."),
+        has_more=has_more,
+    )
+
+
 def _due(at: datetime) -> Table:
     waiting = health.due(at).order_by("retention_due_at", "store_due_at", "pk")
     rows, has_more = first(waiting, most=_MOST_LISTED)
@@ -165,7 +226,7 @@ def _due(at: datetime) -> Table:
                 url=url_of(mailbox),
                 cells=(
                     mailbox.address,
-                    mailbox.retention_due_at or "",
+                    mailbox.retention_due_at or gettext("at once: new, or with new rules"),
                     mailbox.store_due_at or "",
                 ),
             )
@@ -192,7 +253,9 @@ def _frozen() -> Table:
 
 def _holds() -> Table:
     standing = Hold.objects.standing().order_by("placed_at")
-    people = standing.select_related("organisation", "domain", "mailbox", "placed_by")
+    people = standing.select_related(
+        "organisation", "domain", "mailbox", "placed_by", "placed_by_key"
+    )
     rows, has_more = first(people, most=_MOST_LISTED)
     return Table(
         title=gettext("Held"),
@@ -205,7 +268,7 @@ def _holds() -> Table:
         rows=[
             Row(
                 url=url_of(hold),
-                cells=(hold.matter, scope_text(hold), hold.placed_by.email, hold.placed_at),
+                cells=(hold.matter, scope_text(hold), hold.placer_text, hold.placed_at),
             )
             for hold in rows
         ],

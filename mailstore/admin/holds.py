@@ -100,9 +100,18 @@ class StandingFilter(admin.SimpleListFilter):
 class HoldAdmin(ActingAdmin):
     """The whole history of holds; a released one stays."""
 
-    list_display = ("matter", "scope_text", "placed_by", "placed_at", "released_by", "released_at")
-    list_select_related = ("organisation", "domain", "mailbox", "placed_by", "released_by")
+    list_display = ("matter", "scope_text", "placer", "placed_at", "releaser", "released_at")
+    list_select_related = (
+        "organisation",
+        "domain",
+        "mailbox",
+        "placed_by",
+        "placed_by_key",
+        "released_by",
+        "released_by_key",
+    )
     list_filter = (StandingFilter,)
+    indexed_filters = frozenset({"state"})
     search_fields = (
         "matter",
         "reason",
@@ -110,6 +119,7 @@ class HoldAdmin(ActingAdmin):
         "domain__name",
         "organisation__name",
         "placed_by__email",
+        "placed_by_key__label",
     )
     csv_columns = (
         "uuid",
@@ -119,8 +129,10 @@ class HoldAdmin(ActingAdmin):
         "domain__name",
         "mailbox__address",
         "placed_by__email",
+        "placed_by_key__uuid",
         "placed_at",
         "released_by__email",
+        "released_by_key__uuid",
         "released_at",
         "release_reason",
     )
@@ -128,9 +140,9 @@ class HoldAdmin(ActingAdmin):
         "matter",
         "scope_text",
         "reason",
-        "placed_by",
+        "placer",
         "placed_at",
-        "released_by",
+        "releaser",
         "released_at",
         "release_reason",
         "uuid",
@@ -141,9 +153,17 @@ class HoldAdmin(ActingAdmin):
     def scope_text(self, hold: Hold) -> str:
         return scope_text(hold)
 
+    @admin.display(description=_("placed by"))
+    def placer(self, hold: Hold) -> str:
+        return hold.placer_text
+
+    @admin.display(description=_("released by"))
+    def releaser(self, hold: Hold) -> str:
+        return hold.releaser_text
+
     def line(self, row: Hold) -> str:
         placed = gettext("placed by %(name)s on %(day)s")
-        values = {"name": row.placed_by, "day": f"{row.placed_at:%-d %B %Y}"}
+        values = {"name": row.placer_text, "day": f"{row.placed_at:%-d %B %Y}"}
         return f"{row.matter}: {scope_text(row)}, {placed % values}"
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -169,7 +189,7 @@ class HoldAdmin(ActingAdmin):
             for scope in scopes:
                 holding.place(
                     actor=actor,
-                    user=cast("User", request.user),
+                    by=cast("User", request.user),
                     scope=scope,
                     matter=form.cleaned_data["matter"],
                     reason=form.cleaned_data["reason"],
@@ -195,7 +215,7 @@ class HoldAdmin(ActingAdmin):
             request,
             queryset,
             lambda hold: holding.release(
-                actor=actor, user=user, hold=hold, reason=form.cleaned_data["reason"], at=at
+                actor=actor, by=user, hold=hold, reason=form.cleaned_data["reason"], at=at
             ),
             action="release",
             form=form,

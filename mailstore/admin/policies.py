@@ -17,16 +17,17 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
-from mailstore import cooling, policy, previewing, quotas, rules, tripwire
+from mailstore import checking, cooling, policy, previewing, quotas, rules, tripwire
 from mailstore.admin.acting import ActingAdmin, answer
 from mailstore.admin.tables import Row, Table
 from mailstore.engine import engine
 from mailstore.models import RetentionPolicy
 
 POLICY_REFUSALS = (policy.RuleRefused, tripwire.ThresholdsRefused, Forbidden)
-# How far a preview looks ahead, and how many mailboxes of each policy it asks.
-_HORIZON = timedelta(days=60)
-_MOST_ASKED = 200
+_MOST_DATES = 6
+
+
+_NEW = "is_new_folder"
 
 
 class PolicyRuleForm(forms.Form):
@@ -51,11 +52,16 @@ class PolicyRuleForm(forms.Form):
         label=_("Least days"), required=False, help_text=_("What others may set below.")
     )
     ceiling_days = forms.IntegerField(label=_("Most days"), required=False)
+    is_new_folder = forms.BooleanField(
+        label=_("No mailbox has the folder yet"),
+        required=False,
+        help_text=_("Without this, a name that nobody has is taken for a slip of the pen."),
+    )
 
     @property
     def rule(self) -> policy.Rule:
         """The rule that was asked for."""
-        values = dict(self.cleaned_data)
+        values = {name: value for name, value in self.cleaned_data.items() if name != _NEW}
         counted_from = policy.CountedFrom(values.pop("counted_from"))
         return policy.Rule(counted_from=counted_from, **values)
 
@@ -72,15 +78,20 @@ class ThresholdsForm(forms.Form):
     messages = forms.IntegerField(label=_("Messages"), required=False)
     percent = forms.IntegerField(label=_("Percent of the mailbox"), required=False)
     minutes = forms.IntegerField(label=_("Within minutes"), required=False)
+    fewest = forms.IntegerField(
+        label=_("But no fewer messages than"),
+        required=False,
+        help_text=_("Fewer are a person at work, whatever share of a mailbox or folder they are."),
+    )
 
 
 @admin.register(RetentionPolicy)
 class RetentionPolicyAdmin(ActingAdmin):
     """The first layer of rules, and when the tripwire fires."""
 
-    list_display = ("name", "slug", "trip_messages", "trip_percent", "trip_minutes")
+    list_display = ("name", "slug", "trip_messages", "trip_percent", "trip_minutes", "trip_fewest")
     search_fields = ("name", "slug")
-    fields = ("name", "slug", "trip_messages", "trip_percent", "trip_minutes")
+    fields = ("name", "slug", "trip_messages", "trip_percent", "trip_minutes", "trip_fewest")
     actions = ("set_rule", "remove_rule", "change_thresholds")
 
     def tables(self, row: RetentionPolicy) -> list[Table]:
@@ -127,13 +138,16 @@ class RetentionPolicyAdmin(ActingAdmin):
                 engine=engine(),
                 wait=settings.COOLING_OFF,
                 at=at,
+                is_new_folder=form.cleaned_data[_NEW],
             ),
             action="set_rule",
             form=form,
             refusals=POLICY_REFUSALS,
             explanation=slower_where_less_safe(),
             done_text=gettext("Policies whose rule is set, or waits: %(count)s."),
-            foresee=lambda rows: [_outlook(row, form.rule) for row in rows],
+            foresee=lambda rows: [
+                _outlook(row, rule=form.rule, is_new_folder=form.cleaned_data[_NEW]) for row in rows
+            ],
         )
 
     @admin.action(description=_("Take a rule away …"), permissions=["act"])
@@ -149,6 +163,7 @@ class RetentionPolicyAdmin(ActingAdmin):
                 actor=actor,
                 target=row,
                 folder=_known(row, form.cleaned_data["folder"]),
+                engine=engine(),
                 wait=settings.COOLING_OFF,
                 at=at,
             ),
@@ -157,6 +172,10 @@ class RetentionPolicyAdmin(ActingAdmin):
             refusals=POLICY_REFUSALS,
             explanation=slower_where_less_safe(),
             done_text=gettext("Policies whose rule is gone, or goes: %(count)s."),
+            foresee=lambda rows: [
+                _outlook(row, without_folder=_known(row, form.cleaned_data["folder"]))
+                for row in rows
+            ],
         )
 
     @admin.action(description=_("Change the tripwire …"), permissions=["act"])
@@ -195,30 +214,28 @@ def _known(row: RetentionPolicy, folder: str) -> str:
     return folder
 
 
-def _outlook(row: RetentionPolicy, rule: policy.Rule) -> Table:
-    """What goes from the mailboxes of a policy with and without a rule."""
-    rules.check_bounds(target=row, rule=rule)
-    until = timezone.now() + _HORIZON
-    now, then = (
-        previewing.preview(target=row, engine=engine(), until=until, rule=tried, most=_MOST_ASKED)
-        for tried in (None, rule)
-    )
+def _outlook(row: RetentionPolicy, **asked: Any) -> Table:
+    """What goes from the mailboxes of a policy as it is, and with a rule or without one."""
+    until = timezone.now() + timedelta(days=previewing.HORIZON_DAYS)
+    now, then = checking.compare(target=row, engine=engine(), until=until, **asked)
     title = gettext("%(policy)s: what goes within %(days)s days from %(looked_at)s of %(all)s")
     values = {
         "policy": row,
-        "days": _HORIZON.days,
+        "days": previewing.HORIZON_DAYS,
         "looked_at": then.looked_at,
         "all": then.mailboxes,
     }
+    stopped = gettext(", of which held or frozen: %(count)s") % {"count": then.stopped}
     return Table(
-        title=title % values,
+        title=title % values + (stopped if then.stopped else ""),
         columns=(
             gettext("Folder"),
             gettext("Messages"),
             gettext("Go now"),
             gettext("Would go"),
             gettext("Size"),
-            gettext("First"),
+            gettext("Arrived"),
+            gettext("On"),
             gettext("Why"),
         ),
         rows=_outlook_rows(now.folders, then.folders),
@@ -234,14 +251,18 @@ def _outlook_rows(
 
 
 def _outlook_cells(folder: previewing.FolderPreview, goes_now: int) -> tuple[Any, ...]:
-    first = f"{min(folder.days):%-d %b %Y}" if folder.days else ""
-    size_text = quotas.byte_text(folder.going_bytes)
+    days = sorted(folder.days)
+    dates = ", ".join(f"{day:%-d %b %Y} ({folder.days[day]})" for day in days[:_MOST_DATES])
+    arrived = ""
+    if folder.oldest is not None and folder.newest is not None:
+        arrived = f"{folder.oldest:%-d %b %Y} to {folder.newest:%-d %b %Y}"
     return (
         folder.folder,
         folder.messages,
         goes_now,
         folder.going,
-        size_text,
-        first,
+        quotas.byte_text(folder.going_bytes),
+        arrived,
+        f"{dates}, …" if len(days) > _MOST_DATES else dates,
         folder.sentence,
     )

@@ -38,13 +38,19 @@ class ProgressFilter(admin.SimpleListFilter):
     parameter_name = "progress"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("open", _("Not over")), ("late", _("Late")), ("failed", _("Failed, goes on"))]
+        return [
+            ("open", _("Not over")),
+            ("late", _("Late")),
+            ("failed", _("Failed, goes on")),
+            ("failing", _("Does not get on")),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
         chosen = {
             "open": PurgeRun.objects.open(),
             "late": health.late(timezone.now()),
             "failed": health.failed(),
+            "failing": health.failing(),
         }.get(self.value() or "")
         return queryset if chosen is None else queryset.filter(pk__in=chosen.values("pk"))
 
@@ -65,6 +71,7 @@ class PurgeRunAdmin(WorkAdmin):
     )
     list_select_related = ("mailbox__organisation__parent",)
     list_filter = (ProgressFilter, "state", "kind")
+    indexed_filters = frozenset({"progress"})
     search_fields = ("mailbox__address", "policy_version", "failure")
     csv_columns = (
         "uuid",

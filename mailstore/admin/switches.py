@@ -15,6 +15,7 @@ class ProtocolSwitchAdmin(ReadOnlyAdmin):
     list_display = ("at", "mailbox", "protocol", "gathers", "by", "done_at", "failure")
     list_select_related = ("mailbox",)
     list_filter = (("done_at", admin.EmptyFieldListFilter), "protocol")
+    indexed_filters = frozenset({"done_at__isempty"})
     search_fields = ("mailbox__address", "by")
     fields = ("mailbox", "protocol", "gathers", "at", "by", "done_at", "failure")
     csv_columns = ("mailbox__address", "protocol", "gathers", "at", "by", "done_at", "failure")

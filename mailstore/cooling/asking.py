@@ -7,20 +7,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
-from accounts import notices, outbox
-from accounts.access import Actor, Capability, Forbidden
+from accounts import outbox
+from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from mailstore import holding, policy, previewing, provisioning, rules, standing, tripwire
-from mailstore.cooling import changes, switches
+from mailstore import (
+    checking,
+    holding,
+    policy,
+    provisioning,
+    recovery,
+    rules,
+    standing,
+    tripwire,
+)
+from mailstore.cooling import changes, switches, telling, wording
 from mailstore.cooling.changes import NotWaiting
 from mailstore.engine import Engine
-from mailstore.models import Domain, Mailbox, PendingChange, RetentionPolicy
+from mailstore.models import Mailbox, PendingChange, RetentionPolicy
 
 Kind = PendingChange.Kind
 # Of these one is enough, whatever it was asked with.
 _ONCE = frozenset({Kind.EMPTY_STORE, Kind.CLOSE, Kind.CLOSE_ALL, Kind.TRIPWIRE})
+# Of these one holds at a time, so the later wish is the one that counts.
+_SETTINGS = frozenset({Kind.RULE, Kind.WINDOW, Kind.TRIPWIRE, Kind.THRESHOLDS, Kind.PLAN})
 
 
 class ReasonNeeded(Exception):
@@ -35,12 +45,19 @@ def ask_rule(
     engine: Engine,
     wait: timedelta,
     at: datetime,
+    is_new_folder: bool = False,
 ) -> PendingChange | None:
-    """Set a rule, at once if no mail goes sooner by it; otherwise the change that waits."""
-    _must_manage(actor, target)
-    previewing.check_rule(target=target, rule=rule, engine=engine, at=at)
+    """Set a rule, at once if no mail goes sooner by it; otherwise the change that waits.
+
+    `is_new_folder` is said for a folder that no mailbox has yet.
+    """
+    rules.must_manage(actor, target)
+    checking.check_rule(target=target, rule=rule, engine=engine, at=at, is_new_folder=is_new_folder)
     if not rules.is_less_safe(target=target, rule=rule):
-        rules.set_rule(actor=actor, target=target, rule=rule, at=at)
+        with transaction.atomic():
+            earlier = changes.waiting_for(target, Kind.RULE, folder=rule.folder)
+            changes.replace(earlier, actor=actor, at=at)
+            rules.set_rule(actor=actor, target=target, rule=rule, at=at)
         return None
     return _ask(
         actor=actor,
@@ -52,26 +69,40 @@ def ask_rule(
             "days": rule.days,
             "floor_days": rule.floor_days,
             "ceiling_days": rule.ceiling_days,
+            "is_new_folder": is_new_folder,
         },
-        sentence=f"Mail in {_place(rule.folder)} of {target} goes after {rule.days} days.",
+        sentence=wording.of_rule(rule, owner=str(target)),
+        below=wording.of_rule(rule, owner=wording.owner_below(target)),
         wait=wait,
         at=at,
     )
 
 
 def ask_rule_removal(
-    *, actor: Actor, target: rules.Target, folder: str, wait: timedelta, at: datetime
+    *,
+    actor: Actor,
+    target: rules.Target,
+    folder: str,
+    engine: Engine,
+    wait: timedelta,
+    at: datetime,
 ) -> PendingChange | None:
     """Take a rule away, at once if no mail goes sooner by it."""
+    rules.must_manage(actor, target)
     if not rules.is_less_safe(target=target, rule=None, folder=folder):
-        rules.remove_rule(actor=actor, target=target, folder=folder, at=at)
+        with transaction.atomic():
+            earlier = changes.waiting_for(target, Kind.RULE, folder=folder)
+            changes.replace(earlier, actor=actor, at=at)
+            rules.remove_rule(actor=actor, target=target, folder=folder, at=at)
         return None
+    checking.check_removal(target=target, folder=folder, engine=engine, at=at)
     return _ask(
         actor=actor,
         target=target,
         kind=Kind.RULE,
         what={"folder": folder},
-        sentence=f"{target} has no rule of its own for {_place(folder)} any more.",
+        sentence=wording.of_rule_removal(folder, owner=str(target)),
+        below=wording.of_rule_removal(folder, owner=wording.owner_below(target)),
         wait=wait,
         at=at,
     )
@@ -85,14 +116,17 @@ def ask_window(
         message = f"Days are a whole number from 1 to {policy.LONGEST_DAYS}."
         raise policy.RuleRefused(message)
     if window_days >= mailbox.window_days:
-        _must_manage(actor, mailbox)
-        switches.set_window(mailbox, window_days=window_days, actor=actor, at=at)
+        rules.must_manage(actor, mailbox)
+        with transaction.atomic():
+            earlier = changes.waiting_for(mailbox, Kind.WINDOW)
+            changes.replace(earlier, actor=actor, at=at)
+            switches.set_window(mailbox, window_days=window_days, actor=actor, at=at)
         return None
     return _ask(
         actor=actor,
         target=mailbox,
         kind=Kind.WINDOW,
-        what={"window_days": window_days},
+        what={"window_days": window_days, "instead_of": mailbox.window_days},
         sentence=f"Removed mail of {mailbox} can be brought back for {window_days} days only.",
         wait=wait,
         at=at,
@@ -115,11 +149,45 @@ def ask_to_empty_store(
     )
 
 
+def ask_to_destroy(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    engine: Engine,
+    chosen: Iterable[tuple[str, int]],
+    wait: timedelta,
+    at: datetime,
+) -> PendingChange:
+    """Destroy removed messages, each named by its folder and its uid in the store.
+
+    Never under a hold. Raises `recovery.NothingToRestore` if none of them is there.
+    """
+    rules.must_manage(actor, mailbox)
+    holding.refuse_if_stopped(mailbox)
+    found = recovery.find(mailbox=mailbox, engine=engine, chosen=chosen)
+    if not found:
+        message = "What was chosen is not there any more."
+        raise recovery.NothingToRestore(message)
+    count = "1 removed message" if len(found) == 1 else f"{len(found)} removed messages"
+    return _ask(
+        actor=actor,
+        target=mailbox,
+        kind=Kind.DESTROY,
+        what={"messages": sorted([one.folder, one.uid, one.guid] for one in found)},
+        sentence=f"{count} of {mailbox} {'is' if len(found) == 1 else 'are'} destroyed.",
+        wait=wait,
+        at=at,
+    )
+
+
 def ask_to_close(
     *, actor: Actor, mailbox: Mailbox, grace: timedelta, wait: timedelta, at: datetime
 ) -> PendingChange:
-    """Close the mailbox. Never under a hold. Raises `provisioning.WrongState` if it closes."""
-    holding.refuse_if_held(mailbox)
+    """Close the mailbox. Never under a hold, nor while it is frozen.
+
+    Raises `provisioning.WrongState` if it closes.
+    """
+    holding.refuse_if_kept(mailbox)
     if mailbox.state in (Mailbox.State.CLOSING, Mailbox.State.CLOSED):
         message = f"{mailbox} is closing already."
         raise provisioning.WrongState(message)
@@ -156,8 +224,11 @@ def ask_tripwire(
 ) -> PendingChange | None:
     """Switch the tripwire on at once, or off after the wait."""
     if is_on:
-        _must_manage(actor, mailbox)
-        switches.set_tripwire(mailbox, off_at=None, actor=actor, at=at)
+        rules.must_manage(actor, mailbox)
+        with transaction.atomic():
+            earlier = changes.waiting_for(mailbox, Kind.TRIPWIRE)
+            changes.replace(earlier, actor=actor, at=at)
+            switches.set_tripwire(mailbox, off_at=None, actor=actor, at=at)
         return None
     return _ask(
         actor=actor,
@@ -177,6 +248,7 @@ def ask_thresholds(
     messages: int | None,
     percent: int | None,
     minutes: int | None,
+    fewest: int | None,
     wait: timedelta,
     at: datetime,
 ) -> PendingChange | None:
@@ -184,21 +256,22 @@ def ask_thresholds(
 
     For a mailbox, None means what its policy says. Raises `tripwire.ThresholdsRefused`.
     """
-    what = {"messages": messages, "percent": percent, "minutes": minutes}
+    what = {"messages": messages, "percent": percent, "minutes": minutes, "fewest": fewest}
     new, old = tripwire.completed(target, **what), tripwire.thresholds_of(target)
     if not new.is_weaker_than(old):
-        _must_manage(actor, target)
-        switches.set_thresholds(target, **what, actor=actor, at=at)
+        rules.must_manage(actor, target)
+        with transaction.atomic():
+            earlier = changes.waiting_for(target, Kind.THRESHOLDS)
+            changes.replace(earlier, actor=actor, at=at)
+            switches.set_thresholds(target, **what, actor=actor, at=at)
         return None
     return _ask(
         actor=actor,
         target=target,
         kind=Kind.THRESHOLDS,
         what=what,
-        sentence=(
-            f"The tripwire of {target} fires at {new.messages} messages or {new.percent} % "
-            f"within {new.minutes} minutes."
-        ),
+        sentence=wording.of_thresholds(new, owner=str(target)),
+        below=wording.of_thresholds(new, owner=wording.owner_below(target)),
         wait=wait,
         at=at,
     )
@@ -237,7 +310,11 @@ def withdraw_plan(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
 
 @transaction.atomic
 def call_off(*, actor: Actor, change: PendingChange, at: datetime) -> None:
-    """Any owner or admin of the organisation may stop a change that waits."""
+    """Whoever manages mail where it was asked for, or above, may stop a change that waits.
+
+    Those below are told of it, and keep their own mail longer by what they set themselves:
+    one customer does not decide for all the others of a reseller.
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=change.organisation.lineage)
     changes.end(change, PendingChange.State.CALLED_OFF, ended_by=actor.name, at=at)
     changes.record("change.called_off", change=change, actor=actor, at=at)
@@ -246,9 +323,8 @@ def call_off(*, actor: Actor, change: PendingChange, at: datetime) -> None:
 @transaction.atomic
 def shorten(*, actor: Actor, change: PendingChange, reason: str, at: datetime) -> None:
     """Staff let a change take effect now; the reason stays with it."""
-    if not actor.is_staff:
-        message = "Only staff shorten the wait."
-        raise Forbidden(message)
+    refusal = "Only operators of the house shorten the wait."
+    actor.must_everywhere(Capability.RUN_HOUSE, refusal=refusal)
     if not reason.strip():
         message = "Say why this cannot wait."
         raise ReasonNeeded(message)
@@ -272,14 +348,18 @@ def _ask(
     sentence: str,
     wait: timedelta,
     at: datetime,
+    below: str = "",
 ) -> PendingChange:
-    _must_manage(actor, target)
-    place = _place_of(target)
-    same = _waiting_already(place, kind=kind, what=what)
+    rules.must_manage(actor, target)
+    earlier = changes.waiting_for(target, kind, folder=what.get("folder", ""))
+    # The same, asked for twice, goes on waiting from when it was asked first.
+    same = next((c for c in earlier if kind in _ONCE or c.what == what), None)
     if same is not None:
         return same
+    if kind in _SETTINGS:
+        changes.replace(earlier, actor=actor, at=at)
     change = PendingChange.objects.create(
-        **place,
+        **changes.place_of(target),
         kind=kind,
         what=what,
         sentence=sentence[:500],
@@ -288,59 +368,5 @@ def _ask(
         effective_at=at + wait,
     )
     changes.record("change.asked", change=change, actor=actor, at=at)
-    notices.announce(
-        organisations=_concerned(target),
-        name="pending_change",
-        context={
-            "sentence": change.sentence,
-            "asked_by": change.asked_by,
-            "effective_text": f"{timezone.localtime(change.effective_at):%-d %B %Y, %H:%M} UTC",
-        },
-        at=at,
-    )
+    telling.announce(change, target=target, below=below, at=at)
     return change
-
-
-def _place_of(target: rules.Target) -> dict[str, Any]:
-    """Where the change is kept: whose it is, and what it is about."""
-    return {
-        "organisation": _organisation_of(target),
-        "domain": target if isinstance(target, Domain) else None,
-        "mailbox": target if isinstance(target, Mailbox) else None,
-        "policy": target if isinstance(target, RetentionPolicy) else None,
-    }
-
-
-def _organisation_of(target: rules.Target) -> Organisation:
-    """Whose change it is. A plan's policy belongs to the house itself."""
-    if isinstance(target, RetentionPolicy):
-        return Organisation.objects.get(kind=Organisation.Kind.PROVIDER)
-    return target.organisation if isinstance(target, Domain | Mailbox) else target
-
-
-def _concerned(target: rules.Target) -> Iterable[Organisation]:
-    """Whose owners are told."""
-    if isinstance(target, RetentionPolicy):
-        owners = rules.mailboxes_under(target).values("organisation")
-        return Organisation.objects.filter(pk__in=owners)
-    return [_organisation_of(target)]
-
-
-def _waiting_already(
-    place: dict[str, Any], *, kind: Kind, what: dict[str, Any]
-) -> PendingChange | None:
-    """The same change, asked for twice: it goes on waiting from when it was asked first."""
-    # One at a time, or two who ask at once would both find nothing.
-    Organisation.objects.select_for_update(no_key=True).get(pk=place["organisation"].pk)
-    waiting = PendingChange.objects.waiting().filter(**place, kind=kind)
-    return next((c for c in waiting if kind in _ONCE or c.what == what), None)
-
-
-def _must_manage(actor: Actor, target: rules.Target) -> None:
-    # Only staff may change what everybody's plan says.
-    lineage = () if isinstance(target, RetentionPolicy) else _organisation_of(target).lineage
-    actor.must(Capability.MANAGE_MAIL, lineage=lineage)
-
-
-def _place(folder: str) -> str:
-    return "every folder" if folder == policy.EVERY_FOLDER else folder.lstrip("\\")

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from accounts.access import system
-from mailstore import holding, policy, previewing, provisioning, purging, rules, standing
+from accounts.models import Organisation, on_clock_of
+from mailstore import checking, holding, policy, provisioning, purging, rules, standing
 from mailstore.cooling import changes, switches
 from mailstore.cooling.changes import NotWaiting
 from mailstore.engine import Engine, EngineError, RemovedSearch
@@ -19,9 +21,17 @@ Kind = PendingChange.Kind
 _HOUSE = system("cooling-off")
 
 
-def make_due(*, engine: Engine, at: datetime, limit: int = 100) -> int:
-    """Make the changes whose time has come; returns how many. What is stopped goes on waiting."""
-    due = PendingChange.objects.waiting().filter(effective_at__lte=at).order_by("effective_at")
+def make_due(
+    *, engine: Engine, at: datetime, among: Organisation | None = None, limit: int = 100
+) -> int:
+    """Make the changes whose time has come; returns how many. What is stopped goes on waiting.
+
+    Those of one test organisation by its clock, or of all that live by the real one.
+    """
+    waiting = PendingChange.objects.waiting().filter(on_clock_of(among, "organisation__"))
+    # What is stopped makes way for what was not tried for longer.
+    turn = (F("stopped_at").asc(nulls_first=True), "effective_at", "pk")
+    due = waiting.filter(effective_at__lte=at).order_by(*turn)
     people = due.select_related(
         "organisation__parent",
         "domain__organisation__parent",
@@ -42,13 +52,14 @@ def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
             changes.record("change.made", change=change, actor=_HOUSE, at=at)
     except NotWaiting:
         return False
-    except (holding.Stopped, EngineError) as reason:
-        PendingChange.objects.filter(pk=change.pk).update(failure=str(reason)[:300])
+    except (holding.Stopped, purging.UnderWay, EngineError) as reason:
+        PendingChange.objects.filter(pk=change.pk).update(failure=str(reason)[:300], stopped_at=at)
         return False
     except (policy.RuleRefused, provisioning.WrongState, standing.Refused) as refusal:
         with transaction.atomic():
             changes.end(change, PendingChange.State.FAILED, ended_by=_HOUSE.name, at=at)
             PendingChange.objects.filter(pk=change.pk).update(failure=str(refusal)[:300])
+            changes.record("change.failed", change=change, actor=_HOUSE, at=at)
         return False
     return True
 
@@ -56,7 +67,9 @@ def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
 def _make_rule(change: PendingChange, engine: Engine, at: datetime) -> None:
     target = change.mailbox or change.domain or change.policy or change.organisation
     what = change.what
+    # What the mailboxes hold is another than when this was asked.
     if "days" not in what:
+        checking.check_removal(target=target, folder=what["folder"], engine=engine, at=at)
         rules.remove_rule(actor=_HOUSE, target=target, folder=what["folder"], at=at)
         return
     rule = policy.Rule(
@@ -66,15 +79,21 @@ def _make_rule(change: PendingChange, engine: Engine, at: datetime) -> None:
         floor_days=what["floor_days"],
         ceiling_days=what["ceiling_days"],
     )
-    # What the mailboxes hold is another than when this was asked.
-    previewing.check_rule(target=target, rule=rule, engine=engine, at=at)
+    checking.check_rule(
+        target=target, rule=rule, engine=engine, at=at, is_new_folder=what["is_new_folder"]
+    )
     rules.set_rule(actor=_HOUSE, target=target, rule=rule, at=at)
 
 
 def _make_window(change: PendingChange, _engine: Engine, at: datetime) -> None:
-    switches.set_window(
-        _mailbox(change), window_days=change.what["window_days"], actor=_HOUSE, at=at
-    )
+    mailbox = holding.lock(_mailbox(change))
+    if mailbox.window_days != change.what["instead_of"]:
+        message = (
+            f"The time to bring mail back has become {mailbox.window_days} days meanwhile. "
+            "Ask again if it is to be shorter."
+        )
+        raise policy.RuleRefused(message)
+    switches.set_window(mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=at)
 
 
 def _empty_store(change: PendingChange, engine: Engine, at: datetime) -> None:
@@ -84,9 +103,18 @@ def _empty_store(change: PendingChange, engine: Engine, at: datetime) -> None:
     )
 
 
+def _destroy(change: PendingChange, engine: Engine, at: datetime) -> None:
+    chosen: dict[str, dict[int, str]] = {}
+    for folder, uid, guid in change.what["messages"]:
+        chosen.setdefault(folder, {})[uid] = guid
+    purging.plan_chosen_for_good(
+        actor=_HOUSE, mailbox=_mailbox(change), engine=engine, chosen=chosen, at=at
+    )
+
+
 def _close(change: PendingChange, _engine: Engine, at: datetime) -> None:
-    mailbox = _mailbox(change)
-    holding.refuse_if_held(mailbox)
+    mailbox = holding.lock(_mailbox(change))
+    holding.refuse_if_kept(mailbox)
     grace = timedelta(seconds=change.what["grace_seconds"])
     provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=at)
 
@@ -126,6 +154,7 @@ _MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
     Kind.RULE: _make_rule,
     Kind.WINDOW: _make_window,
     Kind.EMPTY_STORE: _empty_store,
+    Kind.DESTROY: _destroy,
     Kind.CLOSE: _close,
     Kind.CLOSE_ALL: _close_all,
     Kind.TRIPWIRE: _switch_tripwire_off,

@@ -40,11 +40,17 @@ def set_thresholds(
     messages: int | None,
     percent: int | None,
     minutes: int | None,
+    fewest: int | None,
     actor: Actor,
     at: datetime,
 ) -> None:
     """When the tripwire fires. For a mailbox, None means what its policy says."""
-    values = {"trip_messages": messages, "trip_percent": percent, "trip_minutes": minutes}
+    values = {
+        "trip_messages": messages,
+        "trip_percent": percent,
+        "trip_minutes": minutes,
+        "trip_fewest": fewest,
+    }
     old = {name: getattr(target, name) for name in values}
     type(target).objects.filter(pk=target.pk).update(**values)
     target.refresh_from_db(fields=list(values))

@@ -7,6 +7,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from mailstore.engine.attendance import MAILBOX_PASSWORD, Attendance, Outcome
 from mailstore.engine.base import (
     DeliveryRefused,
     Engine,
@@ -15,11 +16,13 @@ from mailstore.engine.base import (
     EngineUnavailable,
     FolderState,
     FolderUsage,
+    MessageSearch,
     OutcomeUnknown,
     Present,
     RemovedEntry,
     RemovedMessage,
     RemovedSearch,
+    Service,
     Size,
     StoredMessage,
     UnknownMailbox,
@@ -29,6 +32,8 @@ from mailstore.engine.base import (
 from mailstore.engine.server import server_from_settings
 
 __all__ = [
+    "MAILBOX_PASSWORD",
+    "Attendance",
     "DeliveryRefused",
     "Engine",
     "EngineError",
@@ -36,11 +41,14 @@ __all__ = [
     "EngineUnavailable",
     "FolderState",
     "FolderUsage",
+    "MessageSearch",
+    "Outcome",
     "OutcomeUnknown",
     "Present",
     "RemovedEntry",
     "RemovedMessage",
     "RemovedSearch",
+    "Service",
     "Size",
     "StoredMessage",
     "UnknownMailbox",

@@ -58,10 +58,12 @@ class AdminAPI:
         answers = self._post([[name, given, name] for name, given in commands])
         return [_payload(answer, tolerated=tolerated) for answer in answers]
 
-    def call_each(self, commands: list[tuple[str, dict[str, Any]]]) -> list[Any]:
+    def call_each(
+        self, commands: list[tuple[str, dict[str, Any]]], *, tolerated: int = 0
+    ) -> list[Any]:
         """The same, with None for each command that failed."""
         answers = self._post([[name, given, name] for name, given in commands])
-        return [answer[1] if answer[0] == "doveadmResponse" else None for answer in answers]
+        return [_payload_or_none(answer, tolerated=tolerated) for answer in answers]
 
     def _client(self) -> httpx.Client:
         """A forked worker makes its own connections."""
@@ -100,6 +102,13 @@ def _payload(answer: Any, *, tolerated: int) -> Any:
     if exit_code == _UNKNOWN_USER:
         raise UnknownMailbox(command)
     raise CommandFailed(command=command, exit_code=exit_code)
+
+
+def _payload_or_none(answer: Any, *, tolerated: int) -> Any:
+    try:
+        return _payload(answer, tolerated=tolerated)
+    except EngineRefused:
+        return None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

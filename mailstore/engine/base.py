@@ -83,6 +83,22 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MessageSearch:
+    """Messages of one folder, or of its part of the recoverable store.
+
+    `saved_before` counts from the arrival in that folder, so in the store from the removal.
+    `retrieved` narrows to what a program has fetched.
+    """
+
+    user: str
+    folder: str
+    removed: bool = False
+    saved_before: datetime | None = None
+    retrieved: bool = False
+    uids: Sequence[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Present:
     """Which messages are still in a folder: guid by uid. `uidvalidity` is 0 if it is gone."""
 
@@ -129,6 +145,16 @@ class RemovedSearch:
 EVERYTHING = RemovedSearch()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One kind of process of the mail server: how many run, how many of them have work."""
+
+    name: str
+    processes: int
+    busy: int
+    most_processes: int
+
+
 class Engine(Protocol):
     """A mail server. `user` is the name it knows a mailbox by: normally the address."""
 
@@ -172,6 +198,11 @@ class Engine(Protocol):
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
         """Every folder that a person can see, or every one of the recoverable store."""
 
+    def folder_states_each(
+        self, *, users: Sequence[str], removed: bool = False
+    ) -> dict[str, list[FolderState]]:
+        """The same of many mailboxes, in one request; those it cannot tell are left out."""
+
     def messages(
         self,
         *,
@@ -182,12 +213,12 @@ class Engine(Protocol):
         retrieved: bool = False,
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
-        """Messages of one folder, or of its part of the recoverable store, by uid.
+        """What a `MessageSearch` finds, by uid. A folder that is not there has no messages."""
 
-        `saved_before` counts from the arrival in that folder, so in the store from the
-        removal. `retrieved` narrows to what a program has fetched. A folder that is not
-        there has no messages.
-        """
+    def messages_each(
+        self, *, searches: Sequence[MessageSearch]
+    ) -> list[list[StoredMessage] | None]:
+        """The same for many searches, in one request; None for each that it cannot tell."""
 
     def present(
         self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
@@ -231,6 +262,9 @@ class Engine(Protocol):
 
     def ping(self) -> None:
         """Raise `EngineUnavailable` unless it answers."""
+
+    def services(self) -> list[Service]:
+        """The kinds of processes that it is made of, in the order of their names."""
 
     def reload(self) -> None:
         """Have it read its configuration and open its databases anew."""

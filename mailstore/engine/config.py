@@ -37,6 +37,15 @@ class PostgreSQL:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Guard:
+    """Whom Dovecot asks before it looks at a password, and how it proves itself there."""
+
+    url: str
+    key: str
+    nonce: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class MailServer:
     """Everything that a Dovecot of ours is made from."""
 
@@ -58,6 +67,7 @@ class MailServer:
     certificate: Path
     key: Path
     database: SQLiteFiles | PostgreSQL
+    guard: Guard | None = None
     failure_delay_seconds: int = 2
 
     @property
@@ -123,6 +133,13 @@ def _prove(main_file: Path) -> None:
         raise ConfigurationRefused(proof.stderr.strip())
 
 
+def _guard(guard: Guard | None) -> str:
+    """The settings by which it is asked; without one nobody is."""
+    if guard is None:
+        return ""
+    return templates.GUARD.substitute(url=guard.url, key=guard.key, nonce=guard.nonce)
+
+
 def _words(server: MailServer) -> dict[str, object]:
     words: dict[str, object] = {
         "folder": server.folder,
@@ -146,6 +163,7 @@ def _words(server: MailServer) -> dict[str, object]:
         "certificate": server.certificate,
         "key": server.key,
         "failure_delay_seconds": server.failure_delay_seconds,
+        "guard": _guard(server.guard),
     }
     database = server.database
     if isinstance(database, SQLiteFiles):

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
-from mailstore.engine import sizing, store
+from mailstore.engine import asking, sizing, store
 from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI, CommandFailed
 from mailstore.engine.base import (
     EVERYTHING,
@@ -18,16 +18,17 @@ from mailstore.engine.base import (
     EngineUnavailable,
     FolderState,
     FolderUsage,
+    MessageSearch,
     Present,
     RemovedEntry,
     RemovedMessage,
     RemovedSearch,
+    Service,
     Size,
     StoredMessage,
     uid_set,
 )
 
-_MESSAGE_FIELDS = ["uid", "guid", "size.virtual", "hdr.message-id", "date.saved.unixtime"]
 _REMOVED_FIELDS = ["mailbox", "uid", "guid", "size.virtual", "date.saved.unixtime"]
 _REMOVED_HEADERS = ("hdr.from.utf8", "hdr.subject.utf8")
 
@@ -151,23 +152,20 @@ class DoveadmEngine:
         return [store.removed_message(row) for rows in found for row in rows]
 
     def folder_states(self, *, user: str, removed: bool = False) -> list[FolderState]:
-        """Folders with the arrival of their oldest message.
+        """Folders with the arrival of their oldest message."""
+        [rows] = self._api.call_all([asking.for_states(user, removed=removed)])
+        return asking.states(rows, removed=removed)
 
-        The store's folders need a call of their own: in a list with others they are left out.
-        """
-        fields = ["messages", "vsize", "uidvalidity", "firstsaved"]
-        mask = [store.EVERY_REMOVED if removed else "*"]
-        found = self._api.call("mailboxStatus", user=user, field=fields, mailboxMask=mask)
-        return [
-            FolderState(
-                folder=store.origin(row["mailbox"]) if removed else row["mailbox"],
-                uidvalidity=int(row["uidvalidity"]),
-                messages=int(row["messages"]),
-                bytes=int(row["vsize"]),
-                first_saved_at=store.first_moment(row["firstsaved"]),
-            )
-            for row in found
-        ]
+    def folder_states_each(
+        self, *, users: Sequence[str], removed: bool = False
+    ) -> dict[str, list[FolderState]]:
+        """One request for all of them."""
+        answers = self._api.call_each([asking.for_states(user, removed=removed) for user in users])
+        return {
+            user: asking.states(rows, removed=removed)
+            for user, rows in zip(users, answers, strict=True)
+            if rows is not None
+        }
 
     def messages(
         self,
@@ -180,29 +178,34 @@ class DoveadmEngine:
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
         """Messages by their numbers; a program that fetched one left it marked as seen."""
-        query = self._in(user, store.kept(folder) if removed else folder)
-        if not query:
-            return []
-        if uids is not None:
-            query += ["uid", uid_set(uids)]
-        if saved_before is not None:
-            query += ["savedbefore", store.seconds(saved_before)]
-        if retrieved:
-            query += ["seen"]
-        query += ["all"]  # A query needs more than a folder's name.
-        found = self._api.call(
-            "fetch", NOTHING_FOUND, user=user, field=_MESSAGE_FIELDS, query=query
+        search = MessageSearch(
+            user=user,
+            folder=folder,
+            removed=removed,
+            saved_before=saved_before,
+            retrieved=retrieved,
+            uids=uids,
         )
-        return [
-            StoredMessage(
-                uid=int(row["uid"]),
-                guid=row["guid"],
-                bytes=int(row["size.virtual"]),
-                message_id=row["hdr.message-id"],
-                saved_at=store.moment(row["date.saved.unixtime"]),
-            )
-            for row in found
+        place = self._place(search)
+        if not place:
+            return []
+        command = asking.for_messages(search, place)
+        [rows] = self._api.call_all([command], tolerated=NOTHING_FOUND)
+        return asking.messages(rows)
+
+    def messages_each(
+        self, *, searches: Sequence[MessageSearch]
+    ) -> list[list[StoredMessage] | None]:
+        """One request for all of them, and one before for each folder with a wildcard."""
+        places = [self._place(search) for search in searches]
+        commands = [
+            asking.for_messages(search, place)
+            for search, place in zip(searches, places, strict=True)
+            if place
         ]
+        answers = iter(self._api.call_each(commands, tolerated=NOTHING_FOUND) if commands else ())
+        found = [next(answers) if place else [] for place in places]
+        return [None if rows is None else asking.messages(rows) for rows in found]
 
     def present(
         self, *, user: str, folder: str, uids: Sequence[int], removed: bool = False
@@ -333,6 +336,10 @@ class DoveadmEngine:
             query = [*place, "uid", uid_set(uids)]
             self._api.call("expunge", NOTHING_FOUND, user=user, query=query)
 
+    def _place(self, search: MessageSearch) -> list[str]:
+        folder = store.kept(search.folder) if search.removed else search.folder
+        return self._in(search.user, folder)
+
     def _in(self, user: str, mailbox: str) -> list[str]:
         """The part of a query that means exactly this folder; empty if it is not there.
 
@@ -352,6 +359,11 @@ class DoveadmEngine:
     def ping(self) -> None:
         """The cheapest question that needs an answer."""
         self._api.call("who", NOTHING_FOUND, mask=["nobody"])
+
+    def services(self) -> list[Service]:
+        """Every service that is configured; a process without a free place is busy."""
+        found = self._api.call("serviceStatus")
+        return sorted(map(asking.service, found), key=lambda each: each.name)
 
     def reload(self) -> None:
         """Reload; needed after a migration on SQLite and after PostgreSQL was away."""

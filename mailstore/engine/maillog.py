@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from mailstore.engine import folder_names, rotation
+from mailstore.engine.attendance import Attendance, Counting
 from mailstore.engine.rotation import LONGEST_LINE, Position
 
 # `2026-11-23T10:03:36 imap(user)<pid><session><address><device>: Info: …`. Senders and programs
@@ -22,9 +24,11 @@ _REFUSAL = re.compile(rb".*(?:Quota exceeded|Mailbox is full|mailbox is full)")
 _REMOVED = re.compile(
     rb"copy from (?P<folders>.+), uid=(?P<uid>\d+), size=(?P<bytes>\d+)\Z",
 )
+_LOGIN = frozenset({b"imap-", b"pop3-"})
+_SESSION = frozenset({b"imap(", b"pop3("})
+_AUTH = frozenset({b"auth-", b"auth:"})
 _INTO_STORE = ": box=.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
-_RETRIEVED = re.compile(rb"Disconnected: .*top=\d+/\d+, retr=(?P<count>\d+)/\d+, del=\d+/\d+, ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,18 +68,42 @@ class FolderDeleted(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Retrieved(Record):
-    """A POP session ended in which messages were fetched."""
+class Reading:
+    """What a log said since it was last read, and how far it has been read now."""
+
+    records: list[Record]
+    attendances: list[Attendance]
+    position: Position | None
 
 
-def read(path: Path, position: Position | None) -> tuple[list[Record], Position | None]:
-    """What the log says since `position`, and the new position.
+def read(path: Path, position: Position | None) -> Reading:
+    """What the log says since `position`.
 
     A line that is not finished yet is left for the next reading.
     """
     text, reached = rotation.read(path, position)
-    records = [record for record in map(_record, text.splitlines()) if record is not None]
-    return records, reached
+    counting = Counting()
+    records = [record for record in map(_record, _sorted_out(text, counting)) if record is not None]
+    return Reading(records=records, attendances=counting.found(), position=reached)
+
+
+def _sorted_out(text: bytes, counting: Counting) -> Iterator[bytes]:
+    """Have what tells of sign-ins counted; gives the lines that may be records.
+
+    Most of a log is neither, so each line is first known by the few letters after its moment.
+    """
+    for line in text.split(b"\n"):
+        service = line[20:25]
+        if service in _LOGIN:
+            counting.take_login(line)
+        elif service in _SESSION:
+            if not counting.take_session(line):
+                yield line
+        elif service == b"lmtp(":
+            if b"uota exceeded" in line or b"ailbox is full" in line:
+                yield line
+        elif service in _AUTH:
+            counting.take_auth(line)
 
 
 def _record(line: bytes) -> Record | None:
@@ -106,9 +134,6 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
-    retrieved = _RETRIEVED.match(text)
-    if retrieved and int(retrieved["count"]):
-        return Retrieved(at=at, **who)
     return None
 
 

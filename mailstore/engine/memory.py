@@ -16,10 +16,12 @@ from mailstore.engine.base import (
     EngineUnavailable,
     FolderState,
     FolderUsage,
+    MessageSearch,
     Present,
     RemovedEntry,
     RemovedMessage,
     RemovedSearch,
+    Service,
     Size,
     StoredMessage,
     UnknownMailbox,
@@ -164,6 +166,14 @@ class MemoryEngine:
             for name, folder in self._folders(user, removed=removed).items()
         ]
 
+    def folder_states_each(
+        self, *, users: Sequence[str], removed: bool = False
+    ) -> dict[str, list[FolderState]]:
+        """The folders of those that are known."""
+        self._reach()
+        known = [user for user in users if user in self.accounts]
+        return {user: self.folder_states(user=user, removed=removed) for user in known}
+
     def messages(
         self,
         *,
@@ -188,6 +198,16 @@ class MemoryEngine:
             if (uids is None or message.uid in uids)
             and (saved_before is None or message.saved_at < saved_before)
             and (not retrieved or "\\Seen" in message.flags)
+        ]
+
+    def messages_each(
+        self, *, searches: Sequence[MessageSearch]
+    ) -> list[list[StoredMessage] | None]:
+        """The same for mailboxes that are known."""
+        self._reach()
+        return [
+            self.messages(**vars(search)) if search.user in self.accounts else None
+            for search in searches
         ]
 
     def removed_mail(
@@ -339,6 +359,12 @@ class MemoryEngine:
     def ping(self) -> None:
         """Answer unless down."""
         self._reach()
+
+    def services(self) -> list[Service]:
+        """One process for each session, all of them of IMAP."""
+        self._reach()
+        count = sum(account.sessions for account in self.accounts.values())
+        return [Service(name="imap", processes=count, busy=count, most_processes=1024)]
 
     def reload(self) -> None:
         """There is nothing to load anew."""

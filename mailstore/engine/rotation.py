@@ -22,7 +22,8 @@ from typing import IO, Any
 logger = logging.getLogger(__name__)
 
 LONGEST_LINE = 16_384
-_MOST_AT_ONCE = 4_000_000
+# Programs come again and again, so the more is read at once, the fewer rows it comes to.
+_MOST_AT_ONCE = 16_000_000
 _HEAD_BYTES = 4096
 _OPENERS: dict[str, Callable[..., IO[Any]]] = {
     ".gz": gzip.open,
@@ -38,12 +39,14 @@ _BEGINNING = re.compile(rb"\d{4}-\d\d-\d\dT")
 class Position:
     """How far a log has been read: the file, and the byte after the last line.
 
-    `head` is a digest of the file's first line, or empty while that is not whole.
+    `head` is a digest of the file's first line, or empty while that is not whole. `written_ns` is
+    when the file had been written to last, in nanoseconds of Unix time; 0 where nobody knows.
     """
 
     inode: int
     offset: int
     head: str = ""
+    written_ns: int = 0
 
 
 def read(path: Path, position: Position | None) -> tuple[bytes, Position | None]:
@@ -68,10 +71,15 @@ def _next_lines(
             end = len(text)
         if end or not (has_ended or cut):
             separator = b"\n" if cut and _BEGINNING.match(text) else b""
-            inode = file.stat().st_ino
+            state = file.stat()
             return (
                 cut + separator + text[:end],
-                Position(inode=inode, offset=begin + end, head=_head(file)),
+                Position(
+                    inode=state.st_ino,
+                    offset=begin + end,
+                    head=_head(file),
+                    written_ns=state.st_mtime_ns,
+                ),
             )
         cut, begin = cut + text, 0
     # A line that was cut stays where it is until the rest of it is there.
@@ -81,7 +89,8 @@ def _next_lines(
 def _since(path: Path, known: Position | None) -> tuple[list[Path], int]:
     """The file that was read last with all newer ones, and where to go on in the first.
 
-    If it is gone, all that are left are newer, because the oldest go first.
+    If it is gone, those are newer that were written to later. Mostly these are all that are left,
+    because the oldest go first; but somebody may have removed the newest.
     """
     if known is None or not known.inode:
         return [path], 0
@@ -92,7 +101,12 @@ def _since(path: Path, known: Position | None) -> tuple[list[Path], int]:
         for number, file in enumerate(files):
             if is_known(file, known):
                 return files[number:], known.offset
-    return files, 0
+    newer = (file for file in files if file == path or _written_ns(file) >= known.written_ns)
+    return list(newer), 0
+
+
+def _written_ns(file: Path) -> int:
+    return file.stat().st_mtime_ns
 
 
 def _rotated(path: Path) -> list[Path]:

@@ -7,8 +7,9 @@ from pathlib import Path
 import dj_database_url
 from django.conf import settings
 
+from mailstore import guard
 from mailstore.engine import process
-from mailstore.engine.config import MailServer, PostgreSQL, SQLiteFiles
+from mailstore.engine.config import Guard, MailServer, PostgreSQL, SQLiteFiles
 
 
 def server_from_settings() -> MailServer:
@@ -34,6 +35,18 @@ def server_from_settings() -> MailServer:
         certificate=settings.MAIL_CERTIFICATE,
         key=settings.MAIL_KEY,
         database=_database(),
+        guard=_guard(),
+    )
+
+
+def _guard() -> Guard:
+    secret: str = settings.DOVEADM_API_KEY
+    host: str = settings.GUARD_HOST
+    named = f"[{host}]" if ":" in host else host
+    return Guard(
+        url=f"http://{named}:{settings.GUARD_PORT}/",
+        key=guard.key_from(secret),
+        nonce=guard.nonce_from(secret),
     )
 
 

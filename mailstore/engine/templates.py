@@ -2,6 +2,9 @@
 
 from string import Template
 
+from mailstore.guard import HEADER
+from mailstore.guard.attempts import ATTRIBUTES
+
 _DOVECOT = Template(r"""# Rendered by Restante. Changes made here are lost at the next start.
 base_dir = $run
 state_dir = $folder/state
@@ -25,6 +28,14 @@ log_timestamp = "%Y-%m-%dT%H:%M:%S "
 import_environment = TZ=UTC
 # Session, address and device tell who removed mail; nothing a person chose stands before them.
 mail_log_prefix = "%s(%u)<%{pid}><%{session}><%{rip}><%{userdb:device}>: "
+# A name that somebody typed comes last, so nothing in it is taken for what Dovecot says, and is
+# cut at 77 letters; that of the mailbox stands there whole, after the right password only. What
+# follows the session is the same for a program that comes again.
+login_log_format_elements = \
+  session=<%{session}> rip=%r device=<%{passdb:device}> why=<%{passdb:reason}> \
+  mailbox=<%{passdb:user}> %c user=<%u>
+# One line for each wrong password, also where several are tried in one connection.
+auth_verbose = yes
 
 ssl = yes
 ssl_cert = <$certificate
@@ -35,7 +46,7 @@ auth_mechanisms = plain login
 # A wrong password waits this long. The penalty that grows by address is off below: behind one
 # router it would make the right password of one person wait for another person's wrong one.
 auth_failure_delay = $failure_delay_seconds secs
-
+$guard
 mail_home = $mail_root/%u
 mail_location = sdbox:~/mail
 mail_plugins = quota lazy_expunge quota_clone acl notify mail_log
@@ -139,11 +150,16 @@ namespace expunged {
   subscriptions = no
 }
 
+# Both protocols tell in the same words what a session did with messages; the panel reads that,
+# and what follows is for people.
 protocol imap {
+  imap_logout_format = fetched=%{fetch_body_count} glanced=%{fetch_hdr_count} \
+    removed=%{expunged}; deleted=%{deleted} trashed=%{trashed} in=%i out=%o
   mail_plugins = quota lazy_expunge quota_clone acl notify mail_log imap_quota last_login
   mail_max_userip_connections = 30
 }
 protocol pop3 {
+  pop3_logout_format = fetched=%r glanced=%t removed=%d; top=%t/%p, retr=%r/%b, del=%d/%m, size=%s
   mail_plugins = quota lazy_expunge quota_clone acl notify mail_log last_login
   mail_max_userip_connections = 10
   # A message keeps its identifier through restarts and for every copy that is left.
@@ -191,6 +207,28 @@ dict {
 }
 """)
 
+# Asked before a password is looked at, and told how it ended. What it answers after the right one
+# would come too late to spare the work, so it is not asked a second time. While it is away, people
+# sign in as if there were none: its figures are worth less than their mail.
+GUARD = Template(
+    rf"""auth_policy_server_url = $url
+auth_policy_server_api_header = {HEADER}:$key
+auth_policy_server_timeout_msecs = 3000
+auth_policy_hash_nonce = $nonce
+# All of the digest: a short one would take different guesses for the same.
+auth_policy_hash_truncate = 0
+auth_policy_check_before_auth = yes
+auth_policy_check_after_auth = no
+auth_policy_report_after_auth = yes
+auth_policy_reject_on_fail = no
+auth_policy_request_attributes = {ATTRIBUTES}
+# It is found by name.
+service dns-client {{
+  chroot =
+}}
+"""
+)
+
 _AUTH = Template(r"""# An app password first, then the mailbox password. A miss in it is none.
 passdb apppassword {
   driver = sql
@@ -211,7 +249,7 @@ userdb {
 
 _QUERY_FIRST = (
     "password_query = SELECT username AS user, NULL AS password, 'y' AS nopassword, device, "
-    "nologin, reason FROM dovecot_app_password WHERE username = '%u' AND proto = '%s' "
+    "allow_nets, nologin, reason FROM dovecot_app_password WHERE username = '%u' AND proto = '%s' "
     "AND digest = '%{sha256:password}'\n"
 )
 # LMTP asks for those that receive only; the admin API must reach all, or nobody could

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, _MutuallyExclusiveGroup
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,12 +16,13 @@ Row = TypeVar("Row")
 _PEOPLE = ("organisation__parent", "domain")
 
 
-def add_scope(parser: CommandParser) -> None:
-    """`--mailbox`, `--domain` or `--organisation`, exactly one of them."""
+def add_scope(parser: CommandParser) -> _MutuallyExclusiveGroup:
+    """`--mailbox`, `--domain` or `--organisation`, exactly one of them; returns their group."""
     scope = parser.add_mutually_exclusive_group(required=True)
     scope.add_argument("--mailbox", metavar="ADDRESS")
     scope.add_argument("--domain", metavar="NAME")
     scope.add_argument("--organisation", metavar="NAME", help="its name, as it is written")
+    return scope
 
 
 def scope_of(options: dict[str, Any]) -> Organisation | Domain | Mailbox:

@@ -2,7 +2,9 @@
 
 from mailstore.models.cooling import PendingChange
 from mailstore.models.credentials import AppPassword
+from mailstore.models.devices import Device, Place, PlaceLetters, SignIn
 from mailstore.models.domains import Domain
+from mailstore.models.guessing import Guessing, GuessingAlarm, GuessingSource
 from mailstore.models.holds import Hold
 from mailstore.models.mailboxes import Mailbox, RetentionPolicy
 from mailstore.models.purging import (
@@ -33,14 +35,20 @@ __all__ = [
     "Alarm",
     "AppPassword",
     "ClosedAlong",
+    "Device",
     "Domain",
     "Drift",
     "FullSweep",
+    "Guessing",
+    "GuessingAlarm",
+    "GuessingSource",
     "Hold",
     "LastLogin",
     "LogPosition",
     "Mailbox",
     "PendingChange",
+    "Place",
+    "PlaceLetters",
     "ProtocolSwitch",
     "PurgeBatch",
     "PurgeRun",
@@ -53,6 +61,7 @@ __all__ = [
     "RetentionPolicy",
     "RetentionRule",
     "Retrieval",
+    "SignIn",
     "Suspicion",
     "Usage",
     "UsageDay",

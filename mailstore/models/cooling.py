@@ -22,6 +22,22 @@ class PendingChangeQuerySet(models.QuerySet["PendingChange"]):
         """Changes in the actor's tree."""
         return self.filter(below(actor, "organisation__"))
 
+    def reaching(self, mailbox: Mailbox) -> Self:
+        """Those about a mailbox, and those about what stands above it: rules and thresholds."""
+        named = [mailbox.retention_policy_id, mailbox.former_policy_id]
+        policies = Q(policy__in=[pk for pk in named if pk is not None])
+        if mailbox.retention_policy_id is None:
+            policies |= Q(policy__slug=mailbox.protocol)
+        alone = {"domain": None, "mailbox": None, "policy": None}
+        of_organisation = Q(organisation__in=mailbox.organisation.lineage, **alone)
+        return self.filter(
+            Q(mailbox=mailbox)
+            | Q(domain=mailbox.domain_id)
+            | policies
+            | of_organisation & Q(kind=PendingChange.Kind.RULE)
+            | Q(organisation=mailbox.organisation_id, **alone)
+        )
+
     def waiting(self) -> Self:
         """Those that are neither made nor called off."""
         return self.filter(state=PendingChange.State.WAITING)
@@ -34,6 +50,7 @@ class PendingChange(models.Model):
         RULE = "rule", _("Mail is removed sooner")
         WINDOW = "window", _("A shorter time to bring mail back")
         EMPTY_STORE = "empty_store", _("Removed mail is destroyed")
+        DESTROY = "destroy", _("Some removed mail is destroyed")
         CLOSE = "close", _("The mailbox is closed")
         TRIPWIRE = "tripwire", _("The tripwire is switched off")
         THRESHOLDS = "thresholds", _("The tripwire fires later")
@@ -72,6 +89,8 @@ class PendingChange(models.Model):
     shortened_by = models.CharField(_("shortened by"), max_length=254, blank=True)
     shortening_reason = models.CharField(_("reason"), max_length=500, blank=True)
     failure = models.CharField(_("failure"), max_length=300, blank=True)
+    # When something kept it from being made, so that others get their turn before it.
+    stopped_at = models.DateTimeField(null=True, editable=False)
 
     objects = PendingChangeQuerySet.as_manager()
 
@@ -83,6 +102,11 @@ class PendingChange(models.Model):
                 fields=("effective_at",),
                 condition=Q(state="waiting"),
                 name="mailstore_pending_due",
+            ),
+            models.Index(
+                fields=("ended_at",),
+                condition=Q(state="failed"),
+                name="mailstore_pending_failed",
             ),
         )
 

@@ -30,6 +30,11 @@ class AppPassword(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     allows_pop = models.BooleanField(_("POP"), default=True)
     allows_imap = models.BooleanField(_("IMAP"), default=True)
+    # From where it may be used, as Dovecot reads it: networks with commas between them; empty
+    # stands for everywhere.
+    allow_nets = models.TextField(
+        _("only from"), blank=True, default="", db_default="", editable=False
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     revoked_at = models.DateTimeField(_("revoked"), null=True, blank=True, editable=False)
 
@@ -46,6 +51,11 @@ class AppPassword(models.Model):
 
     def __str__(self) -> str:
         return self.label
+
+    @property
+    def networks(self) -> list[str]:
+        """The networks from which alone it may be used; none stands for everywhere."""
+        return self.allow_nets.split(",") if self.allow_nets else []
 
     @property
     def subject(self) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ import uuid
 from typing import Self
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -49,6 +50,13 @@ class Domain(models.Model):
     class Meta:
         verbose_name = _("domain")
         verbose_name_plural = _("domains")
+        indexes = (
+            models.Index(
+                fields=("created_at",),
+                condition=Q(state="waiting"),
+                name="mailstore_domain_waiting",
+            ),
+        )
 
     def __str__(self) -> str:
         return self.shown_name

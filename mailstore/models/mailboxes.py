@@ -24,10 +24,12 @@ class RetentionPolicy(models.Model):
 
     slug = models.SlugField(_("short name"), unique=True)
     name = models.CharField(_("name"), max_length=60)
-    # The tripwire fires at this many messages, or this share of the mailbox, in this time.
+    # The tripwire fires at this many messages, or this share of the mailbox, in this time. Fewer
+    # than the fewest are a person at work, though it may be all that a folder held.
     trip_messages = models.PositiveIntegerField(_("tripwire: messages"), default=200)
     trip_percent = models.PositiveSmallIntegerField(_("tripwire: percent"), default=50)
     trip_minutes = models.PositiveSmallIntegerField(_("tripwire: minutes"), default=10)
+    trip_fewest = models.PositiveSmallIntegerField(_("tripwire: fewest messages"), default=10)
 
     class Meta:
         verbose_name = _("retention policy")
@@ -83,6 +85,11 @@ class Mailbox(models.Model):
         related_name="mailboxes",
     )
     label = models.CharField(_("label"), max_length=120, blank=True)
+    # How an integrator's own system names it, and what it wants to find it by.
+    external_ref = models.CharField(
+        _("reference elsewhere"), max_length=120, blank=True, db_default=""
+    )
+    labels = models.JSONField(_("labels"), default=dict, blank=True)
     protocol = models.CharField(_("protocol"), max_length=4, choices=Protocol)
     state = models.CharField(_("state"), max_length=10, choices=State, default=State.PENDING)
     quota_bytes = models.BigIntegerField(_("limit in bytes"))
@@ -113,17 +120,28 @@ class Mailbox(models.Model):
     store_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     # The size of the recoverable store when it was last looked at, and what went in since.
     store_bytes = models.BigIntegerField(_("removed bytes"), null=True, blank=True, editable=False)
+    # How many messages that was, from the same looks; null before the first of them.
+    store_messages = models.BigIntegerField(
+        _("removed messages"), null=True, blank=True, editable=False
+    )
     # When a program was seen to fetch messages; cleared once they are noted.
     retrievals_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
     # Null stands for what the policy says.
     trip_messages = models.PositiveIntegerField(_("tripwire: messages"), null=True, blank=True)
     trip_percent = models.PositiveSmallIntegerField(_("tripwire: percent"), null=True, blank=True)
     trip_minutes = models.PositiveSmallIntegerField(_("tripwire: minutes"), null=True, blank=True)
+    trip_fewest = models.PositiveSmallIntegerField(
+        _("tripwire: fewest messages"), null=True, blank=True
+    )
     tripwire_off_at = models.DateTimeField(_("tripwire off since"), null=True, blank=True)
     # Since the tripwire fired: nothing is purged and nobody signs in until the owner answers.
     frozen_at = models.DateTimeField(_("frozen"), null=True, blank=True, editable=False)
     # In Dovecot's form, `{ARGON2ID}$argon2id$…`; empty where app passwords are the only way.
     password_hash = models.CharField(max_length=200, blank=True, editable=False)
+    # While true, the mailbox password opens nothing, set or not.
+    app_passwords_only = models.BooleanField(
+        _("app passwords only"), default=False, db_default=False, editable=False
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     # Stays when the mailbox is closed for good: until then it was sold.
     closing_since = models.DateTimeField(_("closing since"), null=True, blank=True, editable=False)
@@ -163,6 +181,12 @@ class Mailbox(models.Model):
                 name="mailstore_mailbox_quota_positive",
                 violation_error_message=_("The limit is at least one byte."),
             ),
+            models.UniqueConstraint(
+                fields=("organisation", "external_ref"),
+                condition=~Q(external_ref="") & ~Q(state="closed"),
+                name="mailstore_mailbox_reference_once",
+                violation_error_message=_("This reference names another mailbox."),
+            ),
         )
         indexes = (
             models.Index(
@@ -191,6 +215,12 @@ class Mailbox(models.Model):
                 name="mailstore_mailbox_unerased",
             ),
             models.Index(fields=("organisation", "address"), name="mailstore_mailbox_owner"),
+            # Staff find a mailbox by how its address begins, whatever became of it.
+            models.Index(
+                fields=("address",),
+                opclasses=("varchar_pattern_ops",),
+                name="mailstore_mailbox_address",
+            ),
             models.Index(
                 fields=("retention_due_at",),
                 condition=~Q(state="closed"),

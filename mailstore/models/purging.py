@@ -48,6 +48,9 @@ class Work(models.Model):
     fence = models.PositiveIntegerField(default=0)
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     failure = models.CharField(_("failure"), max_length=300, blank=True)
+    # Null for what was planned before this was counted.
+    planned_messages = models.PositiveBigIntegerField(_("planned messages"), null=True)
+    planned_bytes = models.PositiveBigIntegerField(_("planned bytes"), null=True)
     messages = models.PositiveBigIntegerField(_("messages"), default=0)
     bytes = models.PositiveBigIntegerField(_("bytes"), default=0)
 
@@ -99,6 +102,11 @@ class PurgeRun(Work):
                 fields=("id",),
                 condition=Q(state__in=["planned", "running"]),
                 name="mailstore_purgerun_open",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(state__in=["planned", "running", "paused"]) & ~Q(failure=""),
+                name="mailstore_purgerun_failing",
             ),
         )
 
@@ -190,6 +198,11 @@ class RestoreRun(Work):
                 fields=("id",),
                 condition=Q(state__in=["planned", "running"]),
                 name="mailstore_restorerun_open",
+            ),
+            models.Index(
+                fields=("id",),
+                condition=Q(state__in=["planned", "running", "paused"]) & ~Q(failure=""),
+                name="mailstore_restorerun_failing",
             ),
         )
 

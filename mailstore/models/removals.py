@@ -64,6 +64,10 @@ class AlarmQuerySet(models.QuerySet["Alarm"]):
         """Those that nobody has answered."""
         return self.filter(answer="")
 
+    def untold(self) -> Self:
+        """Those of whom no owner could be told."""
+        return self.filter(owners_told=0)
+
 
 class Alarm(models.Model):
     """The tripwire saw a mass deletion and froze the mailbox until its owner answers."""
@@ -86,6 +90,8 @@ class Alarm(models.Model):
     )
     answered_at = models.DateTimeField(_("answered"), null=True)
     answered_by = models.CharField(_("answered by"), max_length=254, blank=True)
+    # Owners who were written to at an address that does not lie on this mail server.
+    owners_told = models.PositiveSmallIntegerField(_("owners told"), default=0)
 
     objects = AlarmQuerySet.as_manager()
 
@@ -96,6 +102,9 @@ class Alarm(models.Model):
             models.UniqueConstraint(
                 fields=("mailbox",), condition=Q(answer=""), name="mailstore_alarm_one_open"
             ),
+        )
+        indexes = (
+            models.Index(fields=("at",), condition=Q(answer=""), name="mailstore_alarm_open"),
         )
 
     def __str__(self) -> str:

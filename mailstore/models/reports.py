@@ -171,6 +171,8 @@ class LogPosition(models.Model):
     offset = models.BigIntegerField()
     # A digest of the file's first line, by which it is found again when it was compressed.
     head = models.CharField(max_length=64, blank=True, default="")
+    # When it had been written to last, by which older files are told from newer ones.
+    written_ns = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         verbose_name = _("log position")

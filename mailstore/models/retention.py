@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from typing import Self
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Organisation
+from accounts.access import Actor
+from accounts.models import Organisation, below
 from mailstore.models.domains import Domain
 from mailstore.models.mailboxes import Mailbox, RetentionPolicy
 from mailstore.policy import CountedFrom, Rule
@@ -22,9 +26,23 @@ def _exactly_one_owner() -> Q:
     return one_of
 
 
+class RetentionRuleQuerySet(models.QuerySet["RetentionRule"]):
+    """Which rules an actor may know of by themselves."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Those that were set on something in the actor's tree; a plan's are part of the plan."""
+        return self.filter(
+            below(actor, "organisation__")
+            | below(actor, "domain__organisation__")
+            | below(actor, "mailbox__organisation__"),
+            policy=None,
+        )
+
+
 class RetentionRule(models.Model):
     """One layer's word on one folder. `days` is null where mail is kept for ever."""
 
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     policy = models.ForeignKey(
         RetentionPolicy, on_delete=models.CASCADE, null=True, blank=True, related_name="rules"
     )
@@ -53,6 +71,8 @@ class RetentionRule(models.Model):
     ceiling_days = models.PositiveIntegerField(_("most days below"), null=True, blank=True)
     changed_at = models.DateTimeField(_("changed"), default=timezone.now, editable=False)
 
+    objects = RetentionRuleQuerySet.as_manager()
+
     class Meta:
         verbose_name = _("retention rule")
         verbose_name_plural = _("retention rules")
@@ -73,6 +93,17 @@ class RetentionRule(models.Model):
                 & (Q(floor_days__isnull=True) | Q(floor_days__gte=1))
                 & (Q(ceiling_days__isnull=True) | Q(ceiling_days__gte=1)),
                 name="mailstore_retentionrule_days_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(floor_days__isnull=True)
+                | Q(days__isnull=True)
+                | Q(days__gte=F("floor_days")),
+                name="mailstore_retentionrule_own_floor",
+            ),
+            models.CheckConstraint(
+                condition=Q(ceiling_days__isnull=True)
+                | Q(days__isnull=False, days__lte=F("ceiling_days")),
+                name="mailstore_retentionrule_own_ceiling",
             ),
         )
 

@@ -30,6 +30,7 @@ class Restriction(Switches):
     class Cause(models.TextChoices):
         DEBT = "debt", _("An unpaid bill")
         ABUSE = "abuse", _("Stopped by staff")
+        ABOVE = "above", _("Stopped by its seller")
         WISH = "wish", _("Its own wish")
 
     class State(models.TextChoices):

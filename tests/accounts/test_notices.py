@@ -11,7 +11,8 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 
 from accounts import notices
-from accounts.models import Notice
+from accounts.access import Forbidden
+from accounts.models import Event, Notice, Organisation
 from hosting import doctor
 from tests.factories import AT
 
@@ -151,6 +152,43 @@ def test_a_wait_from_a_clock_that_was_set_back_does_not_count(relay):
     assert notices.send_waiting(at=AT) == 1
 
 
+def test_a_letter_that_cannot_be_written_holds_up_nobody_and_says_why(relay, caplog):
+    Notice.objects.create(to="ann@example.test", name="no_such_letter", created_at=AT)
+    wait_for("ben@example.test")
+
+    assert notices.send_waiting(at=AT) == 1
+
+    assert (reached(), unsent()) == (["ben@example.test"], ["ann@example.test"])
+    assert notices.refused().get().failure.startswith("TemplateDoesNotExist: emails/no_such_letter")
+    assert "cannot be written" in caplog.text
+
+
+def test_sent_again_its_waits_begin_anew(relay, cast):
+    relay.trouble["gone@example.test"] = refusal("gone@example.test")
+    wait_for("gone@example.test")
+    for minute in (0, 5, 15):
+        notices.send_waiting(at=AT + minute * MINUTE)
+    relay.trouble.clear()
+    assert notices.send_waiting(at=AT + 16 * MINUTE) == 0
+
+    notices.send_again(actor=cast.actor(cast.sam), notice=Notice.objects.get(), at=AT)
+
+    assert notices.send_waiting(at=AT + 16 * MINUTE) == 1
+    assert Event.objects.get(kind="notice.sent_again").subject_name == (
+        "dunning_below → gone@example.test"
+    )
+
+
+def test_what_has_left_is_not_sent_again_and_nobody_else_may(relay, cast):
+    wait_for("ann@example.test")
+    with pytest.raises(Forbidden):
+        notices.send_again(actor=cast.actor(cast.rita), notice=Notice.objects.get(), at=AT)
+    notices.send_waiting(at=AT)
+
+    with pytest.raises(notices.SentAlready, match="meanwhile"):
+        notices.send_again(actor=cast.actor(cast.sam), notice=Notice.objects.get(), at=AT)
+
+
 def test_doctor_names_who_is_refused_and_fails_while_the_relay_is_away(relay):
     [finding] = doctor.examine(only=["letters"])
     assert (finding.is_well, finding.text) == (True, "none is refused")
@@ -160,8 +198,25 @@ def test_doctor_names_who_is_refused_and_fails_while_the_relay_is_away(relay):
     notices.send_waiting(at=AT)
     [finding] = doctor.examine(only=["letters"])
     assert finding.is_well
-    assert finding.text.startswith("1 refused and tried again; gone@example.test: {")
+    assert finding.text.startswith(
+        "1 not taken and tried again, see Notices in the staff pages; gone@example.test: {"
+    )
 
     wait_for("ann@example.test")
     [finding] = doctor.examine(only=["letters"])
     assert (finding.is_well, finding.text) == (False, "Letters wait since 2026-11-02 09:30 UTC.")
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_owners_of_many_are_told_in_as_many_statements_as_those_of_one(
+    cast, count, django_assert_num_queries
+):
+    for number in range(count):
+        Organisation.objects.create(kind="customer", name=f"C{number}", parent=cast.reseller)
+    concerned = Organisation.objects.filter(parent=cast.reseller)
+
+    # The organisations, their owners, those who are still to come, and the letters.
+    with django_assert_num_queries(4):
+        told = notices.announce(organisations=concerned, name="spend_cap", context={}, at=AT)
+
+    assert told == 1

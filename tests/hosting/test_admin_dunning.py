@@ -10,17 +10,18 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.access import system
-from accounts.models import Membership, User
+from accounts.models import Membership, Setback
 from hosting import dunning
 from hosting.models import Dunning
 from mailstore import standing
 from mailstore.models import Restriction
 from tests.factories import make_mailbox
 from tests.hosting.dunning_rows import bill, noon, post, run_of
-from tests.staffing import act, facts, said, verified
+from tests.staffing import act, facts, in_role, said
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 DUNNING = "/staff/hosting/dunning/"
+SETBACKS = "/staff/accounts/setback/"
 RESTRICTIONS = "/staff/mailstore/restriction/"
 
 
@@ -126,11 +127,8 @@ def test_what_cannot_be_done_is_said_in_the_form(staff, run, action):
 
 
 def test_staff_without_the_right_see_nothing(cast, run):
-    User.objects.filter(pk=cast.sam.pk).update(is_superuser=False)
-    client = verified(cast.sam)
-
-    assert client.get(DUNNING).status_code == 403
-    assert client.get(f"{RESTRICTIONS}add/").status_code == 403
+    assert in_role(cast.sam, "support").get(DUNNING).status_code == 403
+    assert in_role(cast.sam, "staff_billing").get(f"{RESTRICTIONS}add/").status_code == 403
 
 
 # Stopping an organisation -----------------------------------------------------------------
@@ -240,3 +238,20 @@ def test_the_command_says_who_is_set_free(cast, run, capsys):
     call_command("sweep_dunning", "--dry-run")
 
     assert "Juniper: owes nothing; ends, and all that is stopped goes on" in capsys.readouterr().out
+
+
+# Whom a sweep failed for ------------------------------------------------------------------
+
+
+def test_staff_see_whom_it_failed_for_and_have_it_tried_at_once(staff, cast):
+    bill(cast.customer, currency="XXX")
+    dunning.sweep(at=timezone.now())
+    listed = staff.get(SETBACKS).content.decode()
+
+    page = act(staff, "try_now", Setback.objects.get(), path=SETBACKS)
+    dunning.sweep(at=timezone.now())
+
+    assert "Alder" in listed
+    assert "KeyError: &#x27;XXX&#x27;" in listed
+    assert said(page) == ["Tried again within a minute: 1."]
+    assert Setback.objects.get().tries == 2

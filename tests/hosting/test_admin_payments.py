@@ -22,7 +22,7 @@ from hosting.models import (
 from tests.factories import AT
 from tests.hosting.billing_rows import ACTOR
 from tests.hosting.ledger_rows import make_bill, paid
-from tests.staffing import act, facts, lines_of, said, verified
+from tests.staffing import act, facts, in_role, lines_of, said
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -114,7 +114,7 @@ def test_hostile_form_is_refused_beside_its_field(staff, cast, change):
 
 
 def test_recording_needs_the_right_to(cast):
-    client = verified(cast.sam)
+    client = in_role(cast.sam, "support")
 
     assert client.get(f"{PAYMENTS}add/").status_code == 403
     assert client.post(f"{PAYMENTS}add/", NEW).status_code == 403
@@ -430,6 +430,6 @@ def test_statement_that_new_rules_cannot_read_says_so(staff, cast):
 
 
 def test_uploading_needs_the_right_to_record(cast):
-    client = verified(cast.sam)
+    client = in_role(cast.sam, "support")
 
     assert client.get(f"{STATEMENTS}add/").status_code == 403

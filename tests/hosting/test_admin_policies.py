@@ -64,6 +64,25 @@ def test_preview_shows_what_a_rule_would_do_and_changes_nothing(staff, imap, mai
     assert not PendingChange.objects.exists()
 
 
+def test_page_shows_when_it_arrived_and_when_it_would_go_with_a_rule_and_without(
+    staff, imap, mailbox, twin
+):
+    moment = timezone.now() - timedelta(days=20)
+    twin.accounts[mailbox.address].folders["Junk"].append(b"x", at=moment)
+    tighter = {"folder": "\\Junk", "days": "10", **ARRIVAL}
+
+    tried = act(staff, "set_rule", imap, path=POLICIES, foresee="yes", **tighter)
+    without = act(staff, "remove_rule", imap, path=POLICIES, foresee="yes", folder="\\Junk")
+
+    due = moment + timedelta(days=10)
+    for page, goes in ((tried, True), (without, False)):
+        [table] = page.context["tables"]
+        [junk] = [row.cells for row in table.rows if row.cells[0] == "Junk"]
+        assert (f"{due:%-d %b %Y} (1)" in junk[6]) is goes
+        assert (" to " in junk[5]) is goes
+    assert junk_days(imap) == [30]
+
+
 def test_tighter_rule_of_a_policy_waits_and_a_looser_one_holds(staff, imap, mailbox):
     tighter = {"folder": "\\Junk", "days": "10", **ARRIVAL}
     looser = {"folder": "\\Junk", "days": "60", **ARRIVAL, "floor_days": "7"}
@@ -99,7 +118,7 @@ def test_rule_of_a_policy_goes_after_the_wait_because_its_floor_protected(staff,
 
 
 def test_tripwire_of_a_policy_and_of_a_mailbox(staff, imap, mailbox, twin):
-    sharper = {"messages": "100", "percent": "40", "minutes": "10"}
+    sharper = {"messages": "100", "percent": "40", "minutes": "10", "fewest": "5"}
     act(staff, "change_thresholds", imap, path=POLICIES, confirmed="yes", **sharper)
     imap.refresh_from_db()
     assert (imap.trip_messages, imap.trip_percent) == (100, 40)

@@ -15,7 +15,7 @@ from accounts.models import Event, Organisation
 from hosting import billing, invoicing, pricing, repricing
 from hosting.models import Plan, Price, PriceList
 from hosting.periods import Period
-from mailstore.models import Usage
+from mailstore.models import Mailbox, Usage
 from tests.factories import make_domain, make_mailbox
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -26,7 +26,7 @@ from tests.hosting.billing_rows import (
     make_profile,
     sold,
 )
-from tests.staffing import act, facts, said, verified
+from tests.staffing import act, facts, in_role, said
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -183,8 +183,8 @@ def test_buyers_of_a_list_are_those_whose_list_it_is(cast, kind):
 
 def test_price_of_a_plan_that_had_none(cast, imap):
     fresh = make_list(currency="JPY")
-    make_profile(cast.other_customer, price_list=fresh)
     keeping(cast.other_domain, "a", 7)
+    make_profile(cast.other_customer, price_list=fresh)
 
     found = repricing.foresee(draft(fresh, imap, monthly_price=Decimal(300)))
 
@@ -281,7 +281,7 @@ def test_somebody_who_was_a_moment_faster_wins(staff, retail, imap, monkeypatch)
 
 
 def test_setting_a_price_needs_the_right(cast):
-    assert verified(cast.sam).get(f"{PRICES}add/").status_code == 403
+    assert in_role(cast.sam, "support").get(f"{PRICES}add/").status_code == 403
 
 
 def test_price_in_use_can_be_neither_edited_nor_withdrawn(staff, retail, imap):
@@ -329,10 +329,37 @@ def test_plan_shows_its_prices_and_what_its_policy_says(staff, imap):
     prices, policy = page.context["tables"]
     retail, wholesale = (row.cells[2] for row in prices.rows)
     assert (retail, wholesale) == ("2.50 EUR", "1.67 EUR")
-    assert "200 messages or 50 % within 10 minutes" in policy.rows[-1].cells
+    assert "200 messages or 50 % within 10 minutes, from 10 on" in policy.rows[-1].cells
     assert "/staff/mailstore/retentionpolicy/" in page.content.decode()
     linked = staff.get(prices.rows[0].url)
     assert linked.context["form"].initial["plan"] == str(imap.pk)
+
+
+def test_lower_highest_limit_says_first_who_stands_above_it(staff, cast, imap):
+    mailbox = make_mailbox(cast.domain)
+    Mailbox.objects.filter(pk=mailbox.pk).update(quota_bytes=imap.ceiling_bytes)
+    fields = {
+        "name": imap.name,
+        "is_on_sale": "on",
+        "position": imap.position,
+        "quota_bytes": imap.quota_bytes,
+        "ceiling_bytes": imap.ceiling_bytes - 1,
+        "window_days": imap.window_days,
+        "retention_policy": "",
+    }
+    place = f"{PLANS}{imap.pk}/change/"
+
+    errors = staff.post(place, fields).context["adminform"].form.errors
+    assert "Mailboxes that stand above it: 1" in errors["ceiling_bytes"][0]
+    before = imap.ceiling_bytes
+    imap.refresh_from_db()
+    assert imap.ceiling_bytes == before
+
+    staff.post(place, fields | {"is_above_known": "on"})
+    imap.refresh_from_db()
+    assert imap.ceiling_bytes == before - 1
+    [fact] = Event.objects.filter(kind="plan.updated")
+    assert set(fact.data) == {"ceiling_bytes"}
 
 
 def test_change_of_a_plan_is_a_fact_with_a_name(staff, cast, imap):

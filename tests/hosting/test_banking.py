@@ -57,7 +57,7 @@ def verdicts(listed):
 
 
 def worked_off(cast, listed):
-    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
     assert runs.run(import_id=listed.pk, now=timezone.now)
     listed.refresh_from_db()
     return listed.taken_count, listed.settled_count, listed.known_count, listed.problems
@@ -240,6 +240,7 @@ def test_money_that_left_for_nobody_knows_what_is_for_staff(cast, bill, referenc
         "line": 2,
         "column": "amount",
         "message": "Money that left, and it is not clear for what. Record it by hand.",
+        "code": "invalid",
     }
     assert worked_off(cast, listed) == (0, 0, 0, [problem])
     assert not LedgerEntry.objects.exists()
@@ -272,7 +273,7 @@ def test_long_statement_is_done_in_pieces_each_once(cast, bill, monkeypatch):
     monkeypatch.setattr(piecework, "BATCH", 7)
     lines = [f"2026-11-02,0.10,EUR,X,T-1,{number}" for number in range(50)]
     listed = take_in(cast, *lines)
-    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
     real, calls = ledger.receive, []
 
     def dies_once(**fields):
@@ -299,10 +300,10 @@ def test_long_statement_is_done_in_pieces_each_once(cast, bill, monkeypatch):
 def test_statement_is_started_by_who_uploaded_it_and_only_once(cast):
     listed = take_in(cast, "2026-11-02,1.00,EUR,X,,1")
     with pytest.raises(WrongState, match="Only who uploaded"):
-        runs.confirm(actor=cast.actor(cast.rita), listed=listed)
-    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+        runs.confirm(actor=cast.actor(cast.rita), listed=listed, at=timezone.now())
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
     with pytest.raises(WrongState, match="changed meanwhile"):
-        runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+        runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
 
     assert tasks.run_bank_import(import_id=listed.pk) is True
     assert tasks.run_bank_import(import_id=listed.pk) is False
@@ -311,7 +312,7 @@ def test_statement_is_started_by_who_uploaded_it_and_only_once(cast):
 
 def test_nothing_is_recorded_in_the_name_of_somebody_who_left(cast):
     listed = take_in(cast, "2026-11-02,1.00,EUR,X,,1")
-    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
     User.objects.filter(pk=cast.sam.pk).update(is_active=False)
 
     runs.run(import_id=listed.pk, now=timezone.now)

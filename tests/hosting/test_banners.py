@@ -15,6 +15,7 @@ from mailstore.engine import engine
 from mailstore.models import PendingChange, Restriction
 from tests.factories import AT, make_mailbox, make_member
 from tests.hosting.dunning_rows import bill, live_through, noon, run_of
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 ACTOR = system("tests")
@@ -33,12 +34,14 @@ def stop(organisation, cause="abuse", state="suspended", **stops):
 
 
 def shown(user):
-    return [(banner.title, banner.level) for banner in banners.for_user(user)]
+    return [
+        (banner.title, banner.level) for banner in banners.for_user(user, house_name="Restante")
+    ]
 
 
 def page(user, path="/overview/"):
     client = Client()
-    client.force_login(user)
+    signed_in(user, client)
     return client.get(path).content.decode()
 
 
@@ -47,18 +50,21 @@ def test_nothing_stands_where_nothing_is_stopped_and_it_costs_one_query(
 ):
     for user in (cast.alice, cast.rita, cast.sam):
         with django_assert_num_queries(1):
-            assert banners.for_user(user) == []
+            assert banners.for_user(user, house_name="Restante") == []
 
 
 def test_what_is_due_stands_on_every_page_with_what_comes_next(cast):
     bill(cast.other_customer)
     live_through(0, 7)
 
-    [banner] = banners.for_user(cast.charlie)
+    [banner] = banners.for_user(cast.charlie, house_name="Restante")
 
     assert banner.title == "Juniper: 12.00 EUR was due on 1 November 2026."
     assert (banner.level, banner.can_pay) == ("near", True)
-    limited = "Sending is limited. Mail arrives and is read as before."
+    limited = (
+        "Sending is limited. Mail arrives and is read as before. This house takes no mail from "
+        "programs yet: what is sent by another server goes on."
+    )
     assert banner.lines == [
         "Everything works as before.",
         f"From 15 November 2026, unless it is paid: {limited}",
@@ -82,7 +88,7 @@ def test_what_is_stopped_is_said_in_words(cast, day, now):
     bill(cast.other_customer)
     live_through(0, day)
 
-    [banner] = banners.for_user(cast.charlie)
+    [banner] = banners.for_user(cast.charlie, house_name="Restante")
 
     assert banner.level == "full"
     assert banner.lines[0].startswith(now)
@@ -92,7 +98,7 @@ def test_while_only_a_letter_comes_next_the_earliest_day_of_the_next_stop_is_nam
     bill(cast.other_customer)
     live_through(0, 35)
 
-    lines = banners.for_user(cast.charlie)[0].lines
+    lines = banners.for_user(cast.charlie, house_name="Restante")[0].lines
 
     assert lines[1].startswith("Not before 31 December 2026, and after another letter: All")
 
@@ -124,7 +130,7 @@ def test_who_may_not_see_bills_sees_no_amount(cast):
     bill(cast.other_customer)
     live_through(0, 3)
 
-    [banner] = banners.for_user(reader)
+    [banner] = banners.for_user(reader, house_name="Restante")
 
     assert banner.title == "Juniper: a bill is not paid. Your owners can see it."
     assert not banner.can_pay
@@ -135,7 +141,7 @@ def test_a_pause_is_said_and_no_day_is_named(cast):
     live_through(0, 7)
     dunning.pause(actor=ACTOR, run=run_of(cast.other_customer), reason="x", at=noon(8))
 
-    lines = banners.for_user(cast.charlie)[0].lines
+    lines = banners.for_user(cast.charlie, house_name="Restante")[0].lines
 
     assert "Reminders are paused. Nothing more is stopped until they go on." in lines
     assert not [line for line in lines if line.startswith("From ")]
@@ -150,7 +156,7 @@ def test_money_that_is_in_is_thanked_for_until_the_sweep_has_seen_it(cast):
 def test_who_is_stopped_reads_the_reason_and_each_switch(cast):
     stop(cast.other_customer, sign_in="shut", sending="shut")
 
-    [banner] = banners.for_user(cast.charlie)
+    [banner] = banners.for_user(cast.charlie, house_name="Restante")
 
     assert banner.title == "Juniper is stopped by Restante."
     assert banner.lines == [
@@ -173,9 +179,9 @@ def test_who_is_stopped_reads_the_reason_and_each_switch(cast):
 def test_a_resellers_customers_read_what_reaches_them_and_not_why(cast, stops, line):
     stop(cast.reseller, **stops)
 
-    [banner] = banners.for_user(cast.alice)
+    [banner] = banners.for_user(cast.alice, house_name="Restante")
 
-    assert banner.title == "Alder: something between Rowan and us is open."
+    assert banner.title == "Alder: something at Rowan is open that concerns your mail."
     assert banner.lines[0].startswith(line)
     assert "Spam" not in str(banner)
 
@@ -183,8 +189,8 @@ def test_a_resellers_customers_read_what_reaches_them_and_not_why(cast, stops, l
 def test_what_a_reseller_has_of_its_own_does_not_reach_its_customers_pages(cast):
     stop(cast.reseller, sign_in="shut", receiving="put_off", sending="shut")
 
-    assert banners.for_user(cast.alice) == []
-    assert len(banners.for_user(cast.rita)) == 1
+    assert banners.for_user(cast.alice, house_name="Restante") == []
+    assert len(banners.for_user(cast.rita, house_name="Restante")) == 1
 
 
 # Leaving ----------------------------------------------------------------------------------
@@ -200,7 +206,7 @@ def close_at_once(cast, client):
 def test_an_organisation_closes_after_the_wait_and_one_button_brings_it_back(cast, twin):
     mailbox = make_mailbox(cast.domain)
     client = Client()
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
     asked = client.post(f"/organisations/{cast.customer.uuid}/close", {"name": "alder"})
     cast.customer.refresh_from_db()
     waiting = PendingChange.objects.waiting().get(), cast.customer.state
@@ -224,7 +230,7 @@ def test_an_organisation_closes_after_the_wait_and_one_button_brings_it_back(cas
 
 def test_the_name_has_to_be_typed(cast):
     client = Client()
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
 
     answer = client.post(f"/organisations/{cast.customer.uuid}/close", {"name": "Juniper"})
 
@@ -238,7 +244,7 @@ def test_what_cannot_be_done_is_said(cast, path):
     if path == "close":
         stop(cast.customer, "debt", "closed")
     client = Client()
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
 
     answer = client.post(
         f"/organisations/{cast.customer.uuid}/{path}", {"name": "Alder"}, follow=True

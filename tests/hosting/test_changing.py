@@ -8,7 +8,7 @@ import pytest
 
 from accounts.access import Forbidden
 from accounts.models import Event
-from hosting import billing, changing, invoicing, limits, ordering, pricing
+from hosting import billing, changing, invoicing, limits, ordering, pricing, selling
 from hosting.metering import DAY_SECONDS
 from hosting.models import BillingProfile, Contract, InvoiceLine, Limits, Plan, PlanChange
 from mailstore import cooling, holding, provisioning, switching
@@ -231,7 +231,7 @@ def test_plan_that_is_not_sold_is_refused(mailbox):
         lambda: changing.propose(mailbox=mailbox, plan=plan("pop"), at=NOW),
         lambda: change(mailbox, "pop"),
     ):
-        with pytest.raises(changing.NotOnSale, match="POP is not on sale any more"):
+        with pytest.raises(selling.NotOnSale, match="POP is not on sale any more"):
             verb()
 
 
@@ -275,7 +275,7 @@ def test_frozen_mailbox_is_refused_and_a_held_one_is_not(cast, mailbox):
 
     Mailbox.objects.filter(pk=mailbox.pk).update(frozen_at=None)
     holding.place(
-        actor=cast.actor(cast.sam), user=cast.sam, scope=mailbox, matter="M", reason="R", at=NOW
+        actor=cast.actor(cast.sam), by=cast.sam, scope=mailbox, matter="M", reason="R", at=NOW
     )
     change(mailbox, "pop")
 

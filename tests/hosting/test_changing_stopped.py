@@ -13,6 +13,7 @@ from hosting.models import Plan, PlanChange
 from mailstore import standing
 from tests.factories import make_mailbox
 from tests.hosting.billing_rows import ACTOR, moment
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -75,7 +76,7 @@ def test_who_is_only_late_with_a_bill_changes_plans(cast, mailbox):
 def test_pages_say_who_is_stopped(cast, mailbox, state):
     stop(cast.customer, state)
     client = Client()
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
 
     choices = client.get(reverse("mailboxes:plans", args=[mailbox.uuid]))
     detail = client.get(reverse("mailboxes:change_plan", args=[mailbox.uuid, "pop"]))

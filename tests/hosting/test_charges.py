@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -115,6 +118,91 @@ def test_sharing_what_is_included_never_costs_more_than_a_cent_a_mailbox(counts,
 
     total = sum(line.net_minor for line in shared)
     assert total <= sum(line.net_minor for line in alone) + len(pieces) + 1
+
+
+@COUNTED
+@given(prices=st.lists(PRICES, min_size=1, max_size=4), pieces=PIECES, pools=st.booleans())
+def test_what_is_shared_is_used_up_before_anything_is_charged(counts, prices, pieces, pools):
+    """Whatever the prices: what is charged at all of them is what is above in all, and no more."""
+    counts(examples=1)
+    for number, price in enumerate(prices):
+        price.pk, price.price_list = number, prices[0].price_list
+    rows = [
+        replace(each, price=prices[number % len(prices)])
+        for number, each in enumerate(measured(prices[0], pieces))
+    ]
+
+    lines = charges.charge(rows, period=PERIOD, pools=pools)
+
+    groups, charged, own = Counter(), Counter(), Counter()
+    for line in lines:
+        group = 0 if pools else line.mailbox_id
+        above = line.used_byte_seconds - line.included_byte_seconds
+        if line.kind == "storage":
+            charged[group] += above
+            assert 0 < above <= own[line.mailbox_id, line.price.pk]
+        elif line.price.storage_price:
+            groups[group] += above
+            own[None if pools else line.mailbox_id, line.price.pk] += above
+    assert charged == Counter({group: above for group, above in groups.items() if above > 0})
+
+
+def test_shared_space_spans_plans_and_prices():
+    """Two plans with 5 and 50 GB included, of which 15 are used: nothing is above."""
+    lists = PriceList(pk=1, currency="EUR")
+    rows = [
+        Measured(
+            mailbox_id=number,
+            address=f"m{number}@x.test",
+            price=Price(
+                pk=number,
+                plan=Plan(pk=number, slug=f"p{number}", protocol="imap"),
+                price_list=lists,
+                starts_on=date(2028, 1, 1),
+                monthly_price=Decimal(1),
+                storage_price=Decimal("0.12"),
+                included_bytes=included * GIGABYTE,
+            ),
+            seconds=MONTH,
+            used_byte_seconds=15 * (number == 1) * GIGABYTE * MONTH,
+        )
+        for number, included in ((1, 5), (2, 50))
+    ]
+
+    shared = charges.charge(rows, period=PERIOD, pools=True)
+    alone = charges.charge(rows, period=PERIOD, pools=False)
+
+    assert [(line.kind, line.net_minor) for line in shared] == [("mailbox", 100)] * 2
+    assert sum(line.net_minor for line in alone) == 200 + 120
+
+
+@pytest.mark.parametrize("pools", [False, True])
+def test_price_that_begins_within_the_month_takes_nothing_from_what_is_included(pools):
+    """6 GB in the first half and 3 in the second are 4.5 on average, of 5 that are included."""
+    lists, plan = PriceList(pk=1, currency="EUR"), Plan(pk=1, slug="imap", protocol="imap")
+    rows = [
+        Measured(
+            mailbox_id=1,
+            address="m1@x.test",
+            price=Price(
+                pk=day,
+                plan=plan,
+                price_list=lists,
+                starts_on=date(2028, 2, day),
+                monthly_price=Decimal(2),
+                storage_price=Decimal("0.12"),
+                included_bytes=5 * GIGABYTE,
+            ),
+            seconds=MONTH // 2,
+            used_byte_seconds=size * GIGABYTE * MONTH // 2,
+        )
+        for day, size in ((1, 6), (15, 3))
+    ]
+
+    assert [line.kind for line in charges.charge(rows, period=PERIOD, pools=pools)] == [
+        "mailbox",
+        "mailbox",
+    ]
 
 
 @COUNTED

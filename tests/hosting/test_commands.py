@@ -7,14 +7,17 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from accounts import outbox
-from accounts.models import Membership, Organisation, User
+from accounts import membership, outbox
+from accounts.models import Membership, Organisation, Setback, User
 from hosting import demo, doctor, invoicing, ledger, tasks
 from hosting.models import Invoice, Pulse
+from mailstore import health
 from mailstore import tasks as mail_tasks
 from mailstore.models import (
+    Alarm,
     Domain,
     Drift,
     FullSweep,
@@ -24,7 +27,7 @@ from mailstore.models import (
     RestoreRun,
     Usage,
 )
-from tests.factories import make_mailbox
+from tests.factories import PASSWORD, make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -118,12 +121,48 @@ def test_doctor_speaks_json(db, twin, monkeypatch):
     assert {check["name"] for check in report["checks"]} == set(doctor.CHECKS)
 
 
+def test_doctor_finds_what_the_sweeps_could_not_do(cast):
+    mailbox = make_mailbox(cast.domain)
+    now = doctor.timezone.now()
+    MigrationRecorder.Migration.objects.update(applied=now)
+    later = now + timedelta(days=1)
+    Mailbox.objects.update(retention_due_at=later)
+    assert "not yet" in doctor.CHECKS["purges"]()
+
+    MigrationRecorder.Migration.objects.update(applied=now - timedelta(days=15))
+    with pytest.raises(doctor.Ailment, match="There was no full sweep yet"):
+        doctor.CHECKS["purges"]()
+    sweep = FullSweep.objects.create(started_at=now, finished_at=now, looked_at=3, missed=2)
+    with pytest.raises(doctor.Ailment, match="found 2 mailboxes"):
+        doctor.CHECKS["purges"]()
+    FullSweep.objects.filter(pk=sweep.pk).update(missed=0)
+    alarm = {"at": now, "since": now, "messages": 9, "bytes": 9, "reason": "x"}
+    Alarm.objects.create(mailbox=mailbox, **alarm)
+    with pytest.raises(doctor.Ailment, match="owners of 1 frozen"):
+        doctor.CHECKS["purges"]()
+    Alarm.objects.update(owners_told=1)
+    Setback.objects.create(
+        work=health.BY_RULES,
+        row_id=mailbox.pk,
+        name=mailbox.address,
+        organisation=cast.customer,
+        failure="EngineRefused: no",
+        failed_first_at=now,
+        failed_at=now,
+        next_try_at=later,
+    )
+    with pytest.raises(doctor.Ailment, match="such as hello@alder") as ailment:
+        doctor.CHECKS["purges"]()
+    assert ailment.value.remedy.startswith("It says: EngineRefused: no")
+
+
 def test_doctor_says_how_purging_is_doing(cast):
     now = doctor.timezone.now()
     frozen, failed = make_mailbox(cast.domain, "frozen"), make_mailbox(cast.domain, "failed")
     Mailbox.objects.filter(pk=frozen.pk).update(
         frozen_at=now, store_bytes=5000, retention_due_at=now
     )
+    Mailbox.objects.filter(pk=failed.pk).update(retention_due_at=now + timedelta(days=1))
     FullSweep.objects.create(started_at=now, finished_at=now)
     assert doctor.CHECKS["purges"]() == (
         f"0 due, 0 running, 0 paused, lag 0 min, last full sweep {now:%Y-%m-%d}, 1 frozen, "
@@ -236,6 +275,48 @@ def test_things_have_names(cast):
     assert str(Organisation.objects.get(kind="provider")) == "Restante"
     assert str(Membership.objects.get(user=cast.bob)) == "bob@example.test · Alder · Read only"
     assert str(cast.customer.events.first()).startswith("member.added")
+
+
+def test_staff_are_appointed_on_the_command_line(capsys, cast, monkeypatch):
+    monkeypatch.setattr("sys.stdin", StringIO(f"{PASSWORD}\n"))
+
+    call_command("appoint_staff", "Tess@Example.test", role="support", dry_run=True)
+    assert not User.objects.filter(email="tess@example.test").exists()
+    call_command("appoint_staff", "Tess@Example.test", role="support")
+    tess = User.objects.get(email="tess@example.test")
+    before = membership.actor_for(tess).staff_role
+    call_command("appoint_staff", tess.email)
+    tess.refresh_from_db()
+
+    assert (before, membership.actor_for(tess).staff_role) == ("support", "operator")
+    assert tess.check_password(PASSWORD)
+    assert "has the role operator of Restante." in capsys.readouterr().out
+    with pytest.raises(CommandError, match="no e-mail address"):
+        call_command("appoint_staff", "x")
+    call_command("appoint_staff", cast.sam.email, role="support")
+    with pytest.raises(CommandError, match="last operator"):
+        call_command("appoint_staff", tess.email, role="support")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_nobody_becomes_staff_who_took_an_address_that_is_not_theirs(cast, dry_run):
+    eve = User.objects.create_user("tess@example.test", PASSWORD)
+
+    with pytest.raises(CommandError, match="confirm the address first"):
+        call_command("appoint_staff", "Tess@example.test", dry_run=dry_run)
+    eve.refresh_from_db()
+    before = eve.is_staff, membership.actor_for(eve).staff_role
+    User.objects.filter(pk=eve.pk).update(email_verified_at=timezone.now())
+    call_command("appoint_staff", "tess@example.test", role="support")
+
+    eve.refresh_from_db()
+    assert before == (False, "")
+    assert membership.actor_for(eve).staff_role == "support"
+
+
+def test_nobody_is_appointed_before_there_is_a_house(db):
+    with pytest.raises(CommandError, match="provider first"):
+        call_command("appoint_staff", "tess@example.test")
 
 
 def test_superuser_is_staff(db):

@@ -7,11 +7,11 @@ from django.conf import settings
 from django.template.loader import render_to_string
 
 from accounts import mailer
-from accounts.access import Forbidden, system
-from accounts.models import Event, Membership, Notice, Organisation, User
+from accounts.access import MEMBER_ROLES, STAFF_ROLES, Forbidden, system
+from accounts.models import Event, Membership, Notice, Organisation, Setback, User
 from hosting import dunning, ledger, ordering
 from hosting.dunning import sweeping
-from hosting.models import Dunning, DunningStep
+from hosting.models import Dunning, DunningStep, OpenItem
 from mailstore import holding, standing
 from mailstore.models import Hold, Mailbox, Restriction
 from tests.factories import make_mailbox, make_member
@@ -147,8 +147,10 @@ def test_nothing_is_stopped_while_the_announcement_could_not_be_sent(debtor):
 
 
 def test_owners_and_those_for_billing_are_told_and_nobody_else(cast, debtor):
-    for role in Membership.Role:
+    for role in MEMBER_ROLES:
         make_member(f"{role}@example.test", debtor, role)
+    for role in STAFF_ROLES:
+        make_member(f"{role}@example.test", cast.provider, role)
     gone = make_member("gone@example.test", debtor, Membership.Role.OWNER)
     User.objects.filter(pk=gone.pk).update(is_active=False)
     bill(debtor)
@@ -374,7 +376,7 @@ def test_mailboxes_close_on_day_60_and_come_back_by_paying(cast, debtor):
 def test_a_hold_stops_the_closing(cast, debtor):
     mailbox = make_mailbox(cast.other_domain)
     holding.place(
-        actor=ACTOR, user=cast.sam, scope=debtor, matter="Case 7", reason="Court", at=noon(0)
+        actor=ACTOR, by=cast.sam, scope=debtor, matter="Case 7", reason="Court", at=noon(0)
     )
     bill(debtor)
     live_through(0, 61)
@@ -507,3 +509,67 @@ def test_a_letter_names_each_bill_and_leads_to_where_it_is_paid(debtor, ending):
     assert text.count("due on") == 1
     assert f"{invoice.number}: " in text
     assert "https://panel.test/billing/invoices/" in text
+
+
+# One that fails ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unknown_currency(cast):
+    """A bill that cannot be reminded of: nobody knows how much of that is little."""
+
+    def add():
+        return bill(cast.customer, currency="XXX")
+
+    return add
+
+
+def failures():
+    return list(Setback.objects.values_list("work", "organisation__name", "failure"))
+
+
+def test_who_cannot_be_begun_with_holds_up_no_other(cast, debtor, unknown_currency):
+    unknown_currency()
+    bill(debtor)
+
+    assert dunning.sweep(at=noon(0)) == 1
+
+    assert [run.customer for run in Dunning.objects.all()] == [debtor]
+    assert failures() == [("dunning", "Alder", "KeyError: 'XXX'")]
+
+
+def test_whose_run_cannot_be_judged_holds_up_no_other(cast, debtor, unknown_currency, caplog):
+    bill(cast.customer)
+    bill(debtor)
+    live_through(0, 2)
+    unknown_currency()
+    before = run_of(cast.customer).version
+
+    assert dunning.sweep(at=noon(3)) == 1
+
+    assert (run_of(debtor).day, run_of(cast.customer).version) == (3, before)
+    assert failures() == [("dunning", "Alder", "KeyError: 'XXX'")]
+    assert "One of 2 runs cannot be judged" in caplog.text
+
+
+def test_who_failed_is_left_out_until_its_next_try(cast, debtor, unknown_currency, caplog):
+    bill(debtor)
+    unknown_currency()
+    dunning.sweep(at=noon(0))
+    caplog.clear()
+
+    dunning.sweep(at=noon(0) + timedelta(seconds=59))
+    early = caplog.text
+    dunning.sweep(at=noon(0) + timedelta(minutes=1))
+
+    assert early == ""
+    assert Setback.objects.get().tries == 2
+
+
+def test_a_setback_ends_with_its_cause(cast, unknown_currency):
+    invoice = unknown_currency()
+    dunning.sweep(at=noon(0))
+    OpenItem.objects.filter(invoice=invoice).update(open_minor=0)
+    dunning.sweep(at=noon(0) + timedelta(minutes=1))
+
+    assert failures() == []

@@ -267,6 +267,7 @@ def test_standing_leaves_out_what_has_no_price(cast, buyer):
 SECONDS = OCTOBER.seconds
 PRICE = Price(
     pk=1,
+    plan=Plan(pk=1, slug="imap", protocol="imap"),
     price_list=PriceList(currency="EUR"),
     starts_on=date(2026, 1, 1),
     monthly_price=Decimal("2.50"),

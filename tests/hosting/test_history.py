@@ -40,7 +40,7 @@ def test_fact_is_told_in_words(kind, data, text):
     actor = system("x")
     event = Event(kind=kind, at=AT, actor_kind=actor.kind, actor_name="quota watch", data=data)
 
-    told = history.told(event)
+    told = history.told(event, house_name="Restante")
 
     assert text in told.text
     assert told.by == "Restante"

@@ -184,7 +184,12 @@ def test_twin_on_a_later_line_names_the_first(cast):
 
     assert [row.line for row in checked.rows] == [2]
     assert checked.problems == [
-        Problem(line=3, column="address", message="This address stands on line 2 already.")
+        Problem(
+            line=3,
+            column="address",
+            message="This address stands on line 2 already.",
+            code="already-exists",
+        )
     ]
 
 
@@ -290,7 +295,7 @@ def test_address_that_was_taken_meanwhile_is_named_and_the_rest_is_opened(cast):
 
     assert applied.opened_count == 2
     assert applied.problems == [
-        Problem(line=3, column="address", message="box1@alder.test is taken.")
+        Problem(line=3, column="address", message="box1@alder.test is taken.", code="address-taken")
     ]
     assert Mailbox.objects.count() == Contract.objects.count() == 3
 
@@ -305,11 +310,13 @@ def test_pieces_take_the_same_few_statements_whatever_they_hold(
     for number, count in enumerate((1, 20)):
         lines = ((f"b{number}-{i}@alder.test", "imap", "Phone") for i in range(count))
         text = as_csv(*lines, header=header)
-        # The plans, the domains, what is taken; the limits between savepoint and release.
-        with django_assert_num_queries(6):
-            rows = importing.check(text=text, actor=STAFF).rows
-        # Savepoint and release; limits, mailboxes, contracts, app passwords and events.
+        # The plans, the domains, what is taken; the lists with prices and the limits between
+        # savepoint and release.
         with django_assert_num_queries(7):
+            rows = importing.check(text=text, actor=STAFF).rows
+        # Savepoint and release; lists with prices, limits, mailboxes, contracts, app passwords and
+        # events.
+        with django_assert_num_queries(8):
             list(importing.apply(rows=rows, actor=STAFF, at=AT))
 
 
@@ -335,6 +342,10 @@ def test_piece_that_fails_again_and_again_is_given_up():
 # Lists that staff uploaded --------------------------------------------------------------
 
 
+def taken_in(cast, **more):
+    return runs.take_in(actor=cast.actor(cast.sam), by=cast.sam, **more)
+
+
 class Clock:
     """A clock that goes on by one second at each look, and may do something at one."""
 
@@ -352,8 +363,8 @@ class Clock:
 @pytest.fixture
 def confirmed(cast):
     def confirmed(text):
-        listed = runs.take_in(user=cast.sam, file_name="list.csv", text=text, at=AT)
-        runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+        listed = taken_in(cast, file_name="list.csv", text=text, at=AT)
+        runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=AT)
         return listed
 
     return confirmed
@@ -375,7 +386,7 @@ def test_list_is_worked_off_in_the_name_of_who_confirmed_it(cast, confirmed):
 
 
 def test_preview_opens_nothing(cast):
-    listed = runs.take_in(user=cast.sam, file_name="list.csv", text=numbered(3), at=AT)
+    listed = taken_in(cast, file_name="list.csv", text=numbered(3), at=AT)
     before = Event.objects.count()
 
     checked = runs.preview(listed=listed, actor=cast.actor(cast.sam))
@@ -404,10 +415,10 @@ def test_bad_lines_are_kept_with_their_reasons(confirmed):
 
 
 def test_only_who_uploaded_a_list_starts_it(cast):
-    listed = runs.take_in(user=cast.sam, file_name="list.csv", text=numbered(1), at=AT)
+    listed = taken_in(cast, file_name="list.csv", text=numbered(1), at=AT)
 
     with pytest.raises(runs.WrongState):
-        runs.confirm(actor=cast.actor(cast.alice), listed=listed)
+        runs.confirm(actor=cast.actor(cast.alice), listed=listed, at=AT)
 
     assert counts(listed)[0] == "checked"
 
@@ -416,10 +427,10 @@ def test_list_is_started_and_cancelled_once(cast, confirmed):
     listed = confirmed(numbered(1))
 
     with pytest.raises(runs.WrongState):
-        runs.confirm(actor=cast.actor(cast.sam), listed=listed)
-    runs.cancel(listed=listed)
+        runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=AT)
+    runs.cancel(actor=STAFF, listed=listed, at=AT)
     with pytest.raises(runs.WrongState):
-        runs.cancel(listed=listed)
+        runs.cancel(actor=STAFF, listed=listed, at=AT)
 
     assert not tasks.run_import(import_id=listed.pk)
     assert counts(listed) == ("cancelled", 0, 0, 0)
@@ -478,7 +489,7 @@ def test_worker_killed_in_the_middle_of_a_piece_is_followed_by_another(confirmed
 
 def test_cancelled_list_stops_before_its_next_piece(confirmed):
     listed = confirmed(numbered(3 * BATCH))
-    clock = Clock(look=3, act=lambda: runs.cancel(listed=listed))
+    clock = Clock(look=3, act=lambda: runs.cancel(actor=STAFF, listed=listed, at=AT))
 
     assert not runs.run(import_id=listed.pk, now=clock)
 
@@ -525,7 +536,7 @@ def test_page_makes_no_app_passwords(cast):
     text = as_csv(("a@alder.test", "imap", "Phone"), header=("address", "plan", "app_password"))
 
     with pytest.raises(UnreadableList) as refusal:
-        runs.take_in(user=cast.sam, file_name="list.csv", text=text, at=AT)
+        taken_in(cast, file_name="list.csv", text=text, at=AT)
 
     assert refusal.value.problem.column == "app_password"
     assert not MailboxImport.objects.exists()

@@ -27,7 +27,7 @@ def test_create_provider_makes_the_house_and_its_first_person(db, monkeypatch):
     provider = Organisation.objects.get()
     assert (user.is_staff, user.is_superuser, user.check_password(PASSWORD)) == (True, True, True)
     assert (provider.name, provider.kind) == ("Restante", Organisation.Kind.PROVIDER)
-    assert Membership.objects.get().role == Membership.Role.OWNER
+    assert Membership.objects.get().role == Membership.Role.OPERATOR
     assert [event.kind for event in Event.objects.all()] == ["organisation.created"]
 
 

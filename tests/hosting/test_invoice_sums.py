@@ -16,6 +16,7 @@ from accounts.models import Organisation
 from hosting import invoicing, money, papers
 from hosting.billing import Buyer
 from hosting.charges import Charge, Measured, charge
+from hosting.invoicing import Correction
 from hosting.invoicing.writing import Bill, lock_counter, write
 from hosting.models import (
     BillingProfile,
@@ -187,7 +188,8 @@ class WrittenBills(TestCase):
         mailbox = sold(cast.other_domain, "a", "pop")
         price = Price.objects.get(price_list__audience="retail", plan__slug="pop")
         lines = [line_of(mailbox, price, net) for net in nets]
-        corrections = [line_of(mailbox, price, net) for net in late]
+        tax = Tax(percent=percent)
+        corrections = [Correction(charge=line_of(mailbox, price, net), tax=tax) for net in late]
         return Bill(
             buyer=Buyer(
                 organisation=cast.other_customer,
@@ -200,7 +202,7 @@ class WrittenBills(TestCase):
             period=OCTOBER,
             lines=lines,
             corrections=corrections,
-            tax=Tax(percent=percent),
+            tax=tax,
         )
 
 

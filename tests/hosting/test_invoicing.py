@@ -225,7 +225,13 @@ def test_what_would_be_written_can_be_seen_before(cast, capsys):
         "Rowan: 1 lines, 0.80 EUR",
         "2 bills of 8.29 EUR would be written for 2026-10.",
     ]
-    assert said.err == "Rowan has no billing profile, so 1 bills are missing.\n"
+    assert said.err.splitlines() == [
+        "Rowan has no billing profile, so 1 bills are missing.",
+        (
+            "Rowan has no billing profile: its bill has no address, and is taxed as in AT. Once it "
+            "is filled in, the bill can be taken back and billed again."
+        ),
+    ]
     assert ended.value.code == 1
     assert not Invoice.objects.exists()
 
@@ -386,22 +392,11 @@ def test_who_has_no_profile_to_sell_with_is_named(cast):
     sold(cast.other_domain, "a", "pop")
     progress = close()
     assert progress.written == 2
-    assert progress.problems == ["Rowan has no billing profile, so 1 bills are missing."]
-
-
-def test_what_a_list_has_no_price_for_is_named_and_stops_nobody_else(cast):
-    make_profile(cast.reseller)
-    make_list(seller=cast.reseller, is_default=True, pop=("1.80", 0, "0"))
-    sold(cast.domain, "a", "imap")
-    sold(cast.other_domain, "b", "pop")
-
-    progress = close()
-
-    assert progress.problems == ["Agreed (EUR) has no price for IMAP, so it was not charged."]
-    assert set(Invoice.objects.values_list("customer", flat=True)) == {
-        cast.reseller.pk,
-        cast.other_customer.pk,
-    }
+    [missing, unknown] = progress.problems
+    assert unknown.startswith("Rowan has no billing profile: its bill has no address")
+    assert missing == "Rowan has no billing profile, so 1 bills are missing."
+    bought = Invoice.objects.get(customer=cast.reseller)
+    assert (bought.customer_text["address"], bought.customer_text["country"]) == ([], "AT")
 
 
 # Tax ------------------------------------------------------------------------------------
@@ -472,6 +467,23 @@ def test_an_end_that_came_late_is_put_right_next_month(cast):
     assert invoicing.verify(november) == invoicing.verify(october) == []
     december = Invoice.objects.get(period=date(2026, 12, 1))
     assert shown(december) == [("mailbox", "b", 100)]
+
+
+def test_what_came_late_is_put_right_on_the_terms_of_its_own_month(cast):
+    mailbox = sold(cast.other_domain, "a", "pop")
+    close()
+    contract = Contract.objects.get(mailbox=mailbox)
+    contract.ends_at, contract.ended_at = moment(16, 12), moment(3, month=11)
+    contract.save()
+    cast.other_customer.billing_profile.price_list = make_list(pop=("3", 0, "0"))
+    cast.other_customer.billing_profile.save()
+    sold(cast.other_domain, "b", "pop", since=moment(1, month=11))
+
+    close(Period(2026, 11), at=moment(1, month=12))
+
+    november = Invoice.objects.get(period=date(2026, 11, 1))
+    assert shown(november) == [("mailbox", "b", 300), ("correction", "a", -50)]
+    assert [invoicing.verify(each) for each in Invoice.objects.all()] == [[], []]
 
 
 def drift(mailbox, since, until, *, noted, true):

@@ -13,7 +13,7 @@ from accounts import notices
 from accounts.models import Event, Organisation
 from hosting import importing, limits, ordering, pricing, spending
 from hosting.models import Contract, Limits, Plan, Spending
-from mailstore import domains
+from mailstore import domains, provisioning
 from mailstore.models import Mailbox, Usage
 from tests.factories import make_domain, make_mailbox
 from tests.hosting.billing_rows import ACTOR, GIGABYTE, make_list, moment, sold, used
@@ -109,7 +109,34 @@ def test_spend_cap_counts_fixed_prices_and_the_storage_of_this_month(cast):
     order(cast.domain, "c", "pop")
 
 
-def test_reopening_is_never_stopped_by_a_limit(cast):
+@pytest.mark.parametrize("has_place", [True, False])
+def test_reopening_takes_a_place_again(cast, has_place):
+    limit(cast.customer, mailboxes=1)
+    mailbox = order(cast.domain, "a")
+    provisioning.close(actor=ACTOR, mailbox=mailbox, grace=timedelta(days=9), at=NOW)
+    ordering.end_contracts()
+    if has_place:
+        ordering.reopen(actor=ACTOR, mailbox=mailbox, at=NOW)
+        assert Contract.objects.filter(ends_at=None).count() == 1
+        return
+    order(cast.domain, "b")
+
+    with pytest.raises(limits.LimitReached, match="Alder may have 1 mailboxes, and has them"):
+        ordering.reopen(actor=ACTOR, mailbox=mailbox, at=NOW)
+
+    mailbox.refresh_from_db()
+    assert mailbox.state == Mailbox.State.CLOSING
+    assert Contract.objects.filter(mailbox=mailbox, ends_at=None).count() == 0
+
+
+def test_reopening_what_is_open_says_so_whatever_the_limit(cast):
+    limit(cast.customer, mailboxes=1)
+
+    with pytest.raises(provisioning.WrongState):
+        ordering.reopen(actor=ACTOR, mailbox=order(cast.domain, "a"), at=NOW)
+
+
+def test_what_comes_back_with_its_organisation_is_stopped_by_no_limit(cast):
     mailbox = order(cast.domain, "a")
     limit(cast.customer, mailboxes=0)
     Mailbox.objects.filter(pk=mailbox.pk).update(
@@ -117,7 +144,7 @@ def test_reopening_is_never_stopped_by_a_limit(cast):
     )
     mailbox.refresh_from_db()
 
-    ordering.reopen(actor=ACTOR, mailbox=mailbox, at=NOW)
+    ordering.reopen(actor=ACTOR, mailbox=mailbox, follows_standing=True, at=NOW)
 
     assert Contract.objects.filter(mailbox=mailbox, ends_at=None).count() == 1
 

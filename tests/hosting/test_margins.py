@@ -133,4 +133,4 @@ def test_margins_ask_a_fixed_number_of_queries(cast, count):
     with counted_queries() as count_queries:
         margins.margins(cast.reseller, at=NOW)
 
-    assert count_queries() == 19
+    assert count_queries() == 17

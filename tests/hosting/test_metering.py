@@ -20,6 +20,7 @@ from mailstore import provisioning
 from mailstore.models import Drift, Mailbox, Usage, UsageDay
 from tests.factories import make_mailbox
 from tests.hosting.billing_rows import ACTOR, switch
+from tests.plans import rows_read
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -338,3 +339,32 @@ def test_new_report_begins_to_count_when_it_is_made():
         Usage.objects.create(username=NAME, bytes=5)
 
     assert Usage.objects.get(username=NAME).since == MIDNIGHT + 100
+
+
+def test_the_days_of_others_are_not_read(db):
+    """A close asks for ten thousand addresses of a million, a hundred times."""
+    names = [f"box{number}@example.test" for number in range(60)]
+    Usage.objects.bulk_create(Usage(username=name, bytes=1, since=0) for name in names)
+    UsageDay.objects.bulk_create(
+        UsageDay(username=name, day=day, byte_seconds=1) for name in names for day in range(3)
+    )
+    reports = connections[Usage.objects.all().db]
+    asked = []
+
+    def remember(execute, sql, params, many, context):
+        asked.append((sql, params))
+        return execute(sql, params, many, context)
+
+    with reports.execute_wrapper(remember):
+        metering.byte_seconds([Span(username=names[7], start=0, end=3 * DAY_SECONDS)])
+
+    query, params = next(each for each in asked if "usageday" in each[0])
+    if reports.vendor == "sqlite":
+        with reports.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}", params)
+            plan = [line for *_numbers, line in cursor.fetchall()]
+        assert [line for line in plan if line.startswith("SCAN d")] == []
+    else:
+        # Without these ways it would rather gather the days of all.
+        without = ["seqscan", "nestloop"]
+        assert rows_read(query, params, tables="mailstore_usageday", without=without) == 3

@@ -11,20 +11,22 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import Organisation, User
+from accounts.models import Organisation, SignUpRequest, User
 from hosting import ordering
 from hosting.models import Contract, Plan, Price
 from mailstore import cooling, credentials, provisioning
 from mailstore.models import Alarm, AppPassword, Domain, LastLogin, Mailbox, PendingChange, Usage
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import AT, PASSWORD, make_domain, make_mailbox
+from tests.newcomers import asked, form, signed_up
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
 
 def client_of(user):
     client = Client()
-    client.force_login(user)
+    signed_in(user, client)
     return client
 
 
@@ -80,7 +82,7 @@ def test_estimate_prices_what_is_above_the_included(client, db):
     assert "2.98 EUR" in text_of(client.get("/estimate?gb=9&devices=1"))
 
 
-@pytest.mark.parametrize("query", ["gb=-1", "gb=x", "devices=0", "gb=1e9", "gb=%00"])
+@pytest.mark.parametrize("query", ["gb=-1", "gb=x", "devices=0", "gb=1e9"])
 def test_estimate_answers_nonsense_with_a_sentence(client, db, query):
     assert "Choose 0 to 50 GB" in text_of(client.get(f"/estimate?{query}"))
 
@@ -109,16 +111,9 @@ def test_choice_works_without_plans(client, db):
 
 # Signing up and in ----------------------------------------------------------------------
 
-SIGN_UP = {
-    "name": "Dora",
-    "organisation_name": "Dora's Hats",
-    "email": "Dora@Example.test",
-    "password": "three plain words",
-}
-
 
 def test_sign_up_makes_a_customer_and_signs_in(client, cast):
-    response = client.post("/account/sign-up", SIGN_UP)
+    response = signed_up(client, email="Dora@Example.test", organisation_name="Dora's Hats")
 
     assert response.headers["Location"] == "/overview/"
     user = User.objects.get(email="dora@example.test")
@@ -132,27 +127,41 @@ def test_sign_up_makes_a_customer_and_signs_in(client, cast):
     ("field", "value", "message"),
     [
         ("password", "short", "too short"),
-        ("password", "password123", "too common"),
-        ("email", "alice@EXAMPLE.test", "already"),
-        ("email", "nonsense", "valid email"),
+        ("password", "password123", "easy to guess"),
+        ("password", "dora@example.test", "too similar"),
         ("name", "", "required"),
     ],
 )
-def test_sign_up_says_beside_the_field_what_is_wrong(client, cast, field, value, message):
-    response = client.post("/account/sign-up", {**SIGN_UP, field: value})
+def test_opening_says_beside_the_field_what_is_wrong(client, cast, field, value, message):
+    response = signed_up(client, **{field: value})
 
     assert message in str(response.context["form"].errors[field])
-    assert not Organisation.objects.filter(name="Dora's Hats").exists()
+    assert not Organisation.objects.filter(name="Hazel").exists()
+
+
+@pytest.mark.parametrize("email", ["nonsense", "", f"{'x' * 250}@example.test"])
+def test_sign_up_writes_to_addresses_alone(client, cast, email):
+    response = client.post("/account/sign-up", {"email": email})
+
+    assert response.context["form"].errors["email"]
+    assert not SignUpRequest.objects.exists()
 
 
 def test_sign_up_needs_a_provider(client, db):
-    assert "has not been set up" in text_of(client.post("/account/sign-up", SIGN_UP))
+    response = client.post("/account/sign-up", {"email": "dora@example.test"})
+
+    assert "has not been set up" in text_of(response)
+    assert not SignUpRequest.objects.exists()
 
 
 def test_sign_up_can_be_switched_off(client, cast, settings):
+    path = asked(client, "dora@example.test")
     settings.SIGN_UP_OPEN = False
 
     assert client.get("/account/sign-up").status_code == 404
+    assert client.get(path).status_code == 404
+    assert client.post(path, form()).status_code == 404
+    assert not User.objects.filter(email="dora@example.test").exists()
     assert "Sign up" not in text_of(client.get("/"))
 
 
@@ -222,7 +231,7 @@ def test_overview_asks_a_fixed_number_of_queries(alice, cast, django_assert_num_
     for number in range(count):
         make_mailbox(cast.domain, f"box{number}")
 
-    with django_assert_num_queries(18):
+    with django_assert_num_queries(16):
         alice.get("/overview/")
 
 
@@ -233,7 +242,7 @@ def test_mailbox_asks_a_fixed_number_of_queries(
     for number in range(count):
         issue(cast, mailbox, f"Device {number}")
 
-    with django_assert_num_queries(10):
+    with django_assert_num_queries(11):
         alice.get(url("detail", mailbox))
 
 
@@ -751,7 +760,7 @@ def test_domain_needs_a_role_that_allows_it(cast):
 
 def test_stale_form_is_told_in_words(cast):
     client = Client(enforce_csrf_checks=True)
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
 
     response = client.post("/account/sign-out")
 

@@ -10,14 +10,16 @@ from decimal import Decimal
 
 import pytest
 from django.conf import settings
+from django.core.cache import caches
 from PIL import Image
 from pypdf import PdfReader
 
 from accounts.models import Organisation
 from hosting import invoicing, papers
-from hosting.models import Contract, Invoice, InvoiceLine, Price
+from hosting.models import Contract, Invoice, InvoiceLine, InvoiceTax, Price
 from hosting.papers import printing
 from hosting.periods import Period
+from mailstore.models import Drift
 from tests.factories import make_cast, make_domain
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -42,6 +44,14 @@ def cast():
     make_profile(cast.provider, vat_id="ATU12345675")
     make_profile(cast.other_customer)
     return cast
+
+
+@pytest.fixture(autouse=True)
+def kept():
+    """PDFs that were set already; none at the start of a test."""
+    kept = caches["papers"]
+    kept.clear()
+    return kept
 
 
 def close(period=OCTOBER, at=CLOSED_AT):
@@ -91,6 +101,7 @@ def copied(invoice, number, *, lines):
         for position in range(1, lines + 1)
     ]
     InvoiceLine.objects.bulk_create(rows)
+    InvoiceTax.objects.create(invoice=copy, number=1, percent=20, net_minor=net, vat_minor=0)
     return the_bill(pk=copy.pk)
 
 
@@ -109,12 +120,8 @@ def test_the_worked_example_stands_on_paper_to_the_cent(cast):
         ("c@juniper.test", "1", "month", "2.50", "2.50"),
         ("c@juniper.test", "17.548387", "GB-month", "0.12", "2.11"),
     ]
-    assert (paper.net_text, paper.vat_label, paper.vat_text, paper.total_text) == (
-        "6.24",
-        "VAT 20 % on 6.24",
-        "1.25",
-        "7.49 EUR",
-    )
+    assert (paper.net_text, paper.total_text) == ("6.24", "7.49 EUR")
+    assert [(row.label, row.text) for row in paper.vat] == [("VAT 20 % on 6.24", "1.25")]
 
 
 def test_the_pdf_of_the_worked_example_says_all_that_an_invoice_must(cast):
@@ -230,7 +237,9 @@ def test_a_correction_without_an_end_says_that_use_was_counted_again(cast):
     row = papers.lines.rows_of(the_bill())[0]
     charge = dataclasses.replace(papers.lines.charge_of(row), kind=InvoiceLine.Kind.CORRECTION)
 
-    line = papers.lines.in_words(charge, late=papers.lines.Late(ends={}, numbers={}))
+    line = papers.lines.in_words(
+        charge, late=papers.lines.Late(ends={}, numbers={}, taken_back=frozenset())
+    )
 
     assert line.detail == (
         "Correction for October 2026: its use was counted again later, and came out different"
@@ -277,7 +286,7 @@ def test_ten_thousand_lines_are_summed_up_and_all_of_them_are_a_csv(
     close()
     many = copied(the_bill(), "R-010000", lines=10_000)
 
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(5):
         paper = papers.paper(many)
 
     assert shown(paper) == [("10,000 POP mailboxes", "10,000", "month", "1.00", "10,000.00")]
@@ -502,6 +511,7 @@ def test_csv_has_no_formulas_and_keeps_numbers(resold):
         "quantity": "1.000000",
         "unit_price": "0.670000",
         "net": "-0.67",
+        "vat_percent": "20.00",
         "currency": "EUR",
     }
 
@@ -515,3 +525,86 @@ def test_a_country_that_is_not_known_here_is_shown_by_its_code(cast):
     close()
 
     assert papers.paper(the_bill()).buyer.country == "QQ"
+
+
+# Once for a while -------------------------------------------------------------------------
+
+
+def test_a_pdf_is_set_once_for_a_while_and_the_same_byte_by_byte(cast, kept, monkeypatch):
+    make_profile(cast.reseller)
+    sold(cast.other_domain, "a", "pop")
+    close()
+    times = []
+    real = printing.pdf
+    monkeypatch.setattr(
+        printing, "pdf", lambda *given, **named: times.append(1) or real(*given, **named)
+    )
+    paper = papers.paper(the_bill())
+
+    first, second = pdf_of(paper), pdf_of(paper)
+    kept.clear()
+    third = pdf_of(paper)
+
+    assert first == second == third
+    assert len(times) == 2
+
+
+def test_another_text_or_picture_is_set_anew(cast):
+    sold(cast.other_domain, "a", "pop")
+    close()
+    paper = papers.paper(the_bill())
+    made = {pdf_of(paper)}
+    made.add(pdf_of(dataclasses.replace(paper, number=f"{paper.number}")))
+    for colour in ("navy", "red"):
+        logo = make_logo(cast.provider, colour)
+        made.add(papers.pdf(the_bill(), dataclasses.replace(paper, logo=logo)))
+
+    assert len(made) == 3
+
+
+# Gaps -----------------------------------------------------------------------------------
+
+
+def gap(address, since, until):
+    Drift.objects.create(
+        username=address,
+        since=int(since.timestamp()),
+        until=int(until.timestamp()),
+        noted_bytes=9 * GIGABYTE,
+        true_bytes=GIGABYTE,
+    )
+
+
+def test_bill_says_when_the_lower_size_was_counted(cast):
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 9 * GIGABYTE))
+    gap(mailbox.address, moment(12, 7), moment(20, 5))
+    gap("somebody@else.test", moment(12, 7), moment(20, 5))
+    close()
+    gap(mailbox.address, moment(25), moment(2, month=11))
+
+    found = papers.paper(the_bill()).notes[-1]
+
+    assert found == (
+        "Reports of the mail server were lost, so the lower size was counted: "
+        "a@juniper.test from 12 October 2026, 07:00 until 20 October 2026, 05:00 (UTC)."
+    )
+
+
+def test_bill_names_ten_gaps_and_counts_the_others(cast):
+    for number in range(12):
+        mailbox = sold(cast.other_domain, f"m{number}")
+        gap(mailbox.address, moment(12, 7), moment(20, 5))
+    close()
+
+    found = papers.paper(the_bill()).notes[-1]
+
+    assert found.count("from 12 October") == 10
+    assert found.endswith("; 2 more, in the file with the use (UTC).")
+
+
+def test_bill_without_gaps_says_nothing_of_them(cast):
+    sold(cast.other_domain, "a")
+    close()
+
+    assert len(papers.paper(the_bill()).notes) == 2

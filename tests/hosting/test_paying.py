@@ -23,6 +23,7 @@ from hosting.paying.memory import MemoryProvider
 from tests.factories import AT
 from tests.hosting.billing_rows import ACTOR
 from tests.hosting.ledger_rows import make_bill, paid
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -78,12 +79,6 @@ def apply(at=None):
 
 def state(bill):
     return ledger.open_minor(bill), list(Payment.objects.values_list("free_minor", flat=True))
-
-
-def signed_in(user):
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 # The way to the page --------------------------------------------------------------------

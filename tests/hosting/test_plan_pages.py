@@ -9,11 +9,11 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 from django.utils import timezone
 
-from hosting.models import Contract, Limits, Plan, PlanChange
+from hosting.models import BulkRequest, Contract, Limits, Plan, PlanChange
 from mailstore import credentials
 from mailstore.models import AppPassword, Mailbox, PendingChange, Usage
 from tests.factories import AT, make_mailbox
-from tests.staffing import act
+from tests.staffing import act, ask_in_bulk, signed_in
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -35,7 +35,7 @@ def mailbox(cast, twin):
 
 @pytest.fixture
 def alice(client, cast):
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
     return client
 
 
@@ -59,7 +59,7 @@ def test_choices_stand_side_by_side_with_their_prices(alice, mailbox):
 
 
 def test_who_may_only_look_sees_no_amounts(client, cast, mailbox):
-    client.force_login(cast.bob)
+    signed_in(cast.bob, client)
 
     for page in (
         path(mailbox, "plans"),
@@ -246,7 +246,7 @@ def test_closing_says_what_it_costs(alice, mailbox):
 
 
 def test_number_of_queries_is_known(alice, mailbox, django_assert_num_queries):
-    with django_assert_num_queries(37):
+    with django_assert_num_queries(32):
         alice.get(path(mailbox, "plans"))
 
 
@@ -254,27 +254,30 @@ def test_number_of_queries_is_known(alice, mailbox, django_assert_num_queries):
 
 
 def test_staff_foresee_and_change_plans(staff, mailbox):
-    asked = {"plan": Plan.objects.get(slug="pop").pk}
+    plan = Plan.objects.get(slug="pop")
+    act(staff, "change_plan", mailbox)
+    where = f"/staff/hosting/bulkrequest/{BulkRequest.objects.get().pk}/ask/"
 
-    foreseen = act(staff, "change_plan", mailbox, foresee="yes", **asked)
+    foreseen = staff.post(where, {"reason": "x", "plan": plan.pk}, follow=True)
 
     assert "2.50 EUR → 1.00 EUR" in text_of(foreseen)
     assert "Some of it waits." in text_of(foreseen)
     assert not PlanChange.objects.exists()
-    act(staff, "change_plan", mailbox, confirmed="yes", **asked)
+    staff.post(where, {"reason": "x", "plan": plan.pk, "confirmed": "yes"})
     assert PlanChange.objects.get().by.endswith("sam@example.test")
 
 
-@pytest.mark.parametrize("button", ["foresee", "confirmed"])
-def test_staff_change_all_plans_or_none(staff, cast, mailbox, button):
+def test_staff_see_who_cannot_go_over(staff, cast, mailbox):
     other = make_mailbox(cast.domain, "till")
     Usage.objects.create(username=other.address, bytes=10**9 + 1)
-    asked = {"plan": Plan.objects.get(slug="pop").pk, button: "yes"}
 
-    page = act(staff, "change_plan", mailbox, other, **asked)
+    asked, page = ask_in_bulk(
+        staff, "change_plan", mailbox, other, plan=Plan.objects.get(slug="pop").pk
+    )
 
+    assert (asked.done_count, asked.failed_count) == (1, 1)
     assert "Remove 1 B first (exactly 1 B)." in text_of(page)
-    assert not PlanChange.objects.exists()
+    assert PlanChange.objects.get().mailbox == mailbox
 
 
 # The command ----------------------------------------------------------------------------

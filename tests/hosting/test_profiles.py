@@ -16,6 +16,7 @@ from hosting.models import BillingProfile, Invoice, Logo
 from hosting.views import profiles as views
 from tests.factories import make_member
 from tests.hosting.billing_rows import ACTOR, CLOSED_AT, OCTOBER, make_logo, make_profile, sold
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -30,7 +31,7 @@ GIVEN = {
 
 def client_of(user):
     client = Client()
-    client.force_login(user)
+    signed_in(user, client)
     return client
 
 
@@ -280,3 +281,21 @@ def test_logos_that_no_bill_shows_are_forgotten_and_the_others_kept(cast, seller
     # The one before the new one may be in use by a close at this moment.
     assert set(Logo.objects.all()) == {on_bill, last, new}
     assert unused not in Logo.objects.all()
+
+
+# Asking for them ------------------------------------------------------------------------
+
+
+def test_whoever_orders_is_asked_for_an_address_until_there_is_one(cast):
+    asked = f"Bills to {cast.customer} have no address yet"
+
+    def order_page(user):
+        return client_of(user).get("/mailboxes/order").content.decode()
+
+    assert asked in order_page(cast.alice)
+    assert url(cast.customer) in order_page(cast.alice)
+    # Bob sees no bills, and staff buy nothing.
+    assert "have no address yet" not in order_page(cast.bob)
+    assert "have no address yet" not in order_page(cast.sam)
+    make_profile(cast.customer)
+    assert "have no address yet" not in order_page(cast.alice)

@@ -10,7 +10,7 @@ from django.urls import reverse
 from mailstore.models import PendingChange, RetentionPolicy, RetentionRule
 from tests.corpus import HOSTILE_FOLDERS
 from tests.factories import make_mailbox
-from tests.staffing import act
+from tests.staffing import act, signed_in
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -28,6 +28,15 @@ BAD_RULES = [
     {"folder": "INBOX", "days": "29", "counted_from": "arrival"},
     {"folder": "\\Trash", "days": "40", "counted_from": "download"},
     {"folder": "*", "days": "40", "counted_from": "download"},
+    {"folder": "Jnuk-typo", "days": "40", "counted_from": "arrival"},
+]
+# Only what has others below it bounds them.
+BAD_BOUNDS = [
+    {"days": "40", "floor_days": "50"},
+    {"days": "40", "ceiling_days": "30"},
+    {"days": "", "ceiling_days": "30"},
+    {"days": "40", "floor_days": "0"},
+    {"days": "40", "ceiling_days": "3651"},
 ]
 
 
@@ -51,7 +60,7 @@ def nothing_is_set(mailbox):
 @pytest.mark.usefixtures("nothing_is_set")
 def test_pages_refuse(cast, mailbox):
     client = Client()
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
     places = [reverse("mailboxes:set_rule", args=[mailbox.uuid])]
     for kind, scope in (("organisation", cast.customer), ("domain", cast.domain)):
         places.append(reverse("rules:set", args=[kind, scope.uuid]))
@@ -60,6 +69,27 @@ def test_pages_refuse(cast, mailbox):
         answers = [client.post(path, bad | asked) for bad in BAD_RULES for asked in ({}, TRIAL)]
         assert {answer.status_code for answer in answers} == {422}
         assert all(answer.context["rule_form"].errors for answer in answers)
+
+
+@pytest.mark.usefixtures("nothing_is_set")
+def test_pages_and_staff_and_command_refuse_bounds_that_the_rule_breaks_itself(cast, staff):
+    client = Client()
+    signed_in(cast.alice, client)
+    imap = RetentionPolicy.objects.get(slug="imap")
+    for bounds in BAD_BOUNDS:
+        bad = {"folder": "\\Junk", "counted_from": "arrival", "floor_days": "", "ceiling_days": ""}
+        bad |= bounds
+        for kind, scope in (("organisation", cast.customer), ("domain", cast.domain)):
+            path = reverse("rules:set", args=[kind, scope.uuid])
+            answers = [client.post(path, bad | asked) for asked in ({}, TRIAL)]
+            assert {answer.status_code for answer in answers} == {422}, bad
+        for button in ("foresee", "confirmed"):
+            page = act(staff, "set_rule", imap, path=POLICIES, **bad, **{button: "yes"})
+            assert page.context["form"].errors, bad
+        asked = ["--domain=alder.test", "\\Junk", bounds["days"] or "never"]
+        options = [f"--{name.removesuffix('_days')}={bounds[name]}" for name in bounds]
+        with pytest.raises(CommandError):
+            call_command("set_retention_rule", *asked, *options[1:])
 
 
 @pytest.mark.parametrize("button", ["foresee", "confirmed"])
@@ -93,6 +123,6 @@ def test_rule_that_nobody_can_check_is_not_set(door, cast, mailbox, twin):
             call_command("set_retention_rule", f"--mailbox={mailbox}", "\\Junk", "40")
         return
     client = Client()
-    client.force_login(cast.alice)
+    signed_in(cast.alice, client)
     answer = client.post(reverse("mailboxes:set_rule", args=[mailbox.uuid]), rule)
     assert "The mail server cannot be reached." in answer.content.decode()

@@ -30,6 +30,7 @@ def test_every_port_of_the_settings_is_looked_at():
         "POP3_PORT",
         "POP3S_PORT",
         "LMTP_PORT",
+        "GUARD_PORT",
         "DOVEADM_PORT",
     ]
 

@@ -9,10 +9,11 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from accounts.access import system
-from accounts.models import User
-from hosting import dunning, importing, tasks
-from mailstore.models import Mailbox, Usage
-from tests.factories import AT
+from accounts.models import Membership, Organisation, User
+from hosting import bulk, dunning, importing, tasks
+from hosting.models import BulkRequest
+from mailstore.models import Alarm, Domain, Mailbox, Usage
+from tests.factories import AT, make_member
 from tests.hosting.dunning_rows import bill, noon, post
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -34,15 +35,15 @@ def many(cast):
 def test_staff_find_a_mailbox_and_preview_a_new_limit(staff_page, many, look):
     page = staff_page
     look("staff")
-    page.get_by_role("link", name="Mailboxes").first.click()
+    page.get_by_role("link", name="Mailboxes", exact=True).click()
     look("staff-mailboxes")
     page.get_by_role("link", name="Older").click()
     expect(page.get_by_role("link", name="Newer")).to_be_visible()
-    page.get_by_role("searchbox", name="Search").fill("desk6")
+    page.get_by_role("searchbox", name="Search", exact=True).fill("desk6")
     page.get_by_role("button", name="Search").click()
     expect(page.get_by_text("11 on this page")).to_be_visible()
 
-    page.get_by_role("checkbox").first.check()
+    page.locator("#action-toggle").check()
     page.locator("select[name=action]").select_option("change_limit")
     page.get_by_role("button", name="Go").click()
     page.get_by_label("Limit in GB").fill("3")
@@ -135,3 +136,92 @@ def test_staff_see_who_does_not_pay_and_give_more_time(staff_page, cast, look):
     look("staff-stop")
     page.goto("/staff/mailstore/restriction/")
     look("staff-restrictions")
+
+
+def test_staff_start_at_what_needs_attention_and_find_things(staff_page, many, cast, look):
+    page = staff_page
+    hostile = "<script>alert(1)</script>"
+    now = timezone.now()
+    box = Mailbox.objects.get(label="Third floor")
+    Alarm.objects.create(
+        mailbox=box,
+        at=now - timedelta(hours=5),
+        since=AT,
+        messages=900,
+        bytes=9 * 10**8,
+        reason=f"900 messages by {hostile}",
+    )
+    Mailbox.objects.filter(local_part__endswith="7").update(full_since=now - timedelta(days=2))
+    Domain.objects.create(name="waiting.test", organisation=cast.customer)
+    Organisation.objects.filter(pk=cast.other_customer.pk).update(name=hostile)
+    page.goto("/staff/")
+    expect(page.get_by_text("Mail server")).to_have_count(2)
+    look("staff-attention")
+    page.get_by_role("link", name="Tripwires without an answer").click()
+    expect(page.get_by_text("900 messages by <script>")).to_be_visible()
+
+    # The slash leads to the search box.
+    page.keyboard.press("/")
+    page.keyboard.type("desk1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Search")).to_be_visible()
+    look("staff-search")
+    page.get_by_role("link", name="desk1@alder.test", exact=True).click()
+    look("staff-one-mailbox")
+    page.goto("/staff/search/?q=%3Cscript")
+    expect(page.get_by_role("link", name=hostile)).to_be_visible()
+    page.goto("/staff/accounts/organisation/")
+    expect(page.get_by_role("link", name=hostile).first).to_be_visible()
+    page.goto("/staff/mail-server/")
+    expect(page.get_by_text("answers.")).to_be_visible()
+    expect(page.get_by_role("cell", name="imap-login")).to_be_visible()
+    look("staff-mail-server")
+
+
+def test_menu_opens_on_a_narrow_screen(staff_page, look):
+    page = staff_page
+    page.set_viewport_size({"width": 390, "height": 900})
+    expect(page.get_by_role("link", name="Mailboxes")).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    page.get_by_role("link", name="Mailboxes", exact=True).click()
+    expect(page.get_by_role("heading", name="Mailboxes")).to_be_visible()
+
+
+def test_two_people_suspend_many(staff_page, many, cast, look):
+    page = staff_page
+    kim = make_member("kim@example.test", cast.provider, Membership.Role.OPERATOR)
+    page.goto("/staff/mailstore/mailbox/?q=desk")
+    page.locator("select[name=action]").select_option("suspend")
+    page.get_by_label("All that match, on other pages too").check()
+    page.get_by_role("button", name="Go").click()
+    expect(page.get_by_text("of 70 chosen")).to_be_visible()
+    look("staff-bulk")
+    page.get_by_label("Reason").fill("They send spam.")
+    page.get_by_role("button", name="Ask a second person").click()
+    expect(page.get_by_text("It takes a second person.")).to_be_visible()
+    look("staff-bulk-asked")
+
+    asked = BulkRequest.objects.get()
+    at = timezone.now()
+    bulk.confirm(actor=cast.actor(kim), request=asked, is_fresh=True, at=at)
+    page.reload()
+    bulk.run(request_id=asked.pk, now=timezone.now)
+
+    # The page asks for itself how far the work is.
+    expect(page.get_by_text("Finished:")).to_be_visible()
+    look("staff-bulk-finished")
+
+
+def test_staff_come_into_a_customer_and_go_back(staff_page, many, look):
+    page = staff_page
+    box = Mailbox.objects.get(label="Third floor")
+    page.goto(f"/staff/mailstore/mailbox/{box.pk}/change/")
+    page.get_by_role("link", name="Act in Alder").click()
+    look("staff-visit")
+    page.get_by_label("Reason").fill("They called about a full mailbox.")
+    page.get_by_role("button", name="Act in Alder").click()
+    page.wait_for_url("**/overview/")
+    page.get_by_role("button", name="Leave").click()
+
+    expect(page.get_by_text("You left Alder.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Change mailbox")).to_be_visible()

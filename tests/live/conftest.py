@@ -1,5 +1,16 @@
 from __future__ import annotations
 
+from tests.live.guarded import guarded, guarded_pair
+from tests.live.panel import panel
 from tests.real_mail import cast, dovecot, live, mail_server, make_program
 
-__all__ = ["cast", "dovecot", "live", "mail_server", "make_program"]
+__all__ = [
+    "cast",
+    "dovecot",
+    "guarded",
+    "guarded_pair",
+    "live",
+    "mail_server",
+    "make_program",
+    "panel",
+]

@@ -17,6 +17,7 @@ for _name in (
     "POP3S_PORT",
     "LMTP_PORT",
     "DOVEADM_PORT",
+    "GUARD_PORT",
 ):
     os.environ[_name] = str(free_port())
 os.environ["MAIL_LISTEN"] = "127.0.0.1,::1"

@@ -253,11 +253,12 @@ PLACES = [
     ),
     Place(name="with the counter locked", owner=closing, function="lock_counter", call=3),
     Place(name="with numbers taken", owner=storing, function="number", call=3),
-    # A piece stores its invoices, what stands open of them, and its events.
-    Place(name="with the invoices written", owner=storing, function="store", call=7),
+    # A piece stores its invoices, their taxes, what stands open of them, and its events.
+    Place(name="with the invoices written", owner=storing, function="store", call=9),
+    Place(name="with their taxes written", owner=storing, function="store", call=10),
     Place(name="with the lines written", owner=storing, function="store_values", call=3),
-    Place(name="with what stands open written", owner=storing, function="store", call=8),
-    Place(name="with the events written", owner=storing, function="store", call=9),
+    Place(name="with what stands open written", owner=storing, function="store", call=11),
+    Place(name="with the events written", owner=storing, function="store", call=12),
     Place(name="before the commit", owner=closing, function="write", call=3),
     Place(name="after the commit", owner=closing, function="_write", call=3),
 ]

@@ -37,8 +37,14 @@ def numbered(count, *, device=""):
 @pytest.fixture
 def listed(cast):
     text = numbered(LINES)
-    listed = runs.take_in(user=cast.sam, file_name="list.csv", text=text, at=timezone.now())
-    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+    listed = runs.take_in(
+        actor=cast.actor(cast.sam),
+        by=cast.sam,
+        file_name="list.csv",
+        text=text,
+        at=timezone.now(),
+    )
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
     return listed
 
 

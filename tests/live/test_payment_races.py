@@ -277,7 +277,7 @@ def uploaded(cast, order=1):
         form=Form(),
         at=timezone.now(),
     )
-    runs.confirm(actor=cast.actor(cast.sam), listed=listed)
+    runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
     return listed
 
 
@@ -316,7 +316,7 @@ def test_statement_that_is_killed_anywhere_is_recorded_once(books, counts):
         pid = in_a_process(
             lambda ahead=ahead: runs.run(import_id=listed.pk, now=lambda: timezone.now() + ahead)
         )
-        time.sleep(chance.uniform(0.2, 2))
+        time.sleep(chance.uniform(0.1, 1))
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         kills += killed(pid)

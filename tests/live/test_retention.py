@@ -322,7 +322,7 @@ def test_folder_of_any_name_is_noted_and_comes_back_as_itself(number, make_progr
     assert sum(removal.messages for removal in removals.all()) == 2
     everything = RemovedSearch()
     found = recovery.listing(mailbox=program.mailbox, engine=program.live, search=everything).rows
-    assert ["IMAP, Program" in one.how for one in found] == [True, True]
+    assert ["IMAP, Program" in one.origin.text for one in found] == [True, True]
     run = recovery.roll_back(
         actor=ACTOR,
         mailbox=program.mailbox,

@@ -15,6 +15,7 @@ from accounts.models import Event
 from mailstore import (
     closing,
     holding,
+    planning,
     provisioning,
     purging,
     receipts,
@@ -82,8 +83,8 @@ def check_receipt(run, model, letters, *, in_store=False, uids_of_store=None):
 # Purging by the rules -------------------------------------------------------------------
 
 PURGE = [
-    Place(name="the plan written, not committed", owner=purging, function="_batches"),
-    Place(name="planned", owner=purging, function="plan_retention"),
+    Place(name="the plan written, not committed", owner=planning, function="_batches"),
+    Place(name="planned", owner=planning, function="_store_together"),
     Place(name="leased", owner=working, function="claim"),
     Place(name="a batch read, not written down", owner=DoveadmEngine, function="present"),
     Place(name="before a batch goes", owner=DoveadmEngine, function="remove", is_before=True),
@@ -141,7 +142,7 @@ def test_hold_after_a_kill(place, program, cast, counts):
     before = pulled(program.imap(), "INBOX", *DUE)
     hold = holding.place(
         actor=ACTOR,
-        user=cast.sam,
+        by=cast.sam,
         scope=program.mailbox,
         matter="Case 7",
         reason="A court asked.",
@@ -153,7 +154,7 @@ def test_hold_after_a_kill(place, program, cast, counts):
     assert pulled(program.imap(), "INBOX", *DUE) == before
     assert stored(program) == wanted_in_store(model.letters) - stored_as(before, model)
     assert "is held: Case 7" in PurgeRun.objects.get().failure
-    holding.release(actor=ACTOR, user=cast.alice, hold=hold, reason="Over.", at=at)
+    holding.release(actor=ACTOR, by=cast.alice, hold=hold, reason="Over.", at=at)
     at_last(program, at + timedelta(hours=1))
     check_purged(program, model)
     counts(holds=1, kills=1, messages=9)
@@ -169,7 +170,7 @@ def stored_as(visible, model):
 # The end of the store's window ----------------------------------------------------------
 
 STORE = [
-    Place(name="planned", owner=purging, function="plan_store"),
+    Place(name="planned", owner=planning, function="_store_together"),
     Place(name="leased", owner=working, function="claim"),
     Place(
         name="before a batch goes",
@@ -300,7 +301,7 @@ def test_return(place, ask, program, counts):
 CLOSING = [
     Place(name="the address given up, not committed", owner=provisioning, function="move"),
     Place(name="the address given up", owner=closing, function="give_up_address"),
-    Place(name="the receipt written, not committed", owner=purging, function="_batches"),
+    Place(name="the receipt written, not committed", owner=planning, function="_batches"),
     Place(name="the receipt written", owner=purging, function="plan_closing"),
     Place(name="visible mail in the store", owner=DoveadmEngine, function="remove"),
     Place(name="part of the store gone", owner=AdminAPI, function="call", command="expunge"),
@@ -360,7 +361,7 @@ def test_hold_on_a_closed_mailbox(place, program, cast, counts):
     before = on_disk(program.mailbox)
     hold = holding.place(
         actor=ACTOR,
-        user=cast.sam,
+        by=cast.sam,
         scope=cast.customer,
         matter="Case 7",
         reason="A court asked.",
@@ -371,7 +372,7 @@ def test_hold_on_a_closed_mailbox(place, program, cast, counts):
 
     assert len(before) >= 2
     assert on_disk(program.mailbox) == before
-    holding.release(actor=ACTOR, user=cast.alice, hold=hold, reason="Over.", at=at)
+    holding.release(actor=ACTOR, by=cast.alice, hold=hold, reason="Over.", at=at)
     at_last(program, at)
     assert not home_of(program.mailbox).exists()
     assert PurgeRun.objects.get().messages == 6

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from hosting.stack.leftovers import MARK
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (
@@ -26,16 +27,13 @@ PORTS = (
     "POP3S_PORT",
     "LMTP_PORT",
     "DOVEADM_PORT",
+    "GUARD_PORT",
 )
 READY = "Restante is running. Ctrl-C stops it."
 
 
 def free_ports() -> dict[str, str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS]
-    numbers = [str(held.getsockname()[1]) for held in sockets]
-    for held in sockets:
-        held.close()
-    return dict(zip(PORTS, numbers, strict=True))
+    return {name: str(free_port()) for name in PORTS}
 
 
 class Launcher:

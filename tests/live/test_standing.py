@@ -14,6 +14,7 @@ from hosting import ordering
 from mailstore import provisioning, standing
 from mailstore.models import Mailbox, Restriction
 from tests.factories import AT
+from tests.live.test_mail import eventually, is_ended
 
 ACTOR = system("tests")
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -158,10 +159,7 @@ def test_open_sessions_end_when_they_would_be_otherwise_now(make_program, cast):
     client = program.imap()
     stop(cast.customer, sign_in="read_only")
 
-    assert provisioning.end_due_sessions(engine=program.live) == 1
-
-    with pytest.raises(imaplib.IMAP4.abort):
-        client.noop()
+    eventually(lambda: is_ended(client, program, at=AT))
 
 
 def test_paying_gives_back_all_rights_at_once(make_program, cast):

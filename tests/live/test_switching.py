@@ -377,7 +377,7 @@ def test_held_mailbox_switches_and_loses_nothing(cast, make_program):
     seed(program, {"INBOX": 4})
     holding.place(
         actor=cast.actor(cast.sam),
-        user=cast.sam,
+        by=cast.sam,
         scope=program.mailbox,
         matter="Case 7",
         reason="A court asked.",

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from mailstore.engine import DeliveryRefused, RemovedSearch, UnknownMailbox
+from mailstore.engine import DeliveryRefused, MessageSearch, RemovedSearch, UnknownMailbox
 
 NOBODY = "nobody@alder.test"
 
@@ -144,6 +144,35 @@ class EngineContract:
         assert found(saved_before=now - timedelta(days=1)) == []
         assert found(retrieved=True) == []
 
+    def test_many_are_asked_at_once_and_answer_as_each_does_alone(self, mail, user):
+        mail.create_mailbox(user=user, folders=["Work", "a*", "ab"])
+        for folder in ("INBOX", "INBOX", "Work", "a*", "ab"):
+            mail.store(user=user, folder=folder, message=letter(folder))
+        mail.remove(user=user, folder="INBOX", uids=[1])
+        later = datetime.now(tz=UTC) + timedelta(days=1)
+        searches = [
+            MessageSearch(user=user, folder="INBOX", saved_before=later),
+            MessageSearch(user=NOBODY, folder="INBOX"),
+            MessageSearch(user=user, folder="Nowhere"),
+            MessageSearch(user=user, folder="n*where"),
+            MessageSearch(user=user, folder="a*", uids=[1, 2]),
+            MessageSearch(user=user, folder="INBOX", removed=True),
+            MessageSearch(user=user, folder="Work", retrieved=True),
+        ]
+
+        states = mail.folder_states_each(users=[NOBODY, user])
+        stored = mail.folder_states_each(users=[user], removed=True)
+        found = mail.messages_each(searches=searches)
+
+        assert states == {user: mail.folder_states(user=user)}
+        assert stored == {user: mail.folder_states(user=user, removed=True)}
+        alone = [
+            None if search.user == NOBODY else mail.messages(**vars(search)) for search in searches
+        ]
+        assert found == alone
+        assert [None if one is None else len(one) for one in found] == [1, None, 0, 0, 1, 1, 0]
+        assert mail.messages_each(searches=[]) == []
+
     def test_it_tells_which_messages_are_still_there(self, mail, user):
         for number in range(3):
             mail.store(user=user, folder="INBOX", message=letter(str(number)))
@@ -265,3 +294,11 @@ class EngineContract:
         assert (inside.guid, inside.bytes) == (before.guid, before.bytes)
         assert mail.messages(user=user, folder="Work") == []
         assert mail.removed_mail(user=user) == []
+
+    def test_services_are_told_with_what_they_are_at(self, mail, user):
+        services = mail.services()
+
+        names = [each.name for each in services]
+        assert "imap" in names
+        assert names == sorted(names)
+        assert all(0 <= each.busy <= each.processes <= each.most_processes for each in services)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts.access import system
-from mailstore import closing, holding, provisioning, purging, receipts, working
-from mailstore.models import Mailbox, PurgeRun, UsageDay
+from mailstore import closing, holding, provisioning, purging, receipts, sign_ins, working
+from mailstore.engine import Attendance, Outcome, engine
+from mailstore.models import Device, Mailbox, PurgeRun, SignIn, UsageDay
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -45,6 +46,27 @@ def test_erasure_leaves_a_receipt_of_all_that_was_there(closed, twin):
     assert closed.tombstone not in twin.accounts
 
 
+def test_erasure_leaves_nothing_of_devices_and_sign_ins(closed):
+    seen = Attendance(
+        user=closed.address,
+        hour_at=NOW,
+        protocol="imap",
+        credential="-",
+        address="203.0.113.9",
+        outcome=Outcome.SIGNED_IN,
+        first_at=NOW,
+        last_at=NOW,
+        sign_ins=1,
+    )
+    sign_ins.note([seen])
+    assert Device.objects.exists()
+
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    closing.erase_closed(engine=engine(), at=NOW)
+
+    assert (Device.objects.count(), SignIn.objects.count()) == (0, 0)
+
+
 def test_killed_before_the_erasure_was_noted_it_is_noted_once(closed, twin, monkeypatch):
     closing.close_for_good(actor=SYSTEM, at=NOW)
 
@@ -66,13 +88,13 @@ def test_hold_stops_the_end(moment, closed, cast, twin):
     if moment == "before the erasure":
         closing.close_for_good(actor=SYSTEM, at=NOW)
     hold = holding.place(
-        actor=SYSTEM, user=cast.sam, scope=cast.domain, matter="m", reason="r", at=NOW
+        actor=SYSTEM, by=cast.sam, scope=cast.domain, matter="m", reason="r", at=NOW
     )
 
     closing.close_for_good(actor=SYSTEM, at=NOW)
     assert closing.erase_closed(engine=twin, at=NOW) == 0
     assert closed.tombstone in twin.accounts
-    holding.release(actor=SYSTEM, user=cast.rita, hold=hold, reason="over", at=NOW)
+    holding.release(actor=SYSTEM, by=cast.rita, hold=hold, reason="over", at=NOW)
     closing.close_for_good(actor=SYSTEM, at=NOW)
     assert closing.erase_closed(engine=twin, at=NOW) == 1
     assert Mailbox.objects.get().erased_at == NOW
@@ -88,7 +110,7 @@ def test_hold_that_is_placed_meanwhile_keeps_what_is_left(step, closed, cast, tw
         if moment == step and not placed:
             placed.append(
                 holding.place(
-                    actor=SYSTEM, user=cast.sam, scope=closed, matter="m", reason="r", at=NOW
+                    actor=SYSTEM, by=cast.sam, scope=closed, matter="m", reason="r", at=NOW
                 )
             )
 
@@ -99,14 +121,14 @@ def test_hold_that_is_placed_meanwhile_keeps_what_is_left(step, closed, cast, tw
     left = twin.accounts[closed.tombstone].store["INBOX"].kept
     assert len(left) == (2 if step == "after remove" else 1)
     [hold] = placed
-    holding.release(actor=SYSTEM, user=cast.rita, hold=hold, reason="over", at=NOW)
+    holding.release(actor=SYSTEM, by=cast.rita, hold=hold, reason="over", at=NOW)
     assert closing.erase_closed(engine=twin, at=NOW) == 1
     assert PurgeRun.objects.get().messages == 2
 
 
 def test_held_mailbox_cannot_be_closed(cast, twin):
     mailbox = make_mailbox(cast.domain)
-    holding.place(actor=SYSTEM, user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW)
+    holding.place(actor=SYSTEM, by=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW)
 
     with pytest.raises(holding.Stopped):
         provisioning.close(actor=SYSTEM, mailbox=mailbox, grace=timedelta(0), at=NOW)

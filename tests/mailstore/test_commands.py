@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from mailstore.models import Hold, PendingChange, RetentionRule
-from tests.factories import make_mailbox
+from mailstore.models import Hold, Mailbox, PendingChange, RetentionRule
+from tests.factories import make_mailbox, make_member
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -90,6 +90,36 @@ def test_preview_tells_what_goes(capsys, twin, mailbox):
         call_command("preview_retention", "--mailbox", ADDRESS, "--days", "-1")
 
 
+def test_preview_tries_bounds_policies_and_life_without_a_rule(capsys, twin, mailbox):
+    twin.accounts[ADDRESS].folders["Junk"].append(b"x" * 40, at=datetime(2026, 1, 1, tzinfo=UTC))
+    RetentionRule.objects.create(mailbox=mailbox, folder="Junk", days=None)
+    of_imap = ["preview_retention", "--policy", "imap"]
+
+    assert "0 messages" in run(capsys, "preview_retention", "--mailbox", ADDRESS)
+    without = run(capsys, "preview_retention", "--mailbox", ADDRESS, "--try-removing", "Junk")
+    assert "1 messages (40 B) go" in without
+    floor = ["--try-folder", "\\Junk", "--try-days", "40", "--try-floor"]
+    assert "0 messages" in run(capsys, *of_imap, *floor, "30")
+    with pytest.raises(CommandError, match="own least of 50"):
+        call_command(*of_imap, *floor, "50")
+    with pytest.raises(CommandError, match="no policy nothing"):
+        call_command("preview_retention", "--policy", "nothing")
+
+
+def test_preview_says_how_many_are_held_and_of_one_message_when_it_goes(capsys, twin, mailbox):
+    twin.accounts[ADDRESS].folders["Junk"].append(b"x", at=timezone.now() - timedelta(days=5))
+    one = ["preview_retention", "--mailbox", ADDRESS, "--folder", "Junk", "--uid"]
+    assert "It goes on" in run(capsys, *one, "1")
+    Mailbox.objects.update(frozen_at=timezone.now())
+
+    assert "nothing goes from them: 1." in run(capsys, "preview_retention", "--mailbox", ADDRESS)
+    assert "Nothing goes now: hello@alder.test is frozen" in run(capsys, *one, "1")
+    with pytest.raises(CommandError, match="no message 2 in Junk"):
+        call_command(*one, "2")
+    with pytest.raises(CommandError, match="by --mailbox, --folder and --uid"):
+        call_command("preview_retention", "--organisation", "Alder", "--uid", "1")
+
+
 def test_preview_says_that_the_mail_server_is_down(twin, mailbox):
     twin.is_down = True
 
@@ -119,9 +149,8 @@ def test_mailbox_is_rolled_back(capsys, twin, mailbox):
 def test_hold_is_placed_and_released_by_another(capsys, cast, mailbox):
     sam, other = "sam@example.test", "ruth@example.test"
     place = ["place_hold", "--mailbox", ADDRESS, "--by", sam]
-    cast.rita.is_staff = True
-    cast.rita.email = other
-    cast.rita.save()
+    make_member(other, cast.provider, "operator")
+    make_member("tess@example.test", cast.provider, "support")
 
     assert run(capsys, *place, "Case 7", "A court asked.").startswith("Hold ")
     hold = str(Hold.objects.get().uuid)
@@ -129,6 +158,8 @@ def test_hold_is_placed_and_released_by_another(capsys, cast, mailbox):
         call_command(*place, " ", "x")
     with pytest.raises(CommandError, match="Somebody else"):
         call_command("release_hold", hold, "--by", sam, "over")
+    with pytest.raises(CommandError, match="Only operators"):
+        call_command("release_hold", hold, "--by", "tess@example.test", "over")
     with pytest.raises(CommandError, match="no member of staff"):
         call_command("release_hold", hold, "--by", "alice@example.test", "over")
     with pytest.raises(CommandError, match="no hold"):

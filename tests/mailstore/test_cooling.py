@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from accounts import notices
+from accounts import membership, notices
 from accounts.access import Forbidden, system
-from accounts.models import Event, Notice
+from accounts.models import Event, Membership, Notice
 from mailstore import cooling, holding, policy, provisioning, rules, tripwire
 from mailstore.models import Mailbox, PendingChange, PurgeRun, RetentionPolicy
 from mailstore.policy import CountedFrom, Rule
@@ -38,6 +38,12 @@ def junk(days):
 def ask_rule(actor, target, twin, days):
     return cooling.ask_rule(
         actor=actor, target=target, rule=junk(days), engine=twin, wait=WAIT, at=NOW
+    )
+
+
+def ask_removal(actor, target, twin):
+    return cooling.ask_rule_removal(
+        actor=actor, target=target, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
     )
 
 
@@ -118,7 +124,7 @@ def test_rule_removal_that_tightens_waits(twin, mailbox, alice):
     ask_rule(alice, mailbox, twin, 60)
 
     change = cooling.ask_rule_removal(
-        actor=alice, target=mailbox, folder="\\Junk", wait=WAIT, at=NOW
+        actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
     )
 
     assert change is not None
@@ -131,7 +137,9 @@ def test_rule_removal_that_loosens_does_not(twin, mailbox, alice):
     cooling.make_due(engine=twin, at=NOW + WAIT)
 
     assert (
-        cooling.ask_rule_removal(actor=alice, target=mailbox, folder="\\Junk", wait=WAIT, at=NOW)
+        cooling.ask_rule_removal(
+            actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+        )
         is None
     )
     assert rules.own_rules(mailbox) == []
@@ -149,9 +157,9 @@ def rule(folder, days, **bounds):
 LOOSER = [
     pytest.param([rule("*", 90, floor_days=60)], rule("*", 90), id="no floor"),
     pytest.param([rule("*", 90, floor_days=60)], rule("*", 90, floor_days=59), id="a lower floor"),
-    pytest.param([rule("*", None)], rule("*", None, ceiling_days=60), id="a ceiling"),
+    pytest.param([rule("*", 60)], rule("*", 60, ceiling_days=60), id="a ceiling"),
     pytest.param(
-        [rule("*", None, ceiling_days=90)], rule("*", None, ceiling_days=60), id="a lower ceiling"
+        [rule("*", 60, ceiling_days=90)], rule("*", 60, ceiling_days=60), id="a lower ceiling"
     ),
     pytest.param(
         [rule("*", 90, floor_days=60)], rule("Clients", 90), id="a folder without the floor"
@@ -171,11 +179,11 @@ def test_bound_that_lets_rules_below_remove_sooner_waits(before, asked, twin, ca
     assert [row.as_rule for row in rules.own_rules(cast.customer)] == before
 
 
-def test_removing_a_rule_with_a_floor_waits(cast, alice):
+def test_removing_a_rule_with_a_floor_waits(twin, cast, alice):
     set_rules(cast.customer, rule("*", 90, floor_days=60))
 
     change = cooling.ask_rule_removal(
-        actor=alice, target=cast.customer, folder="*", wait=WAIT, at=NOW
+        actor=alice, target=cast.customer, folder="*", engine=twin, wait=WAIT, at=NOW
     )
 
     assert change is not None
@@ -192,8 +200,8 @@ def test_rule_for_all_that_reaches_a_folder_named_above_waits(twin, cast, alice)
 
 
 def test_tighter_bounds_hold_at_once(twin, cast, alice):
-    set_rules(cast.customer, rule("*", None, floor_days=60, ceiling_days=90))
-    safer = rule("*", None, floor_days=70, ceiling_days=100)
+    set_rules(cast.customer, rule("*", 90, floor_days=60, ceiling_days=90))
+    safer = rule("*", 90, floor_days=70, ceiling_days=100)
 
     change = cooling.ask_rule(
         actor=alice, target=cast.customer, rule=safer, engine=twin, wait=WAIT, at=NOW
@@ -274,7 +282,7 @@ def test_rule_of_a_plan_waits_and_every_owner_below_is_told(twin, cast, mailbox,
     change = ask_rule(cast.actor(cast.sam), plan, twin, 8)
 
     told = set(Notice.objects.values_list("to", flat=True))
-    assert told == {cast.alice.email, cast.charlie.email}
+    assert told == {cast.alice.email, cast.charlie.email, cast.sam.email}
     assert (change.policy, change.organisation) == (plan, cast.provider)
     assert ask_rule(cast.actor(cast.sam), plan, twin, 8).pk == change.pk
     cooling.make_due(engine=twin, at=NOW + WAIT)
@@ -286,7 +294,7 @@ def test_hold_keeps_a_change_waiting(twin, cast, mailbox, alice):
         actor=alice, mailbox=mailbox, grace=timedelta(days=30), wait=WAIT, at=NOW
     )
     hold = holding.place(
-        actor=cast.actor(cast.sam), user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
+        actor=cast.actor(cast.sam), by=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
     )
 
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
@@ -294,7 +302,7 @@ def test_hold_keeps_a_change_waiting(twin, cast, mailbox, alice):
     assert (change.state, change.failure) == ("waiting", "hello@alder.test is held: m.")
     with pytest.raises(holding.Stopped):
         cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=NOW)
-    holding.release(actor=cast.actor(cast.sam), user=cast.rita, hold=hold, reason="x", at=NOW)
+    holding.release(actor=cast.actor(cast.sam), by=cast.rita, hold=hold, reason="x", at=NOW)
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
     mailbox.refresh_from_db()
     assert mailbox.state == Mailbox.State.CLOSING
@@ -313,16 +321,10 @@ def test_change_that_cannot_be_made_any_more_fails_with_the_reason(twin, mailbox
     assert "has changed meanwhile" in change.failure
 
 
-def ask_thresholds(actor, target, messages, percent, minutes):
-    return cooling.ask_thresholds(
-        actor=actor,
-        target=target,
-        messages=messages,
-        percent=percent,
-        minutes=minutes,
-        wait=WAIT,
-        at=NOW,
-    )
+def ask_thresholds(actor, target, *limits):
+    names = ("messages", "percent", "minutes", "fewest")
+    asked = dict.fromkeys(names) | dict(zip(names, limits, strict=False))
+    return cooling.ask_thresholds(actor=actor, target=target, **asked, wait=WAIT, at=NOW)
 
 
 def test_sharper_tripwire_holds_at_once(mailbox, alice):
@@ -332,7 +334,10 @@ def test_sharper_tripwire_holds_at_once(mailbox, alice):
     assert (limits.messages, limits.percent, limits.minutes) == (50, 50, 10)
 
 
-@pytest.mark.parametrize("weaker", [(201, None, None), (None, 51, None), (50, 10, 9)])
+WEAKER = [(201, None, None), (None, 51, None), (50, 10, 9), (None, None, None, 11)]
+
+
+@pytest.mark.parametrize("weaker", WEAKER)
 def test_weaker_tripwire_waits(twin, mailbox, alice, weaker):
     change = ask_thresholds(alice, mailbox, *weaker)
 
@@ -340,7 +345,8 @@ def test_weaker_tripwire_waits(twin, mailbox, alice, weaker):
     assert tripwire.thresholds_of(mailbox).messages == 200
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
     mailbox.refresh_from_db()
-    assert (mailbox.trip_messages, mailbox.trip_percent, mailbox.trip_minutes) == weaker
+    own = (mailbox.trip_messages, mailbox.trip_percent, mailbox.trip_minutes, mailbox.trip_fewest)
+    assert own[: len(weaker)] == weaker
 
 
 @pytest.mark.parametrize("absurd", [(0, 50, 10), (200, 101, 10), (200, 50, 1441), (-1, 50, 10)])
@@ -355,10 +361,140 @@ def test_only_staff_change_the_tripwire_of_a_policy(cast, mailbox, alice):
     policy_row = RetentionPolicy.objects.get(slug="imap")
     for weaker_or_sharper in (300, 100):
         with pytest.raises(Forbidden):
-            ask_thresholds(alice, policy_row, weaker_or_sharper, 50, 10)
+            ask_thresholds(alice, policy_row, weaker_or_sharper, 50, 10, 10)
     staff = cast.actor(cast.sam)
 
-    with pytest.raises(tripwire.ThresholdsRefused, match="all three"):
-        ask_thresholds(staff, policy_row, 100, None, 10)
-    assert ask_thresholds(staff, policy_row, 100, 50, 10) is None
+    with pytest.raises(tripwire.ThresholdsRefused, match="all four"):
+        ask_thresholds(staff, policy_row, 100, None, 10, 10)
+    assert ask_thresholds(staff, policy_row, 100, 50, 10, 10) is None
     assert tripwire.thresholds_of(mailbox).messages == 100
+
+
+DAY = timedelta(days=1)
+
+
+def test_longer_window_calls_off_the_shorter_one_that_waits(twin, mailbox, alice):
+    waiting = cooling.ask_window(actor=alice, mailbox=mailbox, window_days=2, wait=WAIT, at=NOW)
+    later = NOW + DAY
+
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=400, wait=WAIT, at=later)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.failure) == ("called_off", "Something else was asked for later.")
+    assert Mailbox.objects.get().window_days == 400
+
+
+def test_shorter_window_is_not_made_once_the_window_is_another(twin, mailbox, alice):
+    change = cooling.ask_window(actor=alice, mailbox=mailbox, window_days=2, wait=WAIT, at=NOW)
+    Mailbox.objects.filter(pk=mailbox.pk).update(window_days=90)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+
+    change.refresh_from_db()
+    assert change.state == PendingChange.State.FAILED
+    assert "90 days meanwhile" in change.failure
+    assert Mailbox.objects.get().window_days == 90
+
+
+def test_tripwire_switched_on_again_stays_on(twin, mailbox, alice):
+    cooling.ask_tripwire(actor=alice, mailbox=mailbox, is_on=False, wait=WAIT, at=NOW)
+    cooling.ask_tripwire(actor=alice, mailbox=mailbox, is_on=True, wait=WAIT, at=NOW + DAY)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    assert Mailbox.objects.get().tripwire_off_at is None
+
+
+def test_safer_rule_calls_off_only_what_waits_for_its_folder(twin, mailbox, alice):
+    tighter = ask_rule(alice, mailbox, twin, 10)
+    of_trash = cooling.ask_rule(
+        actor=alice, target=mailbox, rule=rule("\\Trash", 10), engine=twin, wait=WAIT, at=NOW
+    )
+
+    assert ask_rule(alice, mailbox, twin, 60) is None
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
+    tighter.refresh_from_db()
+    of_trash.refresh_from_db()
+    assert (tighter.state, of_trash.state) == ("called_off", "made")
+    days = {row.folder: row.days for row in rules.own_rules(mailbox)}
+    assert days == {"\\Junk": 60, "\\Trash": 10}
+
+
+def test_rule_that_is_taken_away_takes_what_waits_for_it_along(twin, mailbox, alice):
+    set_rules(mailbox, junk(20))
+    waiting = ask_rule(alice, mailbox, twin, 10)
+
+    cooling.ask_rule_removal(
+        actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+    )
+
+    waiting.refresh_from_db()
+    assert waiting.state == "called_off"
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+
+
+def test_sharper_thresholds_call_off_the_weaker_ones(twin, mailbox, alice):
+    ask_thresholds(alice, mailbox, 5000, None, None)
+
+    assert ask_thresholds(alice, mailbox, 50, None, None) is None
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+    assert tripwire.thresholds_of(Mailbox.objects.get()).messages == 50
+
+
+def test_of_two_less_safe_wishes_the_later_one_waits_alone(twin, mailbox, alice):
+    first, second = ask_rule(alice, mailbox, twin, 8), ask_rule(alice, mailbox, twin, 20)
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.state, second.state) == ("called_off", "made")
+    assert [row.days for row in rules.own_rules(mailbox)] == [20]
+
+
+def test_rule_of_a_reseller_is_told_to_every_owner_whose_mail_it_reaches(twin, cast, mailbox):
+    twin.know(make_mailbox(cast.other_domain).address)
+
+    change = ask_rule(cast.actor(cast.rita), cast.reseller, twin, 8)
+
+    letters = dict(Notice.objects.values_list("to", "name"))
+    assert letters == {
+        cast.rita.email: "pending_change",
+        cast.alice.email: "pending_change_below",
+    }
+    with pytest.raises(Forbidden):
+        cooling.call_off(actor=cast.actor(cast.alice), change=change, at=NOW)
+    cooling.call_off(actor=cast.actor(cast.sam), change=change, at=NOW)
+
+
+def test_rule_of_the_house_is_told_to_all(twin, cast, mailbox, mailoutbox):
+    twin.know(make_mailbox(cast.other_domain).address)
+
+    ask_rule(cast.actor(cast.sam), cast.provider, twin, 8)
+
+    letters = dict(Notice.objects.values_list("to", "name"))
+    assert letters[cast.alice.email] == letters[cast.charlie.email] == "pending_change_below"
+    notices.send_waiting(at=NOW)
+    [letter] = [mail for mail in mailoutbox if mail.to == [cast.alice.email]]
+    assert "set a rule for your organisation" in letter.body
+    assert "Mail in Junk of all mailboxes below us goes after 8 days." in letter.body
+    assert cast.sam.email not in letter.body
+    assert "Restante" not in letter.body.partition("You get this")[0]
+
+
+def test_whoever_owns_above_and_below_gets_one_letter(twin, cast, mailbox):
+    membership.add_member(
+        actor=SYSTEM,
+        organisation=cast.customer,
+        user=cast.rita,
+        role=Membership.Role.OWNER,
+        at=NOW,
+    )
+
+    ask_rule(cast.actor(cast.rita), cast.reseller, twin, 8)
+
+    assert list(Notice.objects.filter(to=cast.rita.email).values_list("name", flat=True)) == [
+        "pending_change"
+    ]

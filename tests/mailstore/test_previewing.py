@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts.access import system
-from mailstore import policy, previewing, purging, rules
+from mailstore import holding, previewing, purging, rules
+from mailstore.models import Mailbox
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
 
@@ -32,6 +33,10 @@ def two(cast, twin):
     return made
 
 
+def trial(target, days):
+    return rules.trial(target=target, rule=after(days))
+
+
 def junk_of(found):
     return next(folder for folder in found.folders if folder.folder == "Junk")
 
@@ -48,7 +53,9 @@ def test_preview_adds_up_what_lies_below(scope, cast, twin, two):
 
 
 def test_preview_tries_a_rule_without_setting_it(cast, twin, two):
-    found = previewing.preview(target=cast.customer, engine=twin, until=NOW, rule=after(10))
+    found = previewing.preview(
+        target=cast.customer, engine=twin, until=NOW, trial=trial(cast.customer, 10)
+    )
 
     assert junk_of(found).going == 2
     assert "Alder says so" in junk_of(found).sentence
@@ -56,7 +63,8 @@ def test_preview_tries_a_rule_without_setting_it(cast, twin, two):
 
 
 def test_preview_of_a_rule_is_what_the_purge_then_does(cast, twin, two):
-    promised = previewing.preview(target=cast.domain, engine=twin, until=NOW, rule=after(10))
+    tried = trial(cast.domain, 10)
+    promised = previewing.preview(target=cast.domain, engine=twin, until=NOW, trial=tried)
 
     rules.set_rule(actor=system("t"), target=cast.domain, rule=after(10), at=NOW)
     runs = [purging.plan_retention(mailbox=mailbox, engine=twin, at=NOW) for mailbox in two]
@@ -77,19 +85,42 @@ def test_preview_of_differing_mailboxes_gives_no_common_reason(cast, twin, two):
     assert junk_of(previewing.preview(target=cast.domain, engine=twin, until=NOW)).sentence == ""
 
 
-def test_rule_that_empties_every_mailbox_is_refused_for_the_organisation(cast, twin, two):
-    for mailbox in two:
-        twin.accounts[mailbox.address].folders["Junk"].kept.clear()
-        twin.accounts[mailbox.address].folders["INBOX"].append(b"x", at=NOW - 90 * DAY)
-    everything = after(60, "*")
+def test_nothing_goes_from_what_is_held_or_frozen(cast, twin, two):
+    hold = {"matter": "m", "reason": "r", "at": NOW}
+    holding.place(actor=cast.actor(cast.sam), by=cast.sam, scope=two[0], **hold)
+    Mailbox.objects.filter(pk=two[1].pk).update(frozen_at=NOW)
 
-    with pytest.raises(rules.WouldRemoveEverything, match="all 2 messages of Alder"):
-        previewing.check_rule(target=cast.customer, rule=everything, engine=twin, at=NOW)
-    twin.accounts[two[1].address].folders["INBOX"].append(b"x", at=NOW)
-    previewing.check_rule(target=cast.customer, rule=everything, engine=twin, at=NOW)
+    found = previewing.preview(
+        target=cast.domain, engine=twin, until=NOW + 60 * DAY, trial=trial(cast.domain, 7)
+    )
+
+    assert (found.looked_at, found.stopped, found.going, junk_of(found).messages) == (2, 2, 0, 3)
+    assert set(found.bytes_of.values()) == {0}
 
 
-def test_rule_for_a_folder_that_a_mailbox_does_not_have_is_refused(cast, twin, two):
-    with pytest.raises(policy.RuleRefused, match=r"has no folder Projcts\. It has Archive"):
-        previewing.check_rule(target=two[0], rule=after(60, "Projcts"), engine=twin, at=NOW)
-    previewing.check_rule(target=cast.domain, rule=after(60, "Projcts"), engine=twin, at=NOW)
+def test_preview_without_a_rule_says_what_goes_once_it_is_gone(cast, twin, two):
+    keeps = Rule(folder="\\Junk", counted_from=CountedFrom.ARRIVAL, days=None)
+    rules.set_rule(actor=system("t"), target=cast.domain, rule=keeps, at=NOW)
+    without = rules.trial(target=cast.domain, rule=None, folder="\\Junk")
+
+    now, then = (
+        previewing.preview(target=cast.domain, engine=twin, until=NOW, trial=each)
+        for each in (None, without)
+    )
+
+    assert (now.going, then.going) == (0, 1)
+
+
+def test_preview_of_a_window_is_what_the_purge_of_the_store_then_does(cast, twin, two):
+    mailbox = two[0]
+    twin.remove(user=mailbox.address, folder="Junk", uids=[1, 2])
+    later = datetime.now(tz=UTC) + 8 * DAY
+
+    promised = previewing.of_window(mailbox=mailbox, window_days=7, engine=twin, at=later)
+    kept = previewing.of_window(mailbox=mailbox, window_days=30, engine=twin, at=later)
+    Mailbox.objects.filter(pk=mailbox.pk).update(window_days=7)
+    mailbox.refresh_from_db()
+    run = purging.plan_store(mailbox=mailbox, engine=twin, at=later)
+
+    assert (promised.going, promised.going_bytes, kept.going) == (2, 200, 0)
+    assert run.planned_messages == 2

@@ -120,7 +120,7 @@ def test_suspend_ends_sessions_and_resume_allows_them(cast, twin):
     actor = cast.actor(cast.alice)
 
     provisioning.suspend(actor=actor, mailbox=mailbox, at=AT)
-    assert provisioning.end_due_sessions(engine=twin) == 1
+    assert provisioning.end_due_sessions(engine=twin, at=AT + timedelta(seconds=5)) == 1
 
     assert twin.accounts[mailbox.address].sessions == 0
     mailbox.refresh_from_db()
@@ -135,10 +135,35 @@ def test_end_sessions_keeps_a_wish_that_came_meanwhile(cast, twin):
     later = AT + timedelta(seconds=1)
     Mailbox.objects.filter(pk=mailbox.pk).update(sessions_end_asked_at=later)
 
-    provisioning.end_sessions(mailbox=mailbox, engine=twin)
+    provisioning.end_sessions(mailbox=mailbox, engine=twin, at=AT + timedelta(minutes=1))
 
     mailbox.refresh_from_db()
     assert mailbox.sessions_end_asked_at == later
+
+
+def test_who_is_let_in_at_the_moment_of_the_wish_is_found_a_little_later(cast, twin):
+    mailbox = make_mailbox(cast.domain)
+    account = twin.know(mailbox.address)
+    provisioning.suspend(actor=cast.actor(cast.alice), mailbox=mailbox, at=AT)
+    left = []
+
+    for seconds in (0, 4, 14):
+        account.sessions = 1
+        provisioning.end_due_sessions(engine=twin, at=AT + timedelta(seconds=seconds))
+        left.append(account.sessions)
+
+    assert left == [0, 0, 0]
+    assert provisioning.end_due_sessions(engine=twin, at=AT + timedelta(seconds=24)) == 0
+
+
+def test_wish_from_before_the_clock_was_set_back_is_done_once(cast, twin):
+    mailbox = make_mailbox(cast.domain)
+    twin.know(mailbox.address)
+    provisioning.suspend(actor=cast.actor(cast.alice), mailbox=mailbox, at=AT)
+
+    before = AT - timedelta(hours=1)
+    assert provisioning.end_due_sessions(engine=twin, at=before) == 1
+    assert provisioning.end_due_sessions(engine=twin, at=before) == 0
 
 
 def test_suspend_twice_is_refused(cast):

@@ -204,23 +204,23 @@ def test_log_leaves_an_unfinished_line_for_later(tmp_path):
     log = tmp_path / "dovecot.log"
     log.write_text(REFUSAL + REFUSAL[:60])
 
-    records, position = read(log, None)
+    first = read(log, None)
     log.write_text(REFUSAL + REFUSAL)
-    more, _ = read(log, position)
+    more = read(log, first.position)
 
-    assert (len(records), len(more)) == (1, 1)
+    assert (len(first.records), len(more.records)) == (1, 1)
 
 
 def test_log_is_read_anew_after_rotation_and_cutting(tmp_path):
     log = tmp_path / "dovecot.log"
     log.write_text(REFUSAL)
-    _, position = read(log, None)
+    position = read(log, None).position
 
-    again, _ = read(log, Position(inode=position.inode + 1, offset=position.offset))
+    again = read(log, Position(inode=position.inode + 1, offset=position.offset))
     log.write_text("")
-    nothing, cut = read(log, position)
+    cut = read(log, position)
 
-    assert (len(again), nothing, cut.offset) == (1, [], 0)
+    assert (len(again.records), cut.records, cut.position.offset) == (1, [], 0)
 
 
 @pytest.mark.parametrize(
@@ -238,9 +238,9 @@ def test_log_lines_that_are_no_refusals_are_passed_over(tmp_path, line):
     log = tmp_path / "dovecot.log"
     log.write_bytes(line)
 
-    records, position = read(log, None)
+    found = read(log, None)
 
-    assert (records, position.offset) == ([], len(line))
+    assert (found.records, found.position.offset) == ([], len(line))
 
 
 @pytest.mark.parametrize(

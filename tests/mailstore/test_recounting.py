@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mailstore import recounting, tasks
-from mailstore.engine import EngineUnavailable, engine
+from mailstore.engine import EngineUnavailable
 from mailstore.models import Drift, Mailbox, Recount, Suspicion, Usage
 from tests.factories import make_mailbox
 
@@ -16,16 +16,6 @@ pytestmark = pytest.mark.django_db(databases="__all__")
 NIGHT = datetime(2026, 11, 10, 0, 1, tzinfo=UTC)
 SOON = recounting.PATIENCE
 LETTER = b"Subject: x\r\n\r\nx\r\n"
-
-
-@pytest.fixture
-def twin(settings):
-    """The in-memory mail server, also where the others have a real one."""
-    settings.MAIL_ENGINE = "mailstore.engine.memory.MemoryEngine"
-    twin = engine()
-    twin.accounts.clear()
-    twin.is_down = False
-    return twin
 
 
 @pytest.fixture

@@ -141,13 +141,13 @@ def test_listing_tells_how_it_went_and_until_when(twin, cast, mailbox, alice):
     found = recovery.listing(mailbox=mailbox, engine=twin, search=RemovedSearch()).rows
 
     by_subject = {one.message.subject: one for one in found}
-    assert by_subject["By program"].how == (
+    assert by_subject["By program"].origin.text == (
         "by a mail program (IMAP, the mailbox password, 192.0.2.7)"
     )
     assert by_subject["By program"].until == NOW - DAY + timedelta(days=mailbox.window_days)
-    assert by_subject["By rule"].how == "by the retention rules"
+    assert by_subject["By rule"].origin.text == "by the retention rules"
     holding.place(
-        actor=cast.actor(cast.sam), user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
+        actor=cast.actor(cast.sam), by=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
     )
     held = recovery.listing(mailbox=mailbox, engine=twin, search=RemovedSearch(subject="rule")).rows
     assert [one.until for one in held] == [None]
@@ -180,7 +180,7 @@ def test_page_costs_the_same_however_much_was_removed(twin, mailbox):
         )
 
     assert found.total == 30
-    assert [one.how for one in found.rows] == [
+    assert [one.origin.text for one in found.rows] == [
         "by a mail program (IMAP, the mailbox password, 192.0.2.10)",
         "by a mail program (IMAP, the mailbox password, 192.0.2.11)",
     ]
@@ -268,13 +268,13 @@ def test_removing_for_good_never_happens_under_a_hold(twin, cast, mailbox, alice
     put(twin, mailbox, "INBOX", "Secret", "Kept")
     remove_all(twin, mailbox, "INBOX")
     hold = holding.place(
-        actor=cast.actor(cast.sam), user=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
+        actor=cast.actor(cast.sam), by=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
     )
     search = RemovedSearch(subject="Secret")
 
     with pytest.raises(holding.Stopped):
         purging.plan_for_good(actor=alice, mailbox=mailbox, engine=twin, search=search, at=NOW)
-    holding.release(actor=cast.actor(cast.sam), user=cast.rita, hold=hold, reason="over", at=NOW)
+    holding.release(actor=cast.actor(cast.sam), by=cast.rita, hold=hold, reason="over", at=NOW)
     run = purging.plan_for_good(actor=alice, mailbox=mailbox, engine=twin, search=search, at=NOW)
     purging.work_off(run=run, engine=twin, now=lambda: NOW)
 

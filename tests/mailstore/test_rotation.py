@@ -178,6 +178,18 @@ def test_rotation_that_lost_the_file_leaves_all_that_there_is(log, reader):
     assert reader.read_all() == ["two", "three"]
 
 
+def test_log_that_somebody_deleted_brings_nothing_of_before_back(log, reader):
+    append(log, lines("two"))
+    rotate(log)
+    append(log, lines("three"))
+    assert reader.read_all() == ["two", "three"]
+    log.unlink()
+    assert reader.read_all() == []
+    append(log, lines("four"))
+
+    assert reader.read_all() == ["four"]
+
+
 def test_damaged_file_holds_up_nothing(log, reader):
     append(log, lines("two"))
     rotate(log)

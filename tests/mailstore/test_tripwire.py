@@ -8,12 +8,25 @@ import pytest
 
 from accounts import notices
 from accounts.access import Forbidden, system
-from mailstore import credentials, logbook, recovery, retention, sweeping, tripwire
+from accounts.models import Membership, Notice, User
+from mailstore import (
+    closing,
+    cooling,
+    credentials,
+    health,
+    holding,
+    logbook,
+    provisioning,
+    recovery,
+    retention,
+    sweeping,
+    tripwire,
+)
 from mailstore.engine import EngineUnavailable
 from mailstore.engine.folder_names import shown, to_wire
 from mailstore.engine.maillog import read
 from mailstore.models import Alarm, Mailbox, Removal, Usage
-from tests.factories import make_mailbox
+from tests.factories import make_mailbox, make_member
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
 
@@ -119,13 +132,13 @@ def test_log_becomes_one_row_for_each_session_and_folder(twin, log, mailbox):
         "copy from INBOX: box=.EXPUNGED/INBOX, uid=1, size=9, subject=x",
         "x copy from INBOX: box=.EXPUNGED/INBOX, uid=1, size=9",
         "Mailbox deleted",
-        "Disconnected: Logged out top=0/0, retr=0/0, del=1/3, size=1149",
+        "Disconnected: Logged out fetched=0 glanced=0 removed=1; top=0/0, retr=0/0, del=1/3",
     ],
 )
 def test_line_that_only_looks_like_it_means_nothing(text, log, mailbox):
     log.write_text(line(mailbox, text))
 
-    assert read(log, None)[0] == []
+    assert read(log, None).records == []
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -189,10 +202,27 @@ def test_a_whole_folder_fires(twin, log, mailbox):
 
 
 def test_few_messages_never_fire(twin, log, mailbox):
-    put(twin, mailbox, "INBOX", 19)
-    remove(twin, log, mailbox, "INBOX", 19)
+    put(twin, mailbox, "INBOX", 9)
+    remove(twin, log, mailbox, "INBOX", 9)
 
     assert fired(twin, mailbox) is None
+
+
+def test_small_mailbox_that_is_emptied_fires(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 10)
+    remove(twin, log, mailbox, "INBOX", 10)
+
+    assert fired(twin, mailbox) == "100 % of the mailbox was removed within 10 minutes."
+
+
+def test_what_is_few_may_be_set_for_a_mailbox(twin, log, mailbox):
+    Mailbox.objects.filter(pk=mailbox.pk).update(trip_fewest=3)
+    twin.create_mailbox(user=mailbox.address, folders=["Work"])
+    put(twin, mailbox, "INBOX", 500)
+    put(twin, mailbox, "Work", 3)
+    remove(twin, log, mailbox, "Work", 3)
+
+    assert fired(twin, mailbox) == "The whole folder Work was removed."
 
 
 def test_what_was_long_ago_does_not_count(twin, log, mailbox):
@@ -388,7 +418,7 @@ def test_mailbox_may_have_thresholds_of_its_own(twin, log, mailbox):
 
 def test_pop_session_that_fetched_asks_for_a_look(twin, log, pop):
     put(twin, pop, "INBOX", 2, flags=["\\Seen"])
-    ended = "Disconnected: Logged out top=0/0, retr=2/800, del=0/2, size=800"
+    ended = "Disconnected: Logged out fetched=2 glanced=0 removed=0; top=0/0, retr=2/800"
     log.write_text(line(pop, ended, service="pop3"))
     logbook.read(path=log)
 
@@ -398,3 +428,76 @@ def test_pop_session_that_fetched_asks_for_a_look(twin, log, pop):
     assert pop.retrievals_asked_at is None
     later = retention.outlook(mailbox=pop, engine=twin, until=NOW + timedelta(days=30))
     assert [len(found.fates) for found in later] == [2]
+
+
+def emptied(twin, log, mailbox):
+    put(twin, mailbox, "INBOX", 300)
+    remove(twin, log, mailbox, "INBOX", 300)
+    assert fired(twin, mailbox)
+    return Alarm.objects.get()
+
+
+def letters():
+    return set(Notice.objects.values_list("to", "context__owner_unreached"))
+
+
+def test_owner_and_reseller_are_told_at_addresses_outside(twin, log, cast, mailbox):
+    make_member("owner@elsewhere.test", cast.customer, Membership.Role.OWNER)
+    neighbour = make_mailbox(cast.domain, "neighbour").address
+    make_member(neighbour, cast.customer, Membership.Role.OWNER)
+
+    alarm = emptied(twin, log, mailbox)
+
+    assert {to for to, _ in letters()} == {
+        cast.alice.email,
+        "owner@elsewhere.test",
+        cast.rita.email,
+    }
+    assert alarm.owners_told == 2
+
+
+def test_owner_without_an_address_outside_is_called_by_those_above(
+    twin, log, cast, mailbox, mailoutbox
+):
+    User.objects.filter(pk=cast.alice.pk).update(email=mailbox.address)
+
+    alarm = emptied(twin, log, mailbox)
+
+    assert letters() == {(cast.rita.email, "Alder"), (cast.sam.email, "Alder")}
+    assert alarm.owners_told == 0
+    assert health.report(at=NOW).untold_alarms == 1
+    notices.send_waiting(at=NOW)
+    assert all("Please call them." in letter.body for letter in mailoutbox)
+
+
+def test_owner_who_only_has_another_mailbox_here_is_told_there_as_well(twin, log, cast, mailbox):
+    neighbour = make_mailbox(cast.domain, "neighbour").address
+    User.objects.filter(pk=cast.alice.pk).update(email=neighbour)
+
+    alarm = emptied(twin, log, mailbox)
+
+    assert letters() == {
+        (neighbour, ""),
+        (cast.rita.email, "Alder"),
+        (cast.sam.email, "Alder"),
+    }
+    assert alarm.owners_told == 0
+
+
+def test_frozen_mailbox_is_not_closed_by_any_way(twin, log, cast, mailbox):
+    alice, wait, grace = cast.actor(cast.alice), timedelta(hours=72), timedelta(days=1)
+    change = cooling.ask_to_close(actor=alice, mailbox=mailbox, grace=grace, wait=wait, at=NOW)
+    alarm = emptied(twin, log, mailbox)
+
+    with pytest.raises(holding.Stopped):
+        cooling.ask_to_close(actor=alice, mailbox=mailbox, grace=grace, wait=wait, at=NOW)
+    with pytest.raises(holding.Stopped):
+        provisioning.close(actor=alice, mailbox=mailbox, grace=grace, at=NOW)
+    assert cooling.make_due(engine=twin, at=NOW + wait) == 0
+    change.refresh_from_db()
+    assert (change.state, "frozen" in change.failure) == ("waiting", True)
+    Mailbox.objects.update(state="closing", erase_after=NOW)
+    assert closing.close_for_good(actor=SYSTEM, at=NOW + grace) == 0
+
+    tripwire.dismiss(actor=alice, alarm=alarm, at=NOW)
+    assert closing.close_for_good(actor=SYSTEM, at=NOW + grace) == 1

@@ -27,8 +27,10 @@ OPERATOR = {
 }
 # An address for each name, so that a listener on one of them is not on the others.
 ADDRESSES = {"database": "127.0.0.1", "redis": "127.0.0.1", "mail-inner": "127.0.0.25"}
+ADDRESSES |= {"guard-inner": "127.0.0.26"}
 _VARIABLE = re.compile(r"\$\{(?P<name>\w+):(?P<kind>[?-])(?P<text>[^}]*)\}")
-_PATIENCE_SECONDS = 90
+# A machine that does much else besides takes minutes for the migrations.
+_PATIENCE_SECONDS = 300
 _LOG_LINES = 40
 
 

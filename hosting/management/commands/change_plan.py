@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.access import system
+from accounts.access import Door, system
 from hosting import changing, comparing
 from hosting.changing import Month
 from hosting.models import Plan
@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
     def _change(self, mailbox: Mailbox, plan: Plan, *, gathers: bool) -> None:
         made = changing.change(
-            actor=system("command line"),
+            actor=system("command line", door=Door.COMMAND),
             mailbox=mailbox,
             plan=plan,
             gathers=gathers,

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.base import ProgressBar
 from django.utils import timezone
 
-from accounts.access import system
+from accounts.access import Door, system
 from hosting import invoicing, money
 from hosting.invoicing import Bill, Progress
 from hosting.periods import Period
@@ -48,7 +48,7 @@ class Command(BaseCommand):
 
     def _close(self, period: Period, now: datetime) -> Progress:
         progress = invoicing.close_month(
-            actor=system("close_month"), period=period, at=now, report=_Bar()
+            actor=system("close_month", door=Door.COMMAND), period=period, at=now, report=_Bar()
         )
         self.stdout.write(
             f"{progress.written} bills written for {period}; "

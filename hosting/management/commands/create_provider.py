@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("email", help="the e-mail address to sign in with")
 
     def handle(self, *, name: str, email: str, **options: Any) -> None:
-        password = _password()
+        password = asked_password()
         try:
             validate_email(email)
             validate_password(password)
@@ -42,7 +42,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{name} is set up, and {user.email} can sign in.")
 
 
-def _password() -> str:
+def asked_password() -> str:
+    """From the terminal, without showing it, or else a line of the input."""
     if sys.stdin.isatty():
         return getpass.getpass("Password: ")
     return sys.stdin.readline().rstrip("\n")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from hosting.stack import launching
+from hosting.stack import launching, telling
 
 
 class Command(BaseCommand):
@@ -17,6 +17,6 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         try:
             launching.make_ready()
-        except launching.NotStarted as refusal:
+        except telling.NotStarted as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write("The installation is ready to be started.")

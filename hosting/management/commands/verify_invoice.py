@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from hosting import invoicing
+from hosting.invoicing import Difference
 from hosting.models import Invoice
 
 
@@ -16,13 +18,19 @@ class Command(BaseCommand):
 
     help = (
         "Compute a bill again from contracts, prices and the meter, and say whether it is "
-        "equal. Exit code 1 says that it is not, 2 that there is no such bill."
+        "equal; or look at all numbers that were given, and say whether one is missing. Exit "
+        "code 1 says that something is wrong, 2 that there is no such bill."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("number", help="the number of the bill, for example R-000001")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("number", nargs="?", help="the number of the bill, such as R-000001")
+        what.add_argument("--numbers", action="store_true", help="look at the numbers of all")
 
-    def handle(self, *, number: str, **options: Any) -> None:
+    def handle(self, *, number: str | None, numbers: bool, **options: Any) -> None:
+        if numbers or number is None:
+            self._say(invoicing.verify_numbers(), "Every number was given once.")
+            return
         invoices = Invoice.objects.select_related(
             "customer__parent", "price_list__seller", "corrects"
         )
@@ -30,9 +38,12 @@ class Command(BaseCommand):
         if invoice is None:
             message = f"There is no bill {number}."
             raise CommandError(message, returncode=2)
-        differences = invoicing.verify(invoice)
+        said = f"{number} is equal: {invoice.total_text} in all."
+        self._say(invoicing.verify(invoice), said)
+
+    def _say(self, differences: Sequence[Difference | str], equal_text: str) -> None:
         if not differences:
-            self.stdout.write(f"{number} is equal: {invoice.total_text} in all.")
+            self.stdout.write(equal_text)
             return
         for difference in differences:
             self.stdout.write(str(difference))

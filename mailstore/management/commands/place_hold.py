@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts import membership
+from accounts.access import Forbidden
 from mailstore import holding
 from mailstore.management import targets
 
@@ -27,13 +28,13 @@ class Command(BaseCommand):
         user = targets.user_of(options["by"])
         try:
             hold = holding.place(
-                actor=membership.actor_for(user),
-                user=user,
+                actor=membership.actor_for(user, origin=membership.AT_A_TERMINAL),
+                by=user,
                 scope=targets.scope_of(options),
                 matter=options["matter"],
                 reason=options["reason"],
                 at=timezone.now(),
             )
-        except holding.HoldRefused as refusal:
+        except (holding.HoldRefused, Forbidden) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write(f"Hold {hold.uuid} stands.")

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from accounts import membership
+from accounts.access import Forbidden
 from mailstore import holding
 from mailstore.management import targets
 from mailstore.models import Hold
@@ -32,12 +33,12 @@ class Command(BaseCommand):
             raise CommandError(message)
         try:
             holding.release(
-                actor=membership.actor_for(user),
-                user=user,
+                actor=membership.actor_for(user, origin=membership.AT_A_TERMINAL),
+                by=user,
                 hold=hold,
                 reason=options["reason"],
                 at=timezone.now(),
             )
-        except holding.HoldRefused as refusal:
+        except (holding.HoldRefused, Forbidden) as refusal:
             raise CommandError(str(refusal)) from refusal
         self.stdout.write("The hold is released.")

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.access import system
+from accounts.access import Door, system
 from mailstore import recovery
 from mailstore.engine import EngineError, RemovedSearch, engine
 from mailstore.management import targets
@@ -32,7 +32,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{len(found)} messages would come back.")
                 return
             run = recovery.roll_back(
-                actor=system("command line"),
+                actor=system("command line", door=Door.COMMAND),
                 mailbox=mailbox,
                 engine=engine(),
                 moment=options["moment"],

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from accounts.access import system
-from mailstore import cooling, policy, previewing, rules
+from accounts.access import Door, system
+from mailstore import checking, cooling, policy, rules
 from mailstore.engine import EngineError, engine
 from mailstore.management import targets
 from mailstore.policy import CountedFrom, Rule
@@ -33,6 +33,9 @@ class Command(BaseCommand):
         )
         parser.add_argument("--floor", type=int, help="the least days that layers below may set")
         parser.add_argument("--ceiling", type=int, help="the most days that layers below may set")
+        parser.add_argument(
+            "--new-folder", action="store_true", help="no mailbox has the folder yet"
+        )
         parser.add_argument("--dry-run", action="store_true", help="check, and change nothing")
 
     def handle(self, **options: Any) -> None:
@@ -41,17 +44,24 @@ class Command(BaseCommand):
         at = timezone.now()
         try:
             if options["dry_run"]:
-                previewing.check_rule(target=target, rule=rule, engine=engine(), at=at)
+                checking.check_rule(
+                    target=target,
+                    rule=rule,
+                    engine=engine(),
+                    at=at,
+                    is_new_folder=options["new_folder"],
+                )
                 waits = rules.is_less_safe(target=target, rule=rule)
                 self.stdout.write("It would wait." if waits else "It would hold at once.")
                 return
             change = cooling.ask_rule(
-                actor=system("command line"),
+                actor=system("command line", door=Door.COMMAND),
                 target=target,
                 rule=rule,
                 engine=engine(),
                 wait=settings.COOLING_OFF,
                 at=at,
+                is_new_folder=options["new_folder"],
             )
         except policy.RuleRefused as refusal:
             raise CommandError(str(refusal)) from refusal

@@ -1,0 +1,62 @@
+"""Which months are not closed yet, and why not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import Min
+
+from hosting.models import Contract, MonthClose
+from hosting.periods import Period
+
+# So many problems are kept in words; they are mostly the same for many.
+_MOST_KEPT = 20
+# The worker closes a month two hours after its end; a day more, and it has not.
+_LATE = timedelta(hours=26)
+
+
+def note(period: Period, problems: Sequence[str], *, at: datetime) -> None:
+    """Keep how a close went; without problems the month is complete."""
+    known = MonthClose.objects.filter(period=period.first_day).first()
+    since = (known.failing_since if known else None) or at
+    row = MonthClose(
+        period=period.first_day,
+        looked_at=at,
+        failing_since=since if problems else None,
+        problem_count=len(problems),
+        problems=list(problems[:_MOST_KEPT]),
+    )
+    # In one statement, since two may close the same month at once.
+    MonthClose.objects.bulk_create(
+        [row],
+        update_conflicts=True,
+        unique_fields=["period"],
+        update_fields=["looked_at", "failing_since", "problem_count", "problems"],
+    )
+
+
+def due(*, at: datetime) -> list[Period]:
+    """The months that are over and not complete, oldest first, from the first contract on.
+
+    However long no worker ran, none of them is left out.
+    """
+    live = Contract.objects.filter(mailbox__organisation__is_test=False)
+    first: datetime | None = live.aggregate(first=Min("starts_at"))["first"]
+    if first is None:
+        return []
+    complete = MonthClose.objects.filter(failing_since=None)
+    done = set(complete.values_list("period", flat=True))
+    months = Period.of(first).until(Period.of(at).previous)
+    return [month for month in months if month.first_day not in done]
+
+
+def trouble(*, at: datetime) -> str:
+    """Which bills are missing and why, in a sentence; nothing if none is."""
+    missing = [month for month in due(at=at) if month.ends_at < at - _LATE]
+    if not missing:
+        return ""
+    known = MonthClose.objects.filter(period=missing[0].first_day).first()
+    if known is None:
+        return f"The bills of {missing[0]} have not been written."
+    return f"Bills of {missing[0]} are missing. {known.problems[0]}"

@@ -1,0 +1,133 @@
+"""Months that could not be closed: told of, caught up with, and complete at last."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from accounts import outbox
+from hosting import attention, doctor, invoicing, pricing, tasks
+from hosting.invoicing import months
+from hosting.models import Invoice, MonthClose, Plan
+from hosting.periods import Period
+from tests.factories import make_cast
+from tests.hosting.billing_rows import (
+    ACTOR,
+    CLOSED_AT,
+    OCTOBER,
+    make_list,
+    make_profile,
+    moment,
+    sold,
+)
+from tests.staffing import act, said
+
+pytestmark = pytest.mark.django_db(databases="__all__")
+CLOSES = "/staff/hosting/monthclose/"
+
+
+@pytest.fixture
+def cast():
+    cast = make_cast()
+    make_profile(cast.provider)
+    make_profile(cast.other_customer)
+    return cast
+
+
+def close():
+    return invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
+
+
+def test_who_has_something_without_a_price_gets_no_bill_until_it_has_one(cast):
+    make_profile(cast.reseller)
+    make_profile(cast.customer)
+    sold(cast.domain, "a", "imap")
+    sold(cast.domain, "p", "pop")
+    own = make_list(seller=cast.reseller, is_default=True, pop=("1.80", 0, "0"))
+
+    assert close().problems == ["Alder gets no bill: Agreed (EUR) has no price for IMAP."]
+    assert not Invoice.objects.filter(customer=cast.customer).exists()
+
+    # The first price of a plan may begin on a day that is past; then the bill is whole.
+    pricing.succeed(
+        actor=ACTOR,
+        price_list=own,
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=date(2026, 10, 1),
+        monthly_price=Decimal("3.00"),
+        at=CLOSED_AT,
+    )
+    assert close().problems == []
+    assert Invoice.objects.get(customer=cast.customer).net_minor == 480
+
+
+def test_months_that_no_worker_closed_are_caught_up_with(cast):
+    sold(cast.other_domain, "a", "pop", since=moment(1, month=8))
+    at = moment(3, 2, month=11)
+    assert months.trouble(at=at) == "The bills of 2026-08 have not been written."
+
+    written = [progress.written for progress in invoicing.close_due(actor=ACTOR, at=at)]
+
+    assert written == [1, 1, 1]
+    periods = Invoice.objects.order_by("pk").values_list("period", flat=True)
+    assert [f"{day:%Y-%m}" for day in periods] == ["2026-08", "2026-09", "2026-10"]
+    assert months.due(at=at) == []
+    assert months.trouble(at=at) == ""
+    assert months.due(at=moment(1, 2, month=12)) == [Period(2026, 11)]
+
+
+def test_month_is_not_late_in_the_night_in_which_it_is_closed(cast):
+    sold(cast.other_domain, "a", "pop", since=moment(1))
+
+    assert months.trouble(at=moment(2, 1, month=11)) == ""
+    assert months.trouble(at=moment(2, 3, month=11)) != ""
+
+
+def test_month_stays_open_until_no_bill_is_missing(cast, staff):
+    sold(cast.domain, "a", "pop", since=moment(1))
+    at = moment(2, 5, month=11)
+    first_at = moment(1, 2, month=11)
+    why = "Rowan has no billing profile, so 1 bills are missing."
+    invoicing.close_due(actor=ACTOR, at=first_at)
+    invoicing.close_due(actor=ACTOR, at=at)
+
+    row = MonthClose.objects.get()
+    assert (row.failing_since, row.looked_at, row.problem_count) == (first_at, at, 1)
+    assert row.problems[0] == why
+    assert months.trouble(at=at) == f"Bills of 2026-10 are missing. {why}"
+    [finding] = doctor.examine(only=["bills"])
+    assert (finding.is_well, why in finding.text) == (False, True)
+    [found] = [f for f in attention.find(may=lambda _right: True, at=at) if f.name == "bills"]
+    assert (found.count, found.since) == (1, first_at)
+    page = staff.get(f"{CLOSES}{row.pk}/change/").content.decode()
+    assert why in page
+
+    make_profile(cast.reseller)
+    make_profile(cast.customer)
+    assert tasks.close_months() >= 1
+    assert not MonthClose.objects.exclude(failing_since=None).exists()
+    [finding] = doctor.examine(only=["bills"])
+    assert finding.is_well
+
+
+def test_staff_have_missing_bills_written_at_once(staff, monkeypatch):
+    close()
+    MonthClose.objects.update(failing_since=CLOSED_AT, problems=["x"], problem_count=1)
+    nudged = []
+    monkeypatch.setattr(outbox, "nudge", lambda name, **_ids: nudged.append(name))
+
+    response = act(staff, "close_now", MonthClose.objects.get(), path=CLOSES)
+
+    assert nudged == ["hosting.close_months"]
+    assert said(response) == [
+        "A worker writes what can be written of every month that is not complete."
+    ]
+
+
+def test_month_of_a_test_organisation_is_no_month_of_the_house(cast):
+    cast.other_customer.__class__.objects.filter(pk=cast.other_customer.pk).update(is_test=True)
+    sold(cast.other_domain, "a", "pop", since=moment(1))
+
+    assert months.due(at=CLOSED_AT) == []
