@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # A task or a page in progress is given this long; then the process is killed.
 _STOP_SECONDS = 8
 _ALL_STOPPED_SECONDS = 20
+# A part that ends sooner has failed to start. What it imports first takes seconds on a busy
+# machine; were it taken for running by then, it would start for ever and nobody be told.
+_STARTED_SECONDS = 10
 _LOG_OPTIONS = {"maxbytes": "5MB", "backups": "3"}
 
 
@@ -145,7 +148,7 @@ class Supervisor:
             ),
             "priority": str(priority),
             "autorestart": "true",
-            "startsecs": "1",
+            "startsecs": str(_STARTED_SECONDS),
             "startretries": "5",
             "stopwaitsecs": str(_STOP_SECONDS),
             # A part's own children go with it.

@@ -33,7 +33,7 @@ def supervisor(tmp_path):
 
 def running_pid(supervisor, name):
     state = supervisor.part_states().get(name)
-    return state.pid if state and state.state == "RUNNING" else None
+    return state.pid if state and state.state in {"STARTING", "RUNNING"} else None
 
 
 def test_a_part_that_dies_comes_back(tmp_path, supervisor):
@@ -51,6 +51,16 @@ def test_a_part_that_cannot_start_is_told_apart_and_its_words_are_kept(tmp_path,
 
     wait_until(lambda: getattr(supervisor.part_states().get("broken"), "state", "") == "BACKOFF")
     assert "100 %: no" in (tmp_path / "log" / "broken.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_part_that_takes_its_time_to_fail_is_given_up_too(tmp_path, supervisor):
+    code = "import time; time.sleep(1.5); raise SystemExit('no disk')"
+    supervisor.start([part(tmp_path, "broken", code)])
+
+    wait_until(
+        lambda: getattr(supervisor.part_states().get("broken"), "state", "") == "FATAL", seconds=120
+    )
 
 
 def test_stop_leaves_no_process_behind(tmp_path, supervisor):
