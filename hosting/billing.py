@@ -187,7 +187,7 @@ def charges_of(
     counted = spans(parts, now=end, test_clocks=test_clocks(alike))
     used = meters.byte_seconds(counted, known_at=known_at)
     for part, byte_seconds in zip(parts, used, strict=True):
-        found[owners[part.held.organisation_id]].append(_measured(part, byte_seconds))
+        found[owners[part.held.organisation_id]].append(measured(part, byte_seconds))
     return {
         each.organisation.pk: charge(
             found[each.organisation.pk], period=period, pools=each.pools_storage
@@ -229,7 +229,7 @@ def stretches(
     )
     for held in contracts if turn is None else turn.taken(contracts):
         succession = prices.get((lists[owners[held.organisation_id]], held.plan_id), ())
-        yield from _stretches(held, succession, start=period.start, end=end)
+        yield from stretches_of(held, succession, start=period.start, end=end)
 
 
 def unpriced(alike: Sequence[Buyer], *, period: Period) -> dict[int, list[str]]:
@@ -340,7 +340,7 @@ def _unended(owners: Mapping[int, int], *, end: int, known_at: datetime) -> list
     return list(late.exclude(Exists(followed)).values_list("pk", flat=True))
 
 
-def _stretches(held: Held, prices: Sequence[Price], *, start: int, end: int) -> Iterator[Stretch]:
+def stretches_of(held: Held, prices: Sequence[Price], *, start: int, end: int) -> Iterator[Stretch]:
     """The parts of a contract's time at one price each; none where nothing says a price."""
     if not prices:
         return
@@ -378,7 +378,8 @@ def spans(
         )
 
 
-def _measured(stretch: Stretch, byte_seconds: int) -> Measured:
+def measured(stretch: Stretch, byte_seconds: int) -> Measured:
+    """A stretch with what was used in it."""
     return Measured(
         mailbox_id=stretch.held.mailbox_id,
         address=stretch.held.address,

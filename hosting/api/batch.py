@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypedDict
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -13,17 +13,13 @@ from django.db import IntegrityError, transaction
 from rest_framework import serializers
 
 from accounts.access import Actor, Forbidden
-from hosting import importing, ordering
-from hosting.api import devices, mailboxes
+from hosting import importing, ordering, quoting
+from hosting.api import batch_documents, cost_previews, devices, mailboxes
+from hosting.api.batch_documents import BatchDocument, Costs, ItemDocument
 from hosting.api.contract import Answer, Call, operation
 from hosting.api.endpoint import Endpoint
 from hosting.api.fields import Body, PublicId, Text
-from hosting.api.mailbox_documents import (
-    MailboxDocument,
-    documents,
-    documents_of_new,
-    facts_of,
-)
+from hosting.api.mailbox_documents import documents, documents_of_new, facts_of
 from hosting.api.problems import Fault, Problem
 from hosting.api.refusals import faults_of, figures_of, problem_of
 from hosting.importing import Row
@@ -57,26 +53,6 @@ class BatchBody(Body):
     items = serializers.ListField(
         child=serializers.DictField(), min_length=1, max_length=MOST_ITEMS
     )
-
-
-class ItemDocument(TypedDict):
-    """What became of one item: what its own call would have answered.
-
-    In a dry run, `document` and `app_password` are null: nothing is there to be shown.
-    """
-
-    key: str
-    status: int
-    document: MailboxDocument | None
-    app_password: devices.NewAppPasswordDocument | None
-
-
-class BatchDocument(TypedDict):
-    """What became of all items, in their order. `is_dry_run` says that nothing was done."""
-
-    object: Literal["batch"]
-    is_dry_run: bool
-    items: list[ItemDocument]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +117,9 @@ class Batch(Endpoint):
 
         If one item cannot be done, none is, and `errors` points to each that cannot: first to
         those whose form or target is wrong, then to those that a limit or a state stops. A dry
-        run finds the same. An app password needs the scope `passwords:write` as well.
+        run finds the same, and says to keys with the scope `invoices:read` what new mailboxes
+        cost; no other operation of a batch has a price. An app password needs the scope
+        `passwords:write` as well.
         """
         faults = Faults()
         items = list(_items(call.asked["items"], faults))
@@ -157,7 +135,10 @@ class Batch(Endpoint):
             if is_dry_run:
                 # All of it was done, so nothing can be found out later that was not found out now.
                 transaction.set_rollback(True)
-        return _answer(items, done, is_dry_run=is_dry_run)
+        found = [done[item.key] for item in items]
+        if not is_dry_run:
+            return batch_documents.done(found)
+        return batch_documents.tried(found, orders.costs() if cost_previews.are_for(call) else None)
 
 
 def _items(found: Sequence[Any], faults: Faults) -> Iterator[Item]:
@@ -250,11 +231,22 @@ class _Orders:
                 "status": 201,
                 "document": document,
                 "app_password": devices.shown_once(secrets.get(mailbox.pk)),
+                "cost": None,
             }
             for row, mailbox, document in zip(
                 self._rows, opened.mailboxes, shown, strict=not opened.problems
             )
         }
+
+    def costs(self) -> Costs:
+        """What they cost, one by one and together, in a few queries however many."""
+        keys = {item.index: item.key for item in self._items}
+        sold = {keys[row.line]: (row.domain.organisation, row.plan) for row in self._rows}
+        quotes = quoting.Quotes([owner for owner, _plan in sold.values()], at=self._call.at)
+        return Costs(
+            of_items={key: quotes.of(*each) for key, each in sold.items()},
+            totals=quotes.totals(sold.values()),
+        )
 
     def _row(self, item: Item) -> Row | None:
         """What is to be opened, with the item's place as its line."""
@@ -356,7 +348,7 @@ class _Changes:
                 self._faults.add(item, error)
         shown = documents([facts_of(self._mailbox(item)) for item in self._items])
         return {
-            item.key: {"key": item.key, "status": 200, "document": each, "app_password": None}
+            item.key: batch_documents.changed(item.key, each)
             for item, each in zip(self._items, shown, strict=True)
         }
 
@@ -372,11 +364,3 @@ class _Changes:
 
     def _resume(self, _item: Item, mailbox: Mailbox) -> None:
         provisioning.resume(actor=self._call.actor, mailbox=mailbox, at=self._call.at)
-
-
-def _answer(items: Sequence[Item], done: Mapping[str, ItemDocument], *, is_dry_run: bool) -> Answer:
-    found = [done[item.key] for item in items]
-    if is_dry_run:
-        found = [{**each, "document": None, "app_password": None} for each in found]
-    document: BatchDocument = {"object": "batch", "is_dry_run": is_dry_run, "items": found}
-    return Answer(document=document)

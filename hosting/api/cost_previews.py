@@ -1,16 +1,21 @@
-"""What an order or a closing would cost, before anything is done."""
+"""What orders or a closing would cost, before anything is done.
+
+Amounts are for keys with the scope `invoices:read`, as bills are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, cast
 
 from hosting import public_ids
+from hosting.api.contract import Call
 from hosting.api.moments import Moment
 from hosting.changing import Month
 from hosting.models import Plan
-from hosting.quoting import Quote
+from hosting.quoting import Cost, Quote, Total
 from mailstore.models import Mailbox
 
 
@@ -24,50 +29,93 @@ class MonthDocument(TypedDict):
     after_minor: int
 
 
-class OrderPreviewDocument(TypedDict):
-    """What a new mailbox would cost its organisation while it is empty. Nothing was ordered."""
+class CostDocument(TypedDict):
+    """What a new mailbox costs its organisation while it is empty."""
 
-    object: Literal["order_preview"]
-    address: str
-    plan: str
     this_month: MonthDocument
     full_month: MonthDocument
 
 
+class TotalDocument(TypedDict):
+    """What all new mailboxes of one currency cost together while they are empty, without tax."""
+
+    currency: str
+    this_month_minor: int
+    full_month_minor: int
+
+
+class OrderPreviewDocument(TypedDict):
+    """What a new mailbox would cost its organisation while it is empty. Nothing was ordered.
+
+    Without the scope `invoices:read`, and where nobody pays for it, the months are null.
+    """
+
+    object: Literal["order_preview"]
+    address: str
+    plan: str
+    this_month: MonthDocument | None
+    full_month: MonthDocument | None
+
+
 class ClosingPreviewDocument(TypedDict):
-    """What a closing would save: the months until it takes effect. Nothing was asked for."""
+    """What a closing would save: the months until it takes effect. Nothing was asked for.
+
+    Without the scope `invoices:read`, `months` is null.
+    """
 
     object: Literal["closing_preview"]
     mailbox_id: str
     closes_at: Moment
-    months: list[MonthDocument]
+    months: list[MonthDocument] | None
 
 
-def of_order(quote: Quote, *, plan: Plan) -> OrderPreviewDocument:
+def are_for(call: Call) -> bool:
+    """Whether the caller is told amounts."""
+    return "invoices:read" in (call.actor.scopes or ())
+
+
+def of_order(call: Call, quote: Quote, *, plan: Plan) -> OrderPreviewDocument:
     """The document of a quote."""
+    cost = quote.cost if are_for(call) else None
     return {
         "object": "order_preview",
         "address": quote.address,
         "plan": plan.slug,
-        "this_month": of_month(quote.this_month),
-        "full_month": of_month(quote.full_month),
+        "this_month": _month(cost.this_month) if cost else None,
+        "full_month": _month(cost.full_month) if cost else None,
     }
 
 
 def of_closing(
-    mailbox: Mailbox, months: Sequence[Month], *, closes_at: datetime
+    call: Call, mailbox: Mailbox, months: Sequence[Month], *, closes_at: datetime
 ) -> ClosingPreviewDocument:
     """The document of what a closing would change."""
     return {
         "object": "closing_preview",
         "mailbox_id": public_ids.encode("mbx", mailbox.uuid),
         "closes_at": Moment(closes_at),
-        "months": [of_month(month) for month in months],
+        "months": [_month(month) for month in months] if are_for(call) else None,
     }
 
 
-def of_month(month: Month) -> MonthDocument:
-    """One month before and after a change."""
+def of_cost(cost: Cost | None) -> CostDocument | None:
+    """One new mailbox of many."""
+    if cost is None:
+        return None
+    return {"this_month": _month(cost.this_month), "full_month": _month(cost.full_month)}
+
+
+def of_totals(totals: Iterable[Total]) -> list[TotalDocument]:
+    """Many new mailboxes together."""
+    return [cast("TotalDocument", asdict(total)) for total in totals]
+
+
+def of_month(call: Call, month: Month) -> MonthDocument | None:
+    """One month before and after a change, for who may see it."""
+    return _month(month) if are_for(call) else None
+
+
+def _month(month: Month) -> MonthDocument:
     return {
         "starts_at": Moment(month.period.starts_at),
         "ends_at": Moment(month.period.ends_at),

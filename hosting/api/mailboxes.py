@@ -160,7 +160,8 @@ class Mailboxes(Endpoint):
     def post(self, call: Call) -> Answer:
         """Order a mailbox, or preview what it would cost. It can sign in and receive at once.
 
-        With `app_password`, one is made for a first device; this needs `passwords:write` too.
+        With `app_password`, one is made for a first device; this needs `passwords:write` too. A
+        preview shows amounts to keys with the scope `invoices:read`.
         """
         asked = call.asked
         if call.is_preview:
@@ -198,7 +199,7 @@ def _quoted(call: Call) -> Answer:
         quota_bytes=asked.get("quota_bytes"),
         at=call.at,
     )
-    return Answer(document=cost_previews.of_order(quote, plan=plan), status=200)
+    return Answer(document=cost_previews.of_order(call, quote, plan=plan), status=200)
 
 
 def _first_device(call: Call, mailbox: Mailbox) -> devices.NewAppPasswordDocument | None:

@@ -141,7 +141,7 @@ def _closing_foreseen(call: Call, mailbox: Mailbox) -> Answer:
         raise provisioning.WrongState(message)
     closes_at = call.at + settings.COOLING_OFF
     months = changing.cost_of_closing(mailbox=mailbox, closes_at=closes_at, at=call.at)
-    document = cost_previews.of_closing(mailbox, months, closes_at=closes_at)
+    document = cost_previews.of_closing(call, mailbox, months, closes_at=closes_at)
     return Answer(document=document, status=200)
 
 

@@ -57,7 +57,8 @@ class PlanChangeDocument(TypedDict):
     """A change of plan as it would be, or as it was made.
 
     What makes mail less safe waits: until `safer_holds_until`, the safer of old and new holds.
-    `mail` is null once the change is made, and while the mail server cannot be asked.
+    `mail` is null once the change is made, and while the mail server cannot be asked. Without the
+    scope `invoices:read` the months are null.
     """
 
     object: Literal["plan_change"]
@@ -66,8 +67,8 @@ class PlanChangeDocument(TypedDict):
     is_switch: bool
     before: TermsDocument
     after: TermsDocument
-    this_month: MonthDocument
-    full_month: MonthDocument
+    this_month: MonthDocument | None
+    full_month: MonthDocument | None
     safer_holds_until: Moment | None
     can_be_taken_back_until: Moment | None
     mail: MailDocument | None
@@ -178,7 +179,7 @@ def _change(call: Call, uuid: UUID, plan: Plan) -> Answer:
     mailbox = MAILBOX.load(call, uuid) if call.is_preview else _locked(call, uuid)
     proposal = changing.propose(mailbox=mailbox, plan=plan, at=call.at)
     if call.is_preview:
-        return Answer(document=_document(proposal, made=None))
+        return Answer(document=_document(call, proposal, made=None))
     before = _before(proposal)
     made = changing.change(
         actor=call.actor,
@@ -189,11 +190,11 @@ def _change(call: Call, uuid: UUID, plan: Plan) -> Answer:
         wait=settings.COOLING_OFF,
         at=call.at,
     )
-    document = _document(proposal, made=made) | {"before": before}
+    document = _document(call, proposal, made=made) | {"before": before}
     return Answer(document=document, etag=MAILBOX.version(call, MAILBOX.load(call, uuid)))
 
 
-def _document(proposal: Proposal, *, made: PlanChange | None) -> PlanChangeDocument:
+def _document(call: Call, proposal: Proposal, *, made: PlanChange | None) -> PlanChangeDocument:
     settled, later = proposal.settled, proposal.at + settings.COOLING_OFF
     return {
         "object": "plan_change",
@@ -207,8 +208,8 @@ def _document(proposal: Proposal, *, made: PlanChange | None) -> PlanChangeDocum
             "quota_bytes": settled.effect.terms.quota_bytes,
             "window_days": settled.effect.terms.window_days,
         },
-        "this_month": of_month(proposal.this_month),
-        "full_month": of_month(proposal.full_month),
+        "this_month": of_month(call, proposal.this_month),
+        "full_month": of_month(call, proposal.full_month),
         "safer_holds_until": Moment(later) if settled.effect.waits else None,
         "can_be_taken_back_until": optional(made.undo_until if made else later),
         "mail": _mail(proposal) if made is None else None,

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from accounts.models import Organisation
 from hosting import forecasting, public_ids
-from hosting.api import folder_previews, pending_changes, targets
+from hosting.api import cost_previews, folder_previews, pending_changes, targets
 from hosting.api.contract import Answer, Call, operation
 from hosting.api.endpoint import Endpoint
 from hosting.api.fields import Body, Flag, Text, Whole
@@ -297,7 +297,7 @@ class RetentionPreview(Endpoint):
 
 
 def _savings(call: Call, found: Preview) -> list[SavingDocument] | None:
-    if "invoices:read" not in (call.actor.scopes or ()):
+    if not cost_previews.are_for(call):
         return None
     going = {mailbox: size for mailbox, size in found.bytes_of.items() if size}
     savings = forecasting.monthly_savings(going, at=call.at)
