@@ -18,7 +18,7 @@ from mailstore import (
     holding,
     provisioning,
     purging,
-    recovery,
+    restore_ends,
     sign_ins,
     working,
 )
@@ -69,7 +69,7 @@ def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         kind="mailbox.closed",
     )
     ending.give_up_rest(mailbox=locked, at=at)
-    recovery.give_up_rest(mailbox=locked, at=at)
+    restore_ends.give_up_rest(mailbox=locked, at=at)
     AppPassword.objects.filter(mailbox=mailbox).delete()
     _empty_report(mailbox.address)
 
@@ -82,6 +82,7 @@ def erase(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
     """
     holding.refuse_if_held(mailbox)
     ending.end_all_begun(mailbox=mailbox, engine=engine, at=at)
+    restore_ends.end_all_begun(mailbox=mailbox, engine=engine, at=at)
     run = PurgeRun.objects.open().filter(mailbox=mailbox, kind=PurgeRun.Kind.CLOSING).first()
     if run is None:
         run = purging.plan_closing(mailbox=mailbox, engine=engine, at=at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from mailstore import due, ending, holding, origins, quotas, working
+from mailstore import due, holding, origins, quotas, restore_ends, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -151,6 +151,7 @@ def roll_back(
 def run_open(*, engine: Engine, now: Clock, limit: int = 20) -> int:
     """Work off restores that are not finished; returns how many were finished."""
     waiting = RestoreRun.objects.filter(working.free(now()))
+    waiting = waiting.exclude(mailbox__state=Mailbox.State.CLOSED)
     finished = 0
     for run in waiting.order_by("id")[:limit]:
         try:
@@ -210,7 +211,11 @@ def _plan(
                 RestoreBatch(run=run, position=position, folder=folder, items=list(items))
                 for position, (folder, items) in enumerate(_batches(picked))
             )
-            _record("mailbox.restore_planned", run=run, actor=actor, messages=len(picked), at=at)
+            outbox.record(
+                **restore_ends.fact(
+                    "mailbox.restore_planned", run=run, actor=actor, messages=len(picked), at=at
+                )
+            )
             outbox.nudge("mailstore.run_restore", run_id=run.pk)
     except IntegrityError as error:
         message = "Another restore of this mailbox is under way. Wait until it is done."
@@ -238,34 +243,10 @@ def _refuse_if_too_much(mailbox: Mailbox, picked: Sequence[RemovedMessage]) -> N
         raise NotEnoughSpace(message, limit=mailbox.quota_bytes, current=used, requested=more)
 
 
-def give_up_rest(*, mailbox: Mailbox, at: datetime) -> None:
-    """End restores with what has come back. Call it with the mailbox's row locked.
-
-    Their address leads to another home from now on.
-    """
-    for run in RestoreRun.objects.open().filter(mailbox=mailbox):
-        working.halt(run)
-        run.batches.exclude(state=RestoreBatch.State.DONE).delete()
-        is_begun = run.batches.exists()
-        state = WorkState.DONE if is_begun else WorkState.CANCELLED
-        working.cut_short(
-            run,
-            state=state,
-            reason="The mailbox was closed before all had come back.",
-            at=at,
-        )
-        if is_begun:
-            _record_return(run, at=at)
-        _record_end(run, state=state, at=at)
-
-
 def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> None:
     """One batch. A worker that died in the middle left some messages in both places."""
     user = run.mailbox.address
-    uids = working.uids_in(batch.items)
-    found = engine.present(user=user, folder=batch.folder, uids=uids, removed=True)
-    guids = {str(guid) for _uid, _bytes, guid in batch.items}
-    there = {uid: guid for uid, guid in found.guids.items() if guid in guids}
+    there = restore_ends.still_stored(user, batch, engine=engine)
     was_begun = batch.state == RestoreBatch.State.DOING
     with transaction.atomic():
         _locked(run, at=now())
@@ -277,7 +258,7 @@ def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> 
     with transaction.atomic():
         _locked(run, at=now())
         if was_begun:
-            there = _without_those_back(user, batch, there, engine=engine)
+            there = restore_ends.without_those_back(user, batch, there, engine=engine)
         if there:
             engine.restore(
                 user=user,
@@ -296,28 +277,8 @@ def _locked(run: RestoreRun, *, at: datetime) -> Mailbox:
     return mailbox
 
 
-def _without_those_back(
-    user: str, batch: RestoreBatch, there: Mapping[int, str], *, engine: Engine
-) -> dict[int, str]:
-    """Drop the store's second copy of what is back in its folder already.
-
-    A mail server that found the copy by repairing its index does not know the flags any more.
-    """
-    found = engine.messages(user=user, folder=batch.folder)
-    back = {message.guid: message.uid for message in found}
-    twins = {uid: back[guid] for uid, guid in there.items() if guid in back}
-    if twins:
-        engine.copy_flags(user=user, folder=batch.folder, twins=twins)
-        engine.remove_for_good(user=user, folder=batch.folder, uids=sorted(twins))
-    return {uid: guid for uid, guid in there.items() if uid not in twins}
-
-
 def _count(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:
-    batch.state = RestoreBatch.State.DONE
-    batch.done_at = at
-    batch.save(update_fields=["state", "done_at"])
-    run.messages += len(batch.items)
-    run.bytes += sum(int(size) for _uid, size, _guid in batch.items)
+    restore_ends.settle(run, batch, at=at)
     working.note_count(run)
 
 
@@ -329,23 +290,7 @@ def _finish(run: RestoreRun, *, engine: Engine, at: datetime) -> None:
     if not working.finish(run, at=at):
         raise LeaseLost
     due.note(mailbox, **following)
-    _record_return(run, at=at)
-    _record_end(run, state=WorkState.DONE, at=at)
-
-
-def _record_return(run: RestoreRun, *, at: datetime) -> None:
-    _record("mailbox.mail_restored", run=run, actor=ending.WORKER, messages=run.messages, at=at)
-
-
-def _record_end(run: RestoreRun, *, state: WorkState, at: datetime) -> None:
-    outbox.record(
-        kind="operation.finished",
-        at=at,
-        actor=ending.WORKER,
-        organisation=run.mailbox.organisation,
-        subject=run.subject,
-        data={"kind": "restore_messages", "state": state.value},
-    )
+    restore_ends.record(run, state=WorkState.DONE, at=at)
 
 
 def _lasts(mailbox: Mailbox) -> timedelta | None:
@@ -355,18 +300,3 @@ def _lasts(mailbox: Mailbox) -> timedelta | None:
     except holding.Stopped:
         return None
     return timedelta(days=mailbox.window_days)
-
-
-def _record(kind: str, *, run: RestoreRun, actor: Actor, messages: int, at: datetime) -> None:
-    outbox.record(
-        kind=kind,
-        at=at,
-        actor=actor,
-        organisation=run.mailbox.organisation,
-        subject=run.mailbox.subject,
-        data={
-            "restore": str(run.uuid),
-            "messages": messages,
-            "moment": run.moment.isoformat() if run.moment else None,
-        },
-    )

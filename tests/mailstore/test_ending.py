@@ -417,6 +417,58 @@ def test_restore_that_had_begun_ends_with_what_came_back(twin, mailbox):
     assert event.data["messages"] == 2
 
 
+@pytest.mark.parametrize(
+    ("moment", "back"), [("before restore", 0), ("after restore", 2), ("in between", 1)]
+)
+def test_restore_whose_worker_died_ends_with_what_came_back(moment, back, twin, mailbox):
+    in_store(twin, mailbox, "INBOX", 4, 3, 2)
+    run = recovery.roll_back(
+        actor=SYSTEM, mailbox=mailbox, engine=twin, moment=NOW - 9 * DAY, at=NOW
+    )
+
+    def die():
+        if moment == "in between":
+            # The mail server died as well, between the copy and the removal of one message.
+            account = twin.accounts[mailbox.address]
+            account.folders["INBOX"].take(account.store["INBOX"].kept[0], at=NOW)
+        raise Killed
+
+    once("after restore" if back == 2 else "before restore", die, twin)
+    with suppress(Killed):
+        recovery.work_off(run=run, engine=twin, now=lambda: NOW)
+    give_up(twin, mailbox)
+    later = NOW + 2 * working.LEASE
+    assert recovery.run_open(engine=twin, now=lambda: later) == 0
+
+    assert closing.erase_closed(engine=twin, at=later) == 1
+
+    run.refresh_from_db()
+    assert (run.state, run.messages) == (WorkState.DONE if back else WorkState.CANCELLED, back)
+    assert run.bytes == sum(int(size) for batch in run.batches.all() for _, size, _ in batch.items)
+    told = Event.objects.filter(kind="mailbox.mail_restored")
+    assert [event.data["messages"] for event in told] == [back] * bool(back)
+    assert Event.objects.filter(kind="operation.finished").count() == 1
+    # Each message is there once, wherever it was.
+    assert PurgeRun.objects.get(kind=PurgeRun.Kind.CLOSING).messages == 3
+
+
+def test_restore_whose_worker_died_waits_for_what_is_held(twin, cast, mailbox):
+    in_store(twin, mailbox, "INBOX", 4, 3)
+    run = recovery.roll_back(
+        actor=SYSTEM, mailbox=mailbox, engine=twin, moment=NOW - 9 * DAY, at=NOW
+    )
+    run.batches.update(state="doing")
+    give_up(twin, mailbox)
+    holding.place(
+        actor=cast.actor(cast.sam), by=cast.sam, scope=mailbox, matter="m", reason="r", at=NOW
+    )
+
+    assert closing.erase_closed(engine=twin, at=NOW) == 0
+
+    assert RestoreRun.objects.open().get() == run
+    assert stored(twin, mailbox.tombstone) == {"INBOX": [1, 2]}
+
+
 def test_restore_counts_only_what_came_back(twin, mailbox):
     in_store(twin, mailbox, "INBOX", 4, 3, 2)
     run = recovery.roll_back(
