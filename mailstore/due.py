@@ -6,7 +6,7 @@ takes the moment away; a look from before that must not bring it back.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -128,6 +128,17 @@ def begin_look(mailboxes: Sequence[Mailbox], *, at: datetime) -> None:
         rows.update(retention_due_at=at)
     for mailbox in unknown:
         mailbox.retention_due_at = at
+
+
+def ask_for_look(keys: Collection[int]) -> None:
+    """Take the moments by rules away, so that the next sweep looks into these mailboxes.
+
+    Call it in a transaction. A look that began before puts no moment back.
+    """
+    if keys:
+        rows = Mailbox.objects.filter(pk__in=keys)
+        list(rows.select_for_update().order_by("pk").values_list("pk"))
+        rows.update(retention_due_at=None)
 
 
 def note(mailbox: Mailbox, **moments: Any) -> None:

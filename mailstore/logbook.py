@@ -14,6 +14,7 @@ from mailstore import due, quotas, sign_ins
 from mailstore.engine import Attendance, maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
     FolderDeleted,
+    FolderRenamed,
     QuotaRefusal,
     Record,
     Removed,
@@ -63,6 +64,7 @@ def _read_part(path: Path) -> tuple[int, bool]:
     _note_refusals(records)
     _note_removals(told, mailboxes)
     _note_deleted_folders(told, mailboxes)
+    _note_renamed_folders(told, mailboxes)
     _note_retrievals(reading.attendances)
     sign_ins.note(reading.attendances)
     return len(records), position != known
@@ -147,6 +149,16 @@ def _note_deleted_folders(records: Sequence[Record], mailboxes: dict[str, Mailbo
             Removal.objects.filter(
                 mailbox=mailboxes[record.user], session=record.session, folder=record.folder
             ).update(took_folder=True, is_weighed=False)
+
+
+def _note_renamed_folders(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    """Have mailboxes looked at again whose folders got other names, and so other rules.
+
+    Mail keeps the day of its arrival then, so a rule may reach it at once. A folder that is made
+    anew needs no look: what comes into it is new there, and `due` counts with it.
+    """
+    renamed = {record.user for record in records if isinstance(record, FolderRenamed)}
+    due.ask_for_look([mailboxes[user].pk for user in renamed & mailboxes.keys()])
 
 
 def _note_retrievals(told: Sequence[Attendance]) -> None:

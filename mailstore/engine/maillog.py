@@ -29,6 +29,8 @@ _SESSION = frozenset({b"imap(", b"pop3("})
 _AUTH = frozenset({b"auth-", b"auth:"})
 _INTO_STORE = ": box=.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
+# Which of the arrows parts the two names cannot be told, and need not be.
+_FOLDER_RENAMED = re.compile(rb"Mailbox renamed: .+ -> .+\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,11 @@ class FolderDeleted(Record):
     """A program deleted a folder, which is named as for `Removed`."""
 
     folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderRenamed(Record):
+    """A program gave a folder, with all below it, another name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +141,7 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
-    return None
+    return FolderRenamed(at=at, **who) if _FOLDER_RENAMED.match(text) else None
 
 
 def _removed_from(folders: str) -> str:

@@ -188,8 +188,9 @@ plugin {
   # The mailbox's own row names another file while its mail can only be read.
   acl = vfile:$conf/acl-all
   acl_globals_only = yes
-  # A copy into the store is a removal. What was written in a message does not concern the log.
-  mail_log_events = copy mailbox_delete
+  # A copy into the store is a removal, and a folder with another name has other rules. What was
+  # written in a message does not concern the log.
+  mail_log_events = copy mailbox_delete mailbox_rename
   mail_log_fields = uid box size
 }
 # What the panel removes goes to the store too, and only what it removes from there is gone.

@@ -21,12 +21,14 @@ from mailstore import (
     receipts,
     recovery,
     retention,
+    rules,
     sweeping,
     tripwire,
     working,
 )
 from mailstore.engine import RemovedSearch, uids_of
-from mailstore.models import Alarm, Mailbox, Removal, RestoreRun, WorkState
+from mailstore.models import Alarm, Mailbox, PurgeRun, Removal, RestoreRun, WorkState
+from mailstore.policy import CountedFrom, Rule
 from tests.live.test_mail import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -188,6 +190,28 @@ def test_twenty_deliveries_of_one_task_restore_once(make_program):
 
     assert pulled(program.imap(), "INBOX") == sorted(digests)
     assert RestoreRun.objects.get().state == WorkState.DONE
+
+
+def test_folder_that_gets_a_rules_name_is_looked_at_with_the_next_sweep(make_program):
+    """A rule speaks of a folder that is yet to come, and a program gives its name to an old one."""
+    program = make_program()
+    rule = Rule(folder="Old", counted_from=CountedFrom.ARRIVAL, days=30)
+    rules.set_rule(actor=ACTOR, target=program.mailbox, rule=rule, at=timezone.now())
+    client = program.imap()
+    client.create("Work")
+    client.append("Work", "", None, b"Subject: Old\r\n\r\nx\r\n")
+    sweeping.plan_due(engine=program.live, at=timezone.now() + timedelta(days=25))
+
+    client.rename("Work", "Old")
+    client.logout()
+
+    def is_asked():
+        logbook.read(path=program.server.log)
+        return Mailbox.objects.get().retention_due_at is None
+
+    eventually(is_asked)
+    sweeping.plan_due(engine=program.live, at=timezone.now() + timedelta(days=31))
+    assert PurgeRun.objects.get().planned_messages == 1
 
 
 def test_pop_lets_go_what_was_fetched_and_gives_it_back(make_program):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts.access import system
-from mailstore import due, planning, rules, sweeping
+from mailstore import due, logbook, planning, rules, sweeping
 from mailstore.engine.memory import Folder
 from mailstore.models import FullSweep, Mailbox, PurgeRun
 from mailstore.policy import CountedFrom, Rule
@@ -99,6 +99,56 @@ def test_pop_mailbox_gets_no_other_folder(twin, cast):
     sweeping.plan_due(engine=twin, at=NOW)
 
     assert next_look(pop) > NOW + 3000 * DAY
+
+
+# Folders with another name --------------------------------------------------------------
+
+
+def log_of(path, user, text, *, at=NOW + DAY):
+    path.write_text(f"{at:%Y-%m-%dT%H:%M:%S} imap({user})<12><s1><192.0.2.7><->: Info: {text}\n")
+    return logbook.read(path=path)
+
+
+def test_old_mail_in_a_folder_that_gets_a_rules_name_goes_with_the_next_sweep(
+    twin, cast, mailbox, tmp_path
+):
+    set_rule(cast.domain, "Old", 30)
+    put(twin, mailbox, "Work", NOW - 40 * DAY)
+    sweeping.plan_due(engine=twin, at=NOW)
+    assert next_look(mailbox) == NOW + 30 * DAY
+
+    folders = twin.accounts[mailbox.address].folders
+    folders["Old"] = folders.pop("Work")
+    assert log_of(tmp_path / "log", mailbox.address, "Mailbox renamed: Work -> Old") == 1
+    sweeping.plan_due(engine=twin, at=NOW + DAY)
+
+    assert PurgeRun.objects.get().planned_messages == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "is_asked"),
+    [
+        ("Mailbox renamed: a -> b -> c", True),
+        ("Mailbox renamed: Work", False),
+        ("x Mailbox renamed: Work -> Old", False),
+        ("Mailbox deleted: a -> b", False),
+    ],
+)
+def test_only_another_name_has_the_mailbox_looked_at(text, is_asked, twin, mailbox, tmp_path):
+    Mailbox.objects.update(retention_due_at=NOW + 9 * DAY)
+
+    log_of(tmp_path / "log", mailbox.address, text)
+
+    assert (next_look(mailbox) is None) == is_asked
+
+
+def test_another_name_in_an_earlier_mailbox_of_the_address_asks_for_nothing(mailbox, tmp_path):
+    Mailbox.objects.update(retention_due_at=NOW + 9 * DAY)
+    before = mailbox.created_at - DAY
+
+    log_of(tmp_path / "log", mailbox.address, "Mailbox renamed: a -> b", at=before)
+
+    assert next_look(mailbox) == NOW + 9 * DAY
 
 
 # What changes during a look -------------------------------------------------------------
