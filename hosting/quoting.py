@@ -23,7 +23,8 @@ from mailstore.models import Domain
 class Cost:
     """What a new mailbox brings to the bill of this month and of a full one, while it is empty.
 
-    Included space makes no difference then, shared or not: there is nothing that it would cover.
+    It needs none of the included space then. What it adds to space that is shared, and may save
+    other mailboxes that way, is left out.
     """
 
     this_month: Month
@@ -68,7 +69,9 @@ class Quotes:
     def __init__(self, owners: Collection[Organisation], *, at: datetime) -> None:
         self._at = at
         self._clocks = clocks.moments(owners)
-        found = billing.buyers_of(list({owner.pk: owner for owner in owners}.values()))
+        house = Organisation.Kind.PROVIDER
+        paying = {owner.pk: owner for owner in owners if owner.kind != house}
+        found = billing.buyers_of(list(paying.values()))
         self._buyers: Mapping[int, Buyer] = {buyer.organisation.pk: buyer for buyer in found}
         last = max([at, *self._clocks.values()])
         lists = [buyer.price_list.pk for buyer in found]
@@ -117,6 +120,11 @@ class Quotes:
             [billing.measured(part, 0) for part in parts], period=period, pools=buyer.pools_storage
         )
         return Month(period=period, currency=buyer.currency, before=[], after=lines)
+
+
+def totals(sold: Collection[tuple[Organisation, Plan]], *, at: datetime) -> list[Total]:
+    """What new mailboxes, each given by its owner and its plan, cost together by currency."""
+    return Quotes([owner for owner, _plan in sold], at=at).totals(sold)
 
 
 def order(

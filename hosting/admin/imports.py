@@ -12,9 +12,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.access import Actor
+from accounts.access import Actor, Capability
 from accounts.models import User
-from hosting import importing
+from hosting import importing, quoting
 from hosting.admin.lists import UploadedListAdmin, UploadForm, in_words
 from hosting.importing import runs
 from hosting.models import MailboxImport
@@ -60,12 +60,16 @@ class MailboxImportAdmin(UploadedListAdmin):
         )
 
     def preview(self, request: HttpRequest, listed: Any) -> dict[str, Any]:
-        checked = runs.preview(listed=listed, actor=self.actor(request))
+        actor = self.actor(request)
+        checked = runs.preview(listed=listed, actor=actor)
+        sold = [(row.domain.organisation, row.plan) for row in checked.rows]
+        sees_money = actor.can_everywhere(Capability.SEE_BILLS)
         counts = Counter((row.domain.shown_name, row.plan.name) for row in checked.rows)
         return {
             "counts": [(domain, plan, n) for (domain, plan), n in sorted(counts.items())],
             "good_count": len(checked.rows),
             "problems": checked.problems,
+            "totals": quoting.totals(sold, at=timezone.now()) if sees_money else (),
         }
 
     def confirm(self, actor: Actor, listed: Any) -> None:

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from django import forms
 from django.conf import settings
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -20,19 +18,19 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import outbox
-from accounts.access import Actor, Forbidden
+from accounts.access import Forbidden
 from accounts.models import Organisation
-from hosting import limits, ordering, selling
+from hosting import ordering
 from hosting.admin.bulk import BulkActions
+from hosting.admin.orders import OrderPages
 from hosting.admin.visits import VisitingPages
 from hosting.forms.ordering import QuotaForm
-from hosting.models import Contract, Plan
+from hosting.models import Contract
 from mailstore import cooling, holding, onlookers, provisioning, quotas
 from mailstore.admin.acting import RowPages, answer
 from mailstore.admin.holds import to_new_hold
 from mailstore.admin.policies import POLICY_REFUSALS, ThresholdsForm, slower_where_less_safe
-from mailstore.models import Domain, Mailbox, Usage
+from mailstore.models import Mailbox, Usage
 
 _REFUSALS = (
     provisioning.WrongState,
@@ -54,47 +52,6 @@ _OFFERED = {
 }
 
 
-class NewMailboxForm(forms.ModelForm):  # type: ignore[type-arg]
-    """An order, placed by staff for whoever owns the domain."""
-
-    actor: Actor
-
-    # Nothing is stripped: every door gives the same verdict on the same text.
-    local_part = forms.CharField(label=_("Name before the @"), strip=False, max_length=200)
-    plan = forms.ModelChoiceField(label=_("Plan"), queryset=Plan.objects.on_sale())
-
-    class Meta:
-        model = Mailbox
-        fields = ("domain", "local_part", "label")
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or self.cleaned_data
-        domain, local_part = cleaned.get("domain"), cleaned.get("local_part")
-        if domain is not None and (plan := cleaned.get("plan")) is not None:
-            self._check_sold(domain.organisation, plan)
-        if domain is not None and local_part is not None:
-            try:
-                cleaned["local_part"] = self._checked(domain, local_part)
-            except ValidationError as refusal:
-                self.add_error("local_part", refusal)
-            except (provisioning.NoNewMailboxes, Forbidden) as refusal:
-                self.add_error("domain", str(refusal))
-        return cleaned
-
-    def _check_sold(self, owner: Organisation, plan: Plan) -> None:
-        try:
-            selling.Shelf([owner], plans=[plan], at=timezone.now()).check(owner, plan)
-        except selling.REFUSALS as refusal:
-            self.add_error("plan", str(refusal))
-
-    def _checked(self, domain: Domain, local_part: str) -> str:
-        canonical = provisioning.check(actor=self.actor, domain=domain, local_part=local_part)
-        address = f"{canonical}@{domain.name}"
-        if Mailbox.objects.standing().filter(address=address).exists():
-            raise ValidationError(_("This address is taken."), code="taken")
-        return canonical
-
-
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """What a new limit would mean for one mailbox."""
@@ -106,7 +63,7 @@ class Change:
 
 
 @admin.register(Mailbox)
-class MailboxAdmin(VisitingPages, BulkActions, RowPages):
+class MailboxAdmin(OrderPages, VisitingPages, BulkActions, RowPages):
     """Only the label is edited here; the rest is done by actions."""
 
     list_display = (
@@ -228,56 +185,6 @@ class MailboxAdmin(VisitingPages, BulkActions, RowPages):
 
     def visited(self, row: Mailbox) -> list[Organisation]:
         return [row.organisation]
-
-    # Ordering and relabelling -----------------------------------------------------------
-
-    def get_form(
-        self,
-        request: HttpRequest,
-        obj: Any = None,
-        change: bool = False,  # noqa: FBT001, FBT002  # Django's signature
-        **kwargs: Any,
-    ) -> Any:
-        if obj is not None:
-            return super().get_form(request, obj, change, **kwargs)
-        form: Any = super().get_form(request, obj, change, form=NewMailboxForm, **kwargs)
-        form.actor = self.actor(request)
-        return form
-
-    def add_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            return super().add_view(request, *args, **kwargs)
-        except (provisioning.AddressTaken, limits.LimitReached, *selling.REFUSALS) as refusal:
-            # It is known only now: somebody else may have been a moment faster.
-            self.message_user(request, str(refusal), messages.ERROR)
-            return HttpResponseRedirect(request.get_full_path())
-
-    def save_form(self, request: HttpRequest, form: Any, change: Any) -> Any:
-        mailbox = super().save_form(request, form, change)
-        if change:
-            return mailbox
-        return ordering.order(
-            actor=self.actor(request),
-            domain=form.cleaned_data["domain"],
-            local_part=form.cleaned_data["local_part"],
-            plan=form.cleaned_data["plan"],
-            label=form.cleaned_data["label"],
-            at=timezone.now(),
-        )
-
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """A new mailbox is saved by its order already; of an old one only the label changes."""
-        if not change or not form.has_changed():
-            return
-        Mailbox.objects.filter(pk=obj.pk).update(label=obj.label)
-        outbox.record(
-            kind="mailbox.updated",
-            at=timezone.now(),
-            actor=self.actor(request),
-            organisation=obj.organisation,
-            subject=obj.subject,
-            data={"label": {"old": form.initial["label"], "new": obj.label}},
-        )
 
     # Actions ----------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypedDict, cast
 from uuid import UUID
 
@@ -12,9 +12,10 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from accounts.models import Organisation
-from hosting import customer_lists, importing, piecework, public_ids
-from hosting.api import operations, targets, turns, versions
+from hosting import customer_lists, importing, piecework, public_ids, quoting
+from hosting.api import cost_previews, operations, targets, turns, versions
 from hosting.api.contract import Answer, Call, Match, operation
+from hosting.api.cost_previews import TotalDocument
 from hosting.api.endpoint import Endpoint
 from hosting.api.fields import Body, PublicId, Text
 from hosting.api.filters import by_choice, by_id
@@ -70,9 +71,15 @@ class ImportProblemDocument(TypedDict):
 
 
 class ImportInDetailDocument(ImportDocument):
-    """The same with its first 1,000 problems."""
+    """The same with its first 1,000 problems.
+
+    `totals` says by currency what the mailboxes that can be opened would cost together while they
+    are empty, as of when the list came in; opening customers costs nothing. It is null where a
+    person brought the list in, and without the scope `invoices:read`.
+    """
 
     problems: list[ImportProblemDocument]
+    totals: list[TotalDocument] | None
 
 
 class ImportBody(Body):
@@ -117,6 +124,15 @@ def _kind(name: KindName) -> dict[str, Any]:
     return {"kind": Value(name, output_field=CharField())}
 
 
+def _mailboxes_judged(call: Call, listed: MailboxImport) -> Sequence[piecework.Problem]:
+    """What is wrong; what the rest would cost is kept with the list."""
+    checked = runs.preview(listed=listed, actor=call.actor)
+    sold = [(row.domain.organisation, row.plan) for row in checked.rows]
+    listed.totals = [asdict(total) for total in quoting.totals(sold, at=timezone.now())]
+    listed.save(update_fields=["totals"])
+    return checked.problems
+
+
 _KINDS: Mapping[str, _Kind] = {
     "mailboxes": _Kind(
         rows=_of_mailboxes,
@@ -124,7 +140,7 @@ _KINDS: Mapping[str, _Kind] = {
         reads="mailboxes:read",
         writes="mailboxes:write",
         take_in=lambda *, owner, **more: runs.take_in(organisation=owner, **more),
-        judge=lambda call, listed: runs.preview(listed=listed, actor=call.actor).problems,
+        judge=_mailboxes_judged,
         confirm=runs.confirm,
         cancel=runs.cancel,
     ),
@@ -167,17 +183,19 @@ def _document(listed: Any) -> ImportDocument:
     }
 
 
-def _in_detail(listed: Any) -> ImportInDetailDocument:
+def _in_detail(call: Call, listed: Any) -> ImportInDetailDocument:
     problems = [piecework.Problem(**each) for each in listed.problems[:MOST_PROBLEMS]]
     told: list[ImportProblemDocument] = [
         {"line": each.line, "column": each.column, "code": each.code, "message": each.message}
         for each in problems
     ]
-    return {**_document(listed), "problems": told}
+    totals = listed.totals if isinstance(listed, MailboxImport) else []
+    shown = totals if cost_previews.are_for(call) else None
+    return {**_document(listed), "problems": told, "totals": shown}
 
 
-def _answer(listed: Any, *, location: str | None = None) -> Answer:
-    document = _in_detail(listed)
+def _answer(call: Call, listed: Any, *, location: str | None = None) -> Answer:
+    document = _in_detail(call, listed)
     return Answer(document=document, etag=_version(listed), location=location)
 
 
@@ -295,7 +313,7 @@ class Imports(Endpoint):
         listed = _load(call, _taken_in(call, kind).uuid)
         piecework.keep_verdict(listed, kind.judge(call, listed))
         where = f"/api/v1/imports/{public_ids.encode('imp', listed.uuid)}"
-        return _answer(listed, location=where)
+        return _answer(call, listed, location=where)
 
 
 class OneImport(Endpoint):
@@ -309,7 +327,7 @@ class OneImport(Endpoint):
         """
         found = _load(call, listed)
         call.must_have(_KINDS[found.kind].reads)
-        return _answer(found)
+        return _answer(call, found)
 
 
 class Confirmation(Endpoint):
@@ -354,4 +372,4 @@ class Cancellation(Endpoint):
         """
         found = _locked(call, listed)
         _KINDS[found.kind].cancel(actor=call.actor, listed=found, at=timezone.now())
-        return _answer(_load(call, listed))
+        return _answer(call, _load(call, listed))

@@ -122,6 +122,8 @@ class MailboxImport(UploadedList):
         related_name="mailbox_imports",
     )
     opened_count = models.PositiveIntegerField(_("mailboxes opened"), default=0)
+    # What it would cost by currency, as `hosting.quoting.Total`, of when a program brought it in.
+    totals = models.JSONField(null=True, editable=False)
 
     objects = MailboxImportQuerySet.as_manager()
 

@@ -28,6 +28,7 @@ from hosting.models import (
     Contract,
     Dunning,
     Invoice,
+    Limits,
     MailboxImport,
     MonthClose,
     Plan,
@@ -598,10 +599,14 @@ def test_impossible_limit_is_refused_beside_its_field(staff, cast, typed):
     assert Mailbox.objects.get().quota_bytes == mailbox.quota_bytes
 
 
-def order(client, domain, name, plan="imap", label=""):
+def ask_the_price(client, domain, name, plan="imap", label="", **more):
     fields = {"domain": domain.pk, "local_part": name, "label": label}
-    plan = Plan.objects.get(slug=plan)
-    return client.post(f"{MAILBOXES}add/", fields | {"plan": plan.pk}, follow=True)
+    fields |= {"plan": Plan.objects.get(slug=plan).pk, **more}
+    return client.post(f"{MAILBOXES}add/", fields, follow=True)
+
+
+def order(client, domain, name, plan="imap", label=""):
+    return ask_the_price(client, domain, name, plan, label, confirmed="yes")
 
 
 def test_staff_place_an_order_for_whoever_owns_the_domain(staff, cast):
@@ -611,6 +616,58 @@ def test_staff_place_an_order_for_whoever_owns_the_domain(staff, cast):
     assert (mailbox.address, mailbox.organisation) == ("postmaster@alder.test", cast.customer)
     assert (mailbox.label, Contract.objects.get().plan.slug) == ("For all", "imap")
     assert facts("mailbox.created") == [("postmaster@alder.test", cast.sam.email)]
+
+
+def test_staff_see_the_price_before_they_order(staff, cast):
+    page = ask_the_price(staff, cast.domain, "Desk", label="<b>", _addanother="1")
+
+    cost = page.context["cost"]
+    assert (cost.full_month.after_text, cost.full_month.after_minor) == ("2.50 EUR", 250)
+    assert 0 <= cost.this_month.after_minor <= 250
+    assert cost.this_month.after_text in page.content.decode()
+    assert (Mailbox.objects.count(), Event.objects.filter(kind="mailbox.created").count()) == (0, 0)
+
+    carried = dict(page.context["posted"])
+    assert (carried["label"], carried["_addanother"]) == ("<b>", "1")
+    assert b'value="&lt;b&gt;"' in page.content
+    done = staff.post(f"{MAILBOXES}add/", carried | {"confirmed": "yes"})
+    assert done.headers["Location"] == f"{MAILBOXES}add/"
+    assert (Mailbox.objects.get().address, Mailbox.objects.get().label) == (
+        "desk@alder.test",
+        "<b>",
+    )
+
+
+def test_price_is_refused_as_the_order_would_be(staff, cast):
+    Limits.objects.create(organisation=cast.customer, mailboxes=0)
+
+    page = ask_the_price(staff, cast.domain, "desk")
+
+    assert said(page) == ["Alder may have 0 mailboxes, and has them."]
+
+
+def test_support_orders_without_a_word_of_money(cast):
+    support = in_role(cast.sam, "support")
+
+    page = ask_the_price(support, cast.domain, "desk")
+
+    assert Mailbox.objects.get().address == "desk@alder.test"
+    assert b"EUR" not in page.content
+
+
+def test_billing_staff_order_nothing_and_see_no_price(cast):
+    billing = in_role(cast.sam, "staff_billing")
+
+    assert ask_the_price(billing, cast.domain, "desk").status_code == 403
+    assert not Mailbox.objects.exists()
+
+
+def test_nobody_pays_for_a_mailbox_of_the_house(staff, cast):
+    own = make_domain("house.test", cast.provider)
+
+    page = ask_the_price(staff, own, "desk")
+
+    assert b"Nobody gets a bill for it." in page.content
 
 
 @pytest.mark.parametrize("name", HOSTILE_LOCAL_PARTS)
@@ -882,6 +939,19 @@ def test_list_is_previewed_started_and_watched(staff, cast):
     assert facts("mailbox.created") == [("a@alder.test", cast.sam.email)]
     lines = lines_of(staff.get(f"{IMPORTS}{listed.pk}/problems/"))
     assert [line[:2] for line in lines] == [["line", "column"], ["3", "plan"], ["4", "address"]]
+
+
+def test_list_says_what_it_would_cost_to_staff_who_see_money(staff, cast):
+    text = "address,plan\na@alder.test,imap\nb@alder.test,pop\n"
+    page = upload(staff, text)
+    [total] = page.context["totals"]
+
+    support = upload(in_role(cast.sam, "support"), text)
+
+    assert (total.currency, total.full_month_text) == ("EUR", "3.50 EUR")
+    assert b"3.50 EUR" in page.content
+    assert not support.context["totals"]
+    assert b"EUR" not in support.content
 
 
 def test_list_is_left_alone(staff, cast):

@@ -63,6 +63,25 @@ def failed_events(kind="import.failed"):
 # Bringing a list in -----------------------------------------------------------------------
 
 
+def test_list_says_what_it_would_cost_to_keys_that_see_bills(cast, alice):
+    text = csv_of("a@alder.test", "b@alder.test") + "c@alder.test,pop\nd@alder.test,gold\n"
+    scopes = ("exports:read", "exports:write", "mailboxes:read", "mailboxes:write")
+    other = Caller(make_key(cast.customer, *scopes).secret)
+
+    told = brought(alice, text).json()
+
+    [total] = told["totals"]
+    assert (total["currency"], total["full_month_minor"]) == ("EUR", 2 * 250 + 100)
+    assert 0 <= total["this_month_minor"] <= total["full_month_minor"]
+    assert brought(other, text).json()["totals"] is None
+    assert alice.get(f"/imports/{told['id']}").json()["totals"] == [total]
+    assert other.get(f"/imports/{told['id']}").json()["totals"] is None
+
+
+def test_list_of_customers_costs_nothing(rita):
+    assert brought(rita, "name\nBirch\n", "customers").json()["totals"] == []
+
+
 def test_list_is_judged_and_nothing_is_opened(cast, alice):
     text = csv_of("a@alder.test", "b@juniper.test", "a@alder.test", "c d@alder.test")
     answer = brought(alice, text, name="Autumn")
