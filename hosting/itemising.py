@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
@@ -13,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from hosting import money
 from hosting.charges import Charge, Kind
-from hosting.forecasting import Forecast, Line, Standing
+from hosting.forecasting import Forecast, Line, Standing, monthly_savings
 from hosting.models.plans import GIGABYTE
 from hosting.vat import Tax
 from mailstore.engine import FolderUsage
@@ -195,3 +196,9 @@ def savings_text(by_currency: Mapping[str, int]) -> str:
         for currency, amount in sorted(by_currency.items())
         if amount
     )
+
+
+def saved_text(bytes_of: Mapping[int, int], *, at: datetime) -> str:
+    """What a month costs less at today's prices without so much of each mailbox, by its key."""
+    going = {mailbox: size for mailbox, size in bytes_of.items() if size}
+    return savings_text(monthly_savings(going, at=at))

@@ -5,12 +5,12 @@ Amounts are for keys with the scope `invoices:read`, as bills are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Literal, TypedDict, cast
 
-from hosting import public_ids
+from hosting import forecasting, public_ids
 from hosting.api.contract import Call
 from hosting.api.moments import Moment
 from hosting.changing import Month
@@ -42,6 +42,13 @@ class TotalDocument(TypedDict):
     currency: str
     this_month_minor: int
     full_month_minor: int
+
+
+class SavingDocument(TypedDict):
+    """What a month costs less, in the smallest unit of a currency."""
+
+    currency: str
+    amount_minor: int
 
 
 class OrderPreviewDocument(TypedDict):
@@ -108,6 +115,17 @@ def of_cost(cost: Cost | None) -> CostDocument | None:
 def of_totals(totals: Iterable[Total]) -> list[TotalDocument]:
     """Many new mailboxes together."""
     return [cast("TotalDocument", asdict(total)) for total in totals]
+
+
+def savings(call: Call, bytes_of: Mapping[int, int]) -> list[SavingDocument] | None:
+    """What a month costs less without so much of each mailbox, by its key, for who may see it."""
+    if not are_for(call):
+        return None
+    going = {mailbox: size for mailbox, size in bytes_of.items() if size}
+    found = forecasting.monthly_savings(going, at=call.at)
+    return [
+        {"currency": currency, "amount_minor": amount} for currency, amount in sorted(found.items())
+    ]
 
 
 def of_month(call: Call, month: Month) -> MonthDocument | None:

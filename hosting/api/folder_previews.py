@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypedDict
 
 from hosting.api.moments import Moment, optional
-from mailstore.previewing import FolderPreview
+from mailstore.previewing import FolderPreview, Preview
 
 
 class AmountDocument(TypedDict):
@@ -34,6 +34,11 @@ class FolderPreviewDocument(TypedDict):
     oldest_at: Moment | None
     newest_at: Moment | None
     batches: list[GoingDocument]
+
+
+def amount(found: Preview) -> AmountDocument:
+    """All that goes."""
+    return {"message_count": found.going, "bytes": found.going_bytes}
 
 
 def documents(folders: Iterable[FolderPreview]) -> list[FolderPreviewDocument]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal, TypedDict
 from uuid import UUID
 
 from django.conf import settings
 
+from accounts.access import Capability
 from hosting import public_ids
-from hosting.api import mailboxes, pending_changes, versions
-from hosting.api.contract import Answer, Call, operation
+from hosting.api import cost_previews, folder_previews, mailboxes, pending_changes, versions
+from hosting.api.contract import PREVIEW, Answer, Call, operation
+from hosting.api.cost_previews import SavingDocument
 from hosting.api.endpoint import Endpoint
 from hosting.api.fields import Body, Flag, Whole
+from hosting.api.folder_previews import AmountDocument
 from hosting.api.listing import LONGEST_VALUE
 from hosting.api.mailboxes import MAILBOX
+from hosting.api.moments import Moment
 from hosting.api.pending_changes import PendingChangeDocument
 from hosting.api.problems import wrong_parameter
 from hosting.api.retention_rules import CountedFromName
-from mailstore import cooling, policy, retention, tripwire
+from mailstore import cooling, policy, previewing, retention, tripwire
+from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox, PendingChange
 
 # Beyond that the tripwire would never fire; what else makes no sense the verb refuses.
@@ -79,6 +85,24 @@ class RetentionOutcome(TypedDict):
     retention: MailboxRetentionDocument
 
 
+class RetentionPreviewOfMailbox(TypedDict):
+    """What another window would do; a tripwire removes nothing and costs nothing.
+
+    `going_now` is the removed mail that is gone for good by `takes_effect_at` as it is, `going`
+    what is gone by then with the other window; both are null while the mail server cannot be asked.
+    Removed mail that can be brought back is not charged, so `monthly_savings` has no amount; it
+    needs the scope `invoices:read`.
+    """
+
+    object: Literal["mailbox_retention_preview"]
+    mailbox_id: str
+    window_days: int
+    takes_effect_at: Moment
+    going_now: AmountDocument | None
+    going: AmountDocument | None
+    monthly_savings: list[SavingDocument] | None
+
+
 class TripwireBody(Body):
     """The switch, and the mailbox's own thresholds; null stands for what the plan says."""
 
@@ -119,9 +143,16 @@ class MailboxRetention(Endpoint):
         takes=SafeguardsBody,
         gives=RetentionOutcome,
         may_wait=True,
+        previews=RetentionPreviewOfMailbox,
+        parameters=PREVIEW,
     )
     def patch(self, call: Call, *, mailbox: UUID) -> Answer:
-        """Change the window and the tripwire: 202 if some of it waits, since it is less safe."""
+        """Change the window and the tripwire: 202 if some of it waits, since it is less safe.
+
+        A preview says what another window would do.
+        """
+        if call.is_preview:
+            return _foreseen(call, MAILBOX.load(call, mailbox))
         found = MAILBOX.locked(
             call,
             mailbox,
@@ -140,6 +171,34 @@ class MailboxRetention(Endpoint):
             "retention": _document(MAILBOX.load(call, mailbox)),
         }
         return Answer(document=document, status=202 if waiting else 200)
+
+
+def _foreseen(call: Call, mailbox: Mailbox) -> Answer:
+    """What would be gone for good on the day on which another window takes effect."""
+    call.actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    days = call.asked.get("window_days", mailbox.window_days)
+    at = call.at + settings.COOLING_OFF if days < mailbox.window_days else call.at
+    document: RetentionPreviewOfMailbox = {
+        "object": "mailbox_retention_preview",
+        "mailbox_id": public_ids.encode("mbx", mailbox.uuid),
+        "window_days": days,
+        "takes_effect_at": Moment(at),
+        "going_now": _gone_for_good(mailbox, mailbox.window_days, at=at),
+        "going": _gone_for_good(mailbox, days, at=at),
+        # Nothing of what a window ends was charged.
+        "monthly_savings": cost_previews.savings(call, {}),
+    }
+    return Answer(document=document)
+
+
+def _gone_for_good(mailbox: Mailbox, window_days: int, *, at: datetime) -> AmountDocument | None:
+    try:
+        found = previewing.of_window(
+            mailbox=mailbox, window_days=window_days, engine=engine(), at=at
+        )
+    except EngineError:
+        return None
+    return folder_previews.amount(found)
 
 
 def _ask_window(call: Call, mailbox: Mailbox) -> PendingChange | None:

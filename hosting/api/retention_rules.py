@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from django.conf import settings
 from rest_framework import serializers
 
 from accounts.models import Organisation
-from hosting import forecasting, public_ids
+from hosting import public_ids
 from hosting.api import cost_previews, folder_previews, pending_changes, targets
 from hosting.api.contract import Answer, Call, operation
+from hosting.api.cost_previews import SavingDocument
 from hosting.api.endpoint import Endpoint
 from hosting.api.fields import Body, Flag, Text, Whole
 from hosting.api.filters import by_id
@@ -28,7 +29,6 @@ from mailstore import checking, cooling, policy, previewing, rules, standing
 from mailstore.engine import engine
 from mailstore.models import RetentionRule
 from mailstore.models.retention import RetentionRuleQuerySet
-from mailstore.previewing import Preview
 
 CountedFromName = Literal["arrival", "download"]
 
@@ -54,13 +54,6 @@ class RuleOutcome(Outcome):
     """What became of a rule: it holds, or it waits because mail would go sooner by it."""
 
     rule: RetentionRuleDocument | None
-
-
-class SavingDocument(TypedDict):
-    """What a month costs less, in the smallest unit of a currency."""
-
-    currency: str
-    amount_minor: int
 
 
 class PreviewDocument(TargetIds):
@@ -288,27 +281,12 @@ class RetentionPreview(Endpoint):
             "mailbox_count": then.mailboxes,
             "looked_at_count": then.looked_at,
             "stopped_count": then.stopped,
-            "monthly_savings": _savings(call, then),
-            "going_now": _amount(now),
-            "going": _amount(then),
+            "monthly_savings": cost_previews.savings(call, then.bytes_of),
+            "going_now": folder_previews.amount(now),
+            "going": folder_previews.amount(then),
             "folders": folder_previews.documents(then.folders),
         }
         return Answer(document=document)
-
-
-def _savings(call: Call, found: Preview) -> list[SavingDocument] | None:
-    if not cost_previews.are_for(call):
-        return None
-    going = {mailbox: size for mailbox, size in found.bytes_of.items() if size}
-    savings = forecasting.monthly_savings(going, at=call.at)
-    return [
-        {"currency": currency, "amount_minor": amount}
-        for currency, amount in sorted(savings.items())
-    ]
-
-
-def _amount(found: Preview) -> AmountDocument:
-    return {"message_count": found.going, "bytes": found.going_bytes}
 
 
 def _ids(target: targets.Target) -> TargetIds:

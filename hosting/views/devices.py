@@ -20,8 +20,8 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import Actor
 from hosting import device_lines, programs
 from hosting.forms.devices import CopiesForm, HistoryForm
+from hosting.itemising import saved_text
 from hosting.views import actor_of, load, may_manage, sees_price
-from hosting.views.rule_setting import saved_text
 from mailstore import copies, devices
 from mailstore.engine import EngineError, engine
 from mailstore.models import Device, Mailbox, Place, SignIn

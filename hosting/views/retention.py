@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor
 from accounts.stepping_up import needs_fresh_proof
+from hosting import itemising
 from hosting.forms.keeping import RuleForm, ThresholdsForm, WindowForm
 from hosting.views import actor_of, load, rule_setting, sees_bills
 from mailstore import alarm_letters, cooling, fates, previewing, retention, rules, tripwire
@@ -48,7 +49,7 @@ def _context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
     return {
         "mailbox": mailbox,
         "folders": rule_setting.folder_rows(found.folders),
-        "saved_text": rule_setting.saved_text(found.bytes_of, at=now) if sees else "",
+        "saved_text": itemising.saved_text(found.bytes_of, at=now) if sees else "",
         "is_unavailable": not outlooks,
         "stopped_text": stopped_text,
         "own_rules": rules.own_rules(mailbox),
@@ -112,6 +113,7 @@ def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
     days = form.cleaned_data["window_days"]
     if rule_setting.is_trial(request):
         context = _context(actor, mailbox, window_form=form) | _tried_window(mailbox, days)
+        context["sees_cost"] = sees_bills(actor, mailbox.organisation)
         return render(request, "hosting/retention.html", context)
     return _asked(
         request,

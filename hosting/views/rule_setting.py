@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from hosting import forecasting, itemising
+from hosting import itemising
 from hosting.forms.keeping import RuleForm
 from mailstore import checking, cooling, policy, previewing, rules
 from mailstore.engine import EngineError, engine
@@ -110,7 +110,7 @@ def _tried(
     )
     return {
         "trial": {"title": title, **compared(as_it_is, as_it_would_be)},
-        "saved_text": saved_text(as_it_would_be.bytes_of, at=now) if sees_bills else "",
+        "saved_text": itemising.saved_text(as_it_would_be.bytes_of, at=now) if sees_bills else "",
         "horizon_days": previewing.HORIZON_DAYS,
     }
 
@@ -146,9 +146,3 @@ def folder_rows(folders: Sequence[previewing.FolderPreview]) -> list[dict[str, A
         }
         for folder in folders
     ]
-
-
-def saved_text(bytes_of: Mapping[int, int], *, at: datetime) -> str:
-    """What a month costs less at today's prices without so much of each mailbox."""
-    going = {mailbox: size for mailbox, size in bytes_of.items() if size}
-    return itemising.savings_text(forecasting.monthly_savings(going, at=at))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -85,9 +85,8 @@ class ThresholdsForm(forms.Form):
     )
 
 
-@admin.register(RetentionPolicy)
-class RetentionPolicyAdmin(ActingAdmin):
-    """The first layer of rules, and when the tripwire fires."""
+class RetentionPolicyPages(ActingAdmin):
+    """The first layer of rules, and when the tripwire fires; registered where prices are known."""
 
     list_display = ("name", "slug", "trip_messages", "trip_percent", "trip_minutes", "trip_fewest")
     search_fields = ("name", "slug")
@@ -146,7 +145,8 @@ class RetentionPolicyAdmin(ActingAdmin):
             explanation=slower_where_less_safe(),
             done_text=gettext("Policies whose rule is set, or waits: %(count)s."),
             foresee=lambda rows: [
-                _outlook(row, rule=form.rule, is_new_folder=form.cleaned_data[_NEW]) for row in rows
+                self._outlook(request, row, rule=form.rule, is_new_folder=form.cleaned_data[_NEW])
+                for row in rows
             ],
         )
 
@@ -173,7 +173,7 @@ class RetentionPolicyAdmin(ActingAdmin):
             explanation=slower_where_less_safe(),
             done_text=gettext("Policies whose rule is gone, or goes: %(count)s."),
             foresee=lambda rows: [
-                _outlook(row, without_folder=_known(row, form.cleaned_data["folder"]))
+                self._outlook(request, row, without_folder=_known(row, form.cleaned_data["folder"]))
                 for row in rows
             ],
         )
@@ -197,6 +197,47 @@ class RetentionPolicyAdmin(ActingAdmin):
             done_text=gettext("Policies whose tripwire is changed, or will be: %(count)s."),
         )
 
+    def saved_text(self, request: HttpRequest, bytes_of: Mapping[int, int]) -> str:
+        """What a month costs less without so many bytes of each mailbox, by its key, in words.
+
+        Empty where it saves nothing, or where the person may not know.
+        """
+        return ""
+
+    def _outlook(self, request: HttpRequest, row: RetentionPolicy, **asked: Any) -> Table:
+        """What goes from the mailboxes of a policy as it is, and with a rule or without one."""
+        until = timezone.now() + timedelta(days=previewing.HORIZON_DAYS)
+        now, then = checking.compare(target=row, engine=engine(), until=until, **asked)
+        title = gettext("%(policy)s: what goes within %(days)s days from %(looked_at)s of %(all)s")
+        values = {
+            "policy": row,
+            "days": previewing.HORIZON_DAYS,
+            "looked_at": then.looked_at,
+            "all": then.mailboxes,
+        }
+        stopped = gettext(", of which held or frozen: %(count)s") % {"count": then.stopped}
+        return Table(
+            title=title % values + (stopped if then.stopped else ""),
+            note=_saving(self.saved_text(request, then.bytes_of)),
+            columns=(
+                gettext("Folder"),
+                gettext("Messages"),
+                gettext("Go now"),
+                gettext("Would go"),
+                gettext("Size"),
+                gettext("Arrived"),
+                gettext("On"),
+                gettext("Why"),
+            ),
+            rows=_outlook_rows(now.folders, then.folders),
+            empty=gettext("No mailbox with this policy holds any mail."),
+        )
+
+
+def _saving(amount: str) -> str:
+    text = gettext("Without all that goes then, a month costs its owners %(amount)s less.")
+    return text % {"amount": amount} if amount else ""
+
 
 def slower_where_less_safe() -> str:
     """What to expect of a change, for the page that asks."""
@@ -212,35 +253,6 @@ def _known(row: RetentionPolicy, folder: str) -> str:
         message = gettext("There is no rule for %(folder)s.") % {"folder": folder}
         raise policy.RuleRefused(message)
     return folder
-
-
-def _outlook(row: RetentionPolicy, **asked: Any) -> Table:
-    """What goes from the mailboxes of a policy as it is, and with a rule or without one."""
-    until = timezone.now() + timedelta(days=previewing.HORIZON_DAYS)
-    now, then = checking.compare(target=row, engine=engine(), until=until, **asked)
-    title = gettext("%(policy)s: what goes within %(days)s days from %(looked_at)s of %(all)s")
-    values = {
-        "policy": row,
-        "days": previewing.HORIZON_DAYS,
-        "looked_at": then.looked_at,
-        "all": then.mailboxes,
-    }
-    stopped = gettext(", of which held or frozen: %(count)s") % {"count": then.stopped}
-    return Table(
-        title=title % values + (stopped if then.stopped else ""),
-        columns=(
-            gettext("Folder"),
-            gettext("Messages"),
-            gettext("Go now"),
-            gettext("Would go"),
-            gettext("Size"),
-            gettext("Arrived"),
-            gettext("On"),
-            gettext("Why"),
-        ),
-        rows=_outlook_rows(now.folders, then.folders),
-        empty=gettext("No mailbox with this policy holds any mail."),
-    )
 
 
 def _outlook_rows(

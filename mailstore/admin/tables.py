@@ -23,13 +23,14 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A heading, columns and rows; `empty` is said where there are none."""
+    """A heading with a note, columns and rows; `empty` is said where there are none."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Row]
     empty: str
     has_more: bool = False
+    note: str = ""
 
 
 def url_of(row: Model) -> str:

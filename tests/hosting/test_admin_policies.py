@@ -64,6 +64,15 @@ def test_preview_shows_what_a_rule_would_do_and_changes_nothing(staff, imap, mai
     assert not PendingChange.objects.exists()
 
 
+def test_preview_of_a_policy_is_silent_where_nothing_is_saved(staff, imap, mailbox):
+    page = act(
+        staff, "set_rule", imap, path=POLICIES, foresee="yes", folder="\\Junk", days="3", **ARRIVAL
+    )
+
+    [table] = page.context["tables"]
+    assert table.note == ""
+
+
 def test_page_shows_when_it_arrived_and_when_it_would_go_with_a_rule_and_without(
     staff, imap, mailbox, twin
 ):

@@ -15,10 +15,10 @@ from accounts.models import Membership, Organisation
 from hosting import billing, forecasting, invoicing, spending
 from hosting.models import Contract, Limits, Price, PriceList, Spending
 from hosting.periods import Period
-from mailstore.models import Mailbox, Usage, UsageDay
+from mailstore.models import Mailbox, RetentionPolicy, Usage, UsageDay
 from tests.factories import make_domain, make_mailbox, make_member
 from tests.hosting.billing_rows import ACTOR, GIGABYTE, counted_queries, make_list, make_profile
-from tests.staffing import signed_in
+from tests.staffing import act, signed_in
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -661,6 +661,30 @@ def test_rules_say_what_a_month_costs_less(alice, cast, filled, twin):
     assert "a month costs 0.30 EUR less at today's price" in own.replace("&#x27;", "'")
     for found in (tried, over_all):
         assert "a month costs 0.30 EUR less" in text_of(found)
+
+
+def test_staff_read_of_a_policy_what_customers_read_of_their_rules(staff, filled, twin):
+    age(twin, filled, 40)
+    asked = {"folder": "\\Junk", "days": "10", "counted_from": "arrival"}
+    policy = RetentionPolicy.objects.get(slug="imap")
+
+    page = act(
+        staff, "set_rule", policy, path="/staff/mailstore/retentionpolicy/", foresee="yes", **asked
+    )
+
+    [table] = page.context["tables"]
+    assert table.note == "Without all that goes then, a month costs its owners 0.30 EUR less."
+    assert table.note in page.content.decode()
+
+
+def test_shorter_window_says_that_it_saves_nothing(alice, cast, filled):
+    admin = client_of(make_member("dora@example.test", cast.customer, Membership.Role.ADMIN))
+    path = reverse("mailboxes:set_window", args=[filled.uuid])
+
+    own, others = (c.post(path, {"window_days": "5", "try": "yes"}) for c in (alice, admin))
+
+    assert "Your bill stays the same" in text_of(own)
+    assert "bill" not in text_of(others).split("What 5 days would do")[1].split("Folder by")[0]
 
 
 def test_rules_say_nothing_of_money_to_others(cast, filled, twin):

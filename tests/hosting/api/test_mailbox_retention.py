@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.conf import settings
 from django.utils import timezone
@@ -105,6 +107,39 @@ def test_what_is_less_safe_waits(rita, twin, mailbox, path):
     assert (kept["window_days"], kept["tripwire"]["is_on"]) == (30, True)
     assert (later["window_days"], later["tripwire"]["is_on"]) == (7, False)
     assert later["tripwire"]["percent"] == 90
+
+
+def test_a_preview_says_what_a_shorter_window_ends_and_changes_nothing(rita, twin, mailbox, path):
+    account = twin.know(mailbox.address)
+    twin.create_mailbox(user=mailbox.address, folders=mailbox.special_folders)
+    account.folders["INBOX"].append(b"x" * 50)
+    twin.remove(user=mailbox.address, folder="INBOX", uids=[1])
+    [kept] = account.store["INBOX"].kept
+    object.__setattr__(kept, "saved_at", timezone.now() - timedelta(days=10))
+
+    shorter, longer = (
+        rita.patch(f"{path}?preview=true", {"window_days": days}) for days in (7, 90)
+    )
+
+    found = shorter.json()
+    assert (shorter.status_code, found["window_days"]) == (200, 7)
+    assert found["going_now"] == {"message_count": 0, "bytes": 0}
+    assert found["going"] == {"message_count": 1, "bytes": 50}
+    assert longer.json()["going"] == {"message_count": 0, "bytes": 0}
+    assert longer.json()["takes_effect_at"] < found["takes_effect_at"]
+    # It was not charged before.
+    assert found["monthly_savings"] == []
+    assert not PendingChange.objects.exists()
+    assert rita.get(path).json()["window_days"] == 30
+
+
+def test_a_preview_goes_without_the_mail_server_and_tells_no_money_to_others(cast, twin, path):
+    narrow = Caller(make_key(cast.reseller, "retention:write").secret)
+    twin.is_down = True
+
+    found = narrow.patch(f"{path}?preview=true", {"window_days": 7}).json()
+
+    assert (found["going_now"], found["going"], found["monthly_savings"]) == (None, None, None)
 
 
 def test_own_thresholds_are_given_up_for_those_of_the_plan(rita, mailbox, path):
