@@ -217,14 +217,20 @@ class EndpointSchema(AutoSchema):
         if promise.may_wait:
             found["202"] = {**success, "description": "Taken down; it takes effect later."}
         if promise.previews is not None:
-            content = {"schema": schema_of(promise.previews, self.registry)}
-            preview = {"description": "What would be.", "content": {"application/json": content}}
-            found["200"] = preview
+            found["200"] = self._with_preview(found.get("200"))
         for status, codes in sorted(_problems(promise, self.method, self.match).items()):
             names = ", ".join(f"`{code}`" for code in codes)
             content = {"schema": {"$ref": "#/components/schemas/Problem"}}
             found[str(status)] = {"description": names, "content": {CONTENT_TYPE: content}}
         return found
+
+    def _with_preview(self, done: Schema | None) -> Schema:
+        """What status 200 answers with: a preview, or also what was done where it says that too."""
+        schema, description = schema_of(self.promise.previews, self.registry), "What would be."
+        if done is not None:
+            schema = {"oneOf": [done["content"]["application/json"]["schema"], schema]}
+            description = "Done, or what would be."
+        return {"description": description, "content": {"application/json": {"schema": schema}}}
 
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Schema:
         """Bodies are strict: an unknown name is refused."""
