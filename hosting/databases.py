@@ -1,4 +1,4 @@
-"""How the panel's databases and caches are reached, in the form that Django wants. Pure."""
+"""How databases, caches and queue are reached, in the form that Django and Celery want. Pure."""
 
 from __future__ import annotations
 
@@ -75,4 +75,17 @@ def caches(redis_url: str, *, folder: Path) -> dict[str, Any]:
             "OPTIONS": {"MAX_ENTRIES": 500},
         }
         | papers,
+    }
+
+
+def broker(redis_url: str, *, folder: Path) -> dict[str, Any]:
+    """What Celery is told of its queue, in Redis or in files below `folder`."""
+    if redis_url:
+        # A task is lost for at most ten minutes when a worker is killed; the sweeps look sooner.
+        return {"visibility_timeout": 600}
+    return {
+        # Both point to one folder: what the panel puts out is what the worker takes in.
+        "data_folder_in": str(folder / "queue"),
+        "data_folder_out": str(folder / "queue"),
+        "control_folder": str(folder / "control"),
     }

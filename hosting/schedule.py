@@ -30,6 +30,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "watch-devices": _every("mailstore.watch_devices", seconds=15),
     "forget-sign-ins": _every("mailstore.forget_sign_ins", hours=1),
     "watch-guessing": _every("mailstore.watch_guessing", seconds=30),
+    "watch-domain-dns": _every("mailstore.watch_domain_dns", seconds=30),
     "note-retrievals": _every("mailstore.note_retrievals", seconds=30),
     "plan-due-purges": _every("mailstore.plan_due_purges", minutes=1),
     "run-purges": _every("mailstore.run_purges", seconds=30),

@@ -81,6 +81,16 @@ MAIL_ENGINE = environment.text("MAIL_ENGINE", default="mailstore.engine.doveadm.
 DNS_SERVERS = environment.words("DNS_SERVERS", default="")
 # Who asks them; tests put an in-memory twin here.
 RESOLVER = environment.text("RESOLVER", default="mailstore.resolver.dns_client.from_settings")
+# The host names that MX records of customers' domains should lead to: those of the machines that
+# take mail from outside and pass it on to the mail server. Without any, no domain is looked at.
+MX_HOSTS = environment.words("MX_HOSTS", default="" if MAIL_HOST == "localhost" else MAIL_HOST)
+# A domain fails once so many looks in a row, over so long, did not find them.
+DNS_FAILING_LOOKS = environment.whole_number("DNS_FAILING_LOOKS", default=3, lowest=2)
+DNS_FAILING_AFTER = timedelta(
+    minutes=environment.whole_number("DNS_FAILING_MINUTES", default=60, lowest=1)
+)
+# So long a domain may be on its way here, before its mail has ever come here.
+DNS_FIRST_PATIENCE = environment.days("DNS_FIRST_DAYS", default=3, highest=90)
 
 # Rules of the house ---------------------------------------------------------------------
 # Senders retry for about five days; a mailbox that is full over a weekend loses nothing.
@@ -271,18 +281,7 @@ ALLOW_PRIVATE_WEBHOOKS = environment.flag("ALLOW_PRIVATE_WEBHOOKS", default=Fals
 # Work in the background -----------------------------------------------------------------
 CELERY_FOLDER = RESTANTE_STATE / "celery"
 CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
-    # A task is lost for at most ten minutes when a worker is killed; the sweeps look
-    # sooner than that.
-    {"visibility_timeout": 600}
-    if REDIS_URL
-    else {
-        # Both point to one folder: what the panel puts out is what the worker takes in.
-        "data_folder_in": str(CELERY_FOLDER / "queue"),
-        "data_folder_out": str(CELERY_FOLDER / "queue"),
-        "control_folder": str(CELERY_FOLDER / "control"),
-    }
-)
+CELERY_BROKER_TRANSPORT_OPTIONS = databases.broker(REDIS_URL, folder=CELERY_FOLDER)
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "restante"

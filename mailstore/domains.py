@@ -11,7 +11,7 @@ from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from mailstore import addresses
-from mailstore.models import Domain
+from mailstore.models import Domain, DomainDns
 
 # RFC 2606 and RFC 6761 set these aside; nobody can own them, so nobody can be robbed.
 _NEEDS_NO_PROOF = ("test", "localhost")
@@ -73,6 +73,7 @@ def confirm(*, actor: Actor, domain: Domain, at: datetime) -> None:
         state=Domain.State.CONFIRMED,
     )
     if confirmed:
+        DomainDns.objects.get_or_create(domain=domain, defaults={"due_at": at})
         _record("domain.verified", domain=domain, actor=actor, at=at)
 
 

@@ -12,6 +12,7 @@ from mailstore import (
     closing,
     cooling,
     devices,
+    dns_watch,
     guessing,
     logbook,
     outages,
@@ -26,6 +27,7 @@ from mailstore import (
 )
 from mailstore.engine import EngineError, EngineUnavailable, engine
 from mailstore.models import Mailbox, ProtocolSwitch, RestoreRun
+from mailstore.resolver import resolver
 
 
 @shared_task(name="mailstore.provision_mailbox", throws=(EngineError,))
@@ -124,6 +126,14 @@ def watch_guessing() -> int:
 def forget_guessing() -> int:
     """Forget guesses of long ago."""
     return guessing.forget_old(at=timezone.now())
+
+
+@shared_task(name="mailstore.watch_domain_dns")
+def watch_domain_dns() -> int:
+    """Look whether the mail of domains that are due comes here, and tell owners where not."""
+    answered = dns_watch.watch(resolver=resolver(), at=timezone.now())
+    dns_watch.tell(at=timezone.now())
+    return answered
 
 
 @shared_task(name="mailstore.note_retrievals")

@@ -96,6 +96,7 @@ FIELDS: Mapping[str, tuple[Any, Shown]] = {
     "effective_at": (gettext_lazy("Takes effect"), _plain),
     "email": (gettext_lazy("E-mail"), _plain),
     "event_types": (gettext_lazy("Told of"), _plain),
+    "expected": (gettext_lazy("Should be"), _plain),
     "external_ref": (gettext_lazy("Reference"), _plain),
     "failed": (gettext_lazy("Failed"), _plain),
     "folder": (gettext_lazy("Folder"), _plain),
@@ -162,6 +163,7 @@ FIELDS: Mapping[str, tuple[Any, Shown]] = {
     "storage_price": (gettext_lazy("Per further GB"), _plain),
     "stored_bytes": (gettext_lazy("Mail in all"), _bytes),
     "support_email": (gettext_lazy("Support address"), _plain),
+    "seen": (gettext_lazy("Found"), _plain),
     "support_url": (gettext_lazy("Support page"), _plain),
     "target": (gettext_lazy("Until"), _plain),
     "total_minor": (gettext_lazy("Total"), _amount),
@@ -192,6 +194,7 @@ UNSAID = frozenset(
         "next_day",
         "organisation",
         "policy_version",
+        "problem",
         "receipt",
         "restore",
     }

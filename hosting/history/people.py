@@ -69,6 +69,16 @@ def _disabled(data: Facts) -> str:
     return _("The webhook to %(host)s did not work for days and was switched off.")
 
 
+def _dns_failing(data: Facts) -> str:
+    expected = data["expected"]
+    texts = {
+        "no_mx": _("Mail for %(name)s does not come here: it has no MX record to {expected}."),
+        "null_mx": _("Mail for %(name)s does not come here: its MX record says it takes none."),
+    }
+    elsewhere = _("Mail for %(name)s does not come here: its MX records lead to {seen}.")
+    return texts.get(data["problem"], elsewhere).format(expected=expected, seen=data["seen"])
+
+
 SENTENCES: Mapping[str, str | Callable[[Facts], str]] = {
     "organisation.created": _later("The organisation was opened."),
     "organisation.updated": _later("The name or the reference was changed."),
@@ -79,6 +89,9 @@ SENTENCES: Mapping[str, str | Callable[[Facts], str]] = {
     "limits.set": _later("The limits were changed."),
     "domain.added": _later("The domain %(name)s was added."),
     "domain.verified": _later("The domain %(name)s was confirmed."),
+    "domain.dns_failing": _dns_failing,
+    "domain.dns_recovered": _later("Mail for %(name)s comes here again."),
+    "domain.cohosted": _later("The web site of %(name)s lies on the server that takes its mail."),
     "domain.check_asked": _later("Staff were asked to look at the domain %(name)s."),
     "member.added": _let_in,
     "member.invited": _invited,

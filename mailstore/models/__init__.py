@@ -3,6 +3,7 @@
 from mailstore.models.cooling import PendingChange
 from mailstore.models.credentials import AppPassword
 from mailstore.models.devices import Device, Place, PlaceLetters, SignIn
+from mailstore.models.dns import DomainDns
 from mailstore.models.domains import Domain
 from mailstore.models.guessing import Guessing, GuessingAlarm, GuessingSource
 from mailstore.models.holds import Hold
@@ -37,6 +38,7 @@ __all__ = [
     "ClosedAlong",
     "Device",
     "Domain",
+    "DomainDns",
     "Drift",
     "FullSweep",
     "Guessing",

@@ -8,9 +8,9 @@ from typing import cast
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from mailstore.resolver.base import NoAnswer, Resolver
+from mailstore.resolver.base import Exchange, NoAnswer, Resolver
 
-__all__ = ["NoAnswer", "Resolver", "resolver"]
+__all__ = ["Exchange", "NoAnswer", "Resolver", "resolver"]
 
 
 def resolver() -> Resolver:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class NoAnswer(Exception):
@@ -10,6 +10,13 @@ class NoAnswer(Exception):
 
     A name that does not exist is an answer: it holds nothing.
     """
+
+
+class Exchange(NamedTuple):
+    """One MX record. A lower preference is tried first; no host says that no mail is taken."""
+
+    preference: int
+    host: str
 
 
 class Resolver(Protocol):
@@ -25,4 +32,8 @@ class Resolver(Protocol):
 
     def addresses(self, name: str) -> frozenset[str]:
         """Its IPv4 and IPv6 addresses, aliases followed."""
+        ...
+
+    def exchanges(self, name: str) -> tuple[Exchange, ...]:
+        """Its MX records, those that are tried first before others, hosts in lower case."""
         ...

@@ -9,9 +9,10 @@ import dns.resolver
 from django.conf import settings
 from dns.rdata import Rdata
 from dns.rdtypes.ANY.CNAME import CNAME
+from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.TXT import TXT
 
-from mailstore.resolver.base import NoAnswer
+from mailstore.resolver.base import Exchange, NoAnswer
 
 # Two name servers can be tried within this.
 _PATIENCE_SECONDS = 5.0
@@ -49,6 +50,15 @@ class DnsClient:
         kinds = (dns.rdatatype.A, dns.rdatatype.AAAA)
         return frozenset(record.to_text() for kind in kinds for record in self._records(name, kind))
 
+    def exchanges(self, name: str) -> tuple[Exchange, ...]:
+        """Its MX records, aliases followed."""
+        found = (
+            Exchange(record.preference, _host(record.exchange))
+            for record in self._records(name, dns.rdatatype.MX)
+            if isinstance(record, MX)
+        )
+        return tuple(sorted(found))
+
     def _records(self, name: str, kind: dns.rdatatype.RdataType) -> list[Rdata]:
         try:
             asked = dns.resolver.Resolver(configure=not self._servers)
@@ -63,6 +73,11 @@ class DnsClient:
         except (dns.exception.DNSException, OSError) as error:
             message = f"{name}: {error}"
             raise NoAnswer(message) from error
+
+
+def _host(name: dns.name.Name) -> str:
+    """The name in lower case; empty for the root, which stands for none (RFC 7505)."""
+    return "" if name == dns.name.root else name.to_text(omit_final_dot=True).lower()
 
 
 def from_settings() -> DnsClient:

@@ -67,6 +67,7 @@ DEVICE = {
 SAMPLES = {
     "access.begun": {"from": "Rowan", "reason": "A phone"},
     **dict.fromkeys(("device.confirmed", "device.locked_out", "device.copies_kept"), DEVICE),
+    "domain.dns_failing": {"problem": "no_mx", "expected": "mx.house.example", "seen": ""},
     "mailbox.mail_restored": {"messages": 2},
     "operation.finished": {"kind": "restore_messages", "state": "done"},
     "mailbox.plan_changed": {"old": "IMAP", "new": "IMAP large"},

@@ -57,14 +57,35 @@ class ResolverContract:
         assert system.resolver.texts("RoWaN.test") == ("one",)
 
     @pytest.mark.parametrize(
-        ("question", "nothing"), [("texts", ()), ("alias", ""), ("addresses", frozenset())]
+        ("question", "nothing"),
+        [("texts", ()), ("alias", ""), ("addresses", frozenset()), ("exchanges", ())],
     )
     def test_name_that_is_nowhere_holds_nothing(self, system, question, nothing):
         assert getattr(system.resolver, question)(NOWHERE) == nothing
 
-    @pytest.mark.parametrize("question", ["texts", "alias", "addresses"])
+    @pytest.mark.parametrize("question", ["texts", "alias", "addresses", "exchanges"])
     def test_silence_is_no_answer(self, system, question):
         system.fall_silent()
 
         with pytest.raises(NoAnswer, match=r"nowhere\.rowan\.test"):
             getattr(system.resolver, question)(NOWHERE)
+
+    def test_exchanges_come_in_the_order_in_which_they_are_tried(self, system):
+        system.hold("rowan.test", "MX", "20 Backup.House.test.")
+        system.hold("rowan.test", "MX", "10 mx.house.test.")
+
+        assert system.resolver.exchanges("rowan.test") == (
+            (10, "mx.house.test"),
+            (20, "backup.house.test"),
+        )
+
+    def test_exchanges_of_an_alias_are_those_of_its_target(self, system):
+        system.hold("post.rowan.test", "CNAME", "rowan.test")
+        system.hold("rowan.test", "MX", "10 mx.house.test.")
+
+        assert system.resolver.exchanges("post.rowan.test") == ((10, "mx.house.test"),)
+
+    def test_exchange_that_takes_no_mail_has_no_host(self, system):
+        system.hold("rowan.test", "MX", "0 .")
+
+        assert [exchange.host for exchange in system.resolver.exchanges("rowan.test")] == [""]
