@@ -37,6 +37,7 @@ from mailstore import health
 from mailstore.models import (
     Alarm,
     Domain,
+    DomainDns,
     Drift,
     FullSweep,
     GuessingAlarm,
@@ -284,6 +285,12 @@ WATCHES = (
         permission="mailstore.view_domain",
         rows=lambda _at: Domain.objects.filter(state=Domain.State.WAITING).order_by("created_at"),
         field="created_at",
+    ),
+    Watch(
+        name="dns_failing",
+        permission="mailstore.view_domain",
+        rows=lambda _at: DomainDns.objects.failing().order_by("failing_since"),
+        field="failing_since",
     ),
     Watch(
         name="hosts",

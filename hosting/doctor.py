@@ -24,10 +24,20 @@ from hosting import fetching, invoicing, purge_ailments
 from hosting.celery import app
 from hosting.models import Contract, Plan, Pulse
 from hosting.ordering import order
-from mailstore import closing, credentials, domains, health, provisioning, recounting
+from mailstore import (
+    closing,
+    credentials,
+    dns_watch,
+    domains,
+    health,
+    mail_routes,
+    provisioning,
+    recounting,
+)
 from mailstore.engine import Engine, EngineError, engine, process
 from mailstore.models import Domain, Mailbox, Usage
 from mailstore.quotas import byte_text
+from mailstore.resolver import NoAnswer, resolver
 
 PROBE_DOMAIN = "doctor.test"
 _PATIENCE_SECONDS = 15
@@ -177,6 +187,22 @@ def _purges() -> str:
         f"lag {found.lag_minutes} min, last full sweep {sweep}, {found.frozen} frozen, "
         f"{found.held} held, {byte_text(health.store_bytes())} recoverable"
     )
+
+
+def _dns() -> str:
+    if not mail_routes.hosts():
+        return "MX_HOSTS is not set, so no domain is looked at"
+    try:
+        mail_routes.house(resolver())
+    except NoAnswer as error:
+        remedy = "Is MX_HOSTS right? Do the name servers of this machine answer? No domain is "
+        raise Ailment(str(error), remedy=f"{remedy}looked at until then.") from error
+    lag = dns_watch.lag(at=timezone.now())
+    if lag > dns_watch.LATE:
+        message = f"Looking at the DNS of domains is {lag.total_seconds() / 3600:.0f} hours behind."
+        raise Ailment(message, remedy="Is the worker busy or gone? See the check of the worker.")
+    failing = dns_watch.failing_text()
+    return f"{failing}, lag {lag.total_seconds() / 60:.0f} min"
 
 
 def _meter() -> str:
@@ -350,6 +376,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     "ports": _ports,
     "disk": _disk,
     "purges": _purges,
+    "dns": _dns,
     "meter": _meter,
     "letters": _letters,
     "sweeps": _sweeps,

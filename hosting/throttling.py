@@ -73,6 +73,7 @@ COSTS: Mapping[str, Cost] = {
     "look:try_out": _PICTURES,
     "look:claim_host": _CALLS,
     "look:look_at_host": _CALLS,
+    "domains:look": _CALLS,
     "webhooks:ping": _CALLS,
     "webhooks:send_again": _CALLS,
     "billing:pay": _CALLS,

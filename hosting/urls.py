@@ -64,6 +64,8 @@ domain_patterns = (
     [
         path("", domains.domain_list, name="list"),
         path("add", domains.add, name="add"),
+        path("<uuid:uuid>/", domains.detail, name="detail"),
+        path("<uuid:uuid>/look", domains.look, name="look"),
     ],
     "domains",
 )

@@ -67,6 +67,13 @@ def lag(*, at: datetime) -> timedelta:
     return at - oldest.due_at if oldest else timedelta(0)
 
 
+def failing_text() -> str:
+    """How many domains fail, and whether the mail of any comes here, for the doctor."""
+    if not DomainDns.objects.filter(here_at__isnull=False).exists():
+        return "nobody's mail was seen to come here yet"
+    return f"{DomainDns.objects.failing().count()} failing"
+
+
 # The sweep --------------------------------------------------------------------------------
 
 

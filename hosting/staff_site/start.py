@@ -151,6 +151,11 @@ _WORDS: Mapping[str, _Words] = {
         _("They can have no mailboxes until then."),
         *(OPEN, "mailstore_domain", "state__exact=waiting"),
     ),
+    "dns_failing": _Words(
+        _("DNS failing"),
+        _("The records of these domains lead mail elsewhere. Their owners have a letter."),
+        *(WRONG, "mailstore_domain", "dns=failing"),
+    ),
     "hosts": _Words(
         _("Host names whose DNS records are missing"),
         _("They are let go after a week."),

@@ -17,7 +17,12 @@ from accounts.access import Forbidden
 from accounts.staff import StaffAdmin
 from mailstore import addresses, domains
 from mailstore.admin.holds import to_new_hold
-from mailstore.models import Domain
+from mailstore.models import Domain, DomainDns
+
+
+def _dns_of(domain: Domain) -> DomainDns | None:
+    """What is known of it, if it is looked at."""
+    return getattr(domain, "dns", None)
 
 
 class NewDomainForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -46,14 +51,29 @@ class NewDomainForm(forms.ModelForm):  # type: ignore[type-arg]
         return canonical
 
 
+class DnsFilter(admin.SimpleListFilter):
+    """Domains by what their DNS records say; what fails is found by its own index."""
+
+    title = _("DNS")
+    parameter_name = "dns"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("failing", _("Mail does not come here"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() != "failing":
+            return queryset
+        return queryset.filter(dns__failing_since__isnull=False)
+
+
 @admin.register(Domain)
 class DomainAdmin(StaffAdmin):
     """Domains: added and confirmed by the verbs, and otherwise only looked at."""
 
-    list_display = ("shown_name", "organisation", "state", "created_at")
-    list_filter = ("state", "organisation__is_test")
-    indexed_filters = frozenset({"state__exact"})
-    list_select_related = ("organisation",)
+    list_display = ("shown_name", "organisation", "state", "dns_text", "created_at")
+    list_filter = ("state", DnsFilter, "organisation__is_test")
+    indexed_filters = frozenset({"state__exact", "dns"})
+    list_select_related = ("organisation", "dns")
     search_fields = ("name",)
     autocomplete_fields = ("organisation",)
     actions = ("confirm", "hold")
@@ -62,7 +82,30 @@ class DomainAdmin(StaffAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         own = ("name", "organisation")
-        return (*own, "state", "uuid", "created_at") if obj else own
+        return (*own, "state", "dns_text", "dns_seen", "uuid", "created_at") if obj else own
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """What the DNS says is no field of the domain."""
+        return ("dns_text", "dns_seen") if obj else ()
+
+    @admin.display(description=_("DNS"))
+    def dns_text(self, domain: Domain) -> str:
+        """Where its mail goes, as of the last look; names for tests are not looked at."""
+        dns = _dns_of(domain)
+        return str(dns.get_finding_display()) if dns else "—"
+
+    @admin.display(description=_("MX records"))
+    def dns_seen(self, domain: Domain) -> str:
+        """What was seen, and since when it is wrong."""
+        dns = _dns_of(domain)
+        if dns is None or dns.checked_at is None:
+            return "—"
+        said = [dns.seen or gettext("none")]
+        said.append(gettext("last looked %(at)s UTC") % {"at": f"{dns.checked_at:%Y-%m-%d %H:%M}"})
+        if dns.failing_since:
+            since = f"{dns.failing_since:%Y-%m-%d %H:%M}"
+            said.append(gettext("failing since %(at)s UTC") % {"at": since})
+        return ", ".join(said)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -36,6 +36,13 @@ class DomainDns(models.Model):
         NULL_MX = "null_mx", _("The MX record says that the domain takes no mail")
         ELSEWHERE = "elsewhere", _("The MX records lead to other servers")
 
+    class State(models.TextChoices):
+        UNKNOWN = "unknown", _("Not looked at yet")
+        OK = "ok", _("Mail comes here")
+        # Not for so long that anybody is told.
+        NOT_HERE = "not_here", _("Mail did not come here at the last look")
+        FAILING = "failing", _("Mail does not come here")
+
     SEEN_LETTERS = 300
 
     domain = models.OneToOneField(
@@ -92,3 +99,12 @@ class DomainDns(models.Model):
     def is_here(self) -> bool:
         """Whether the last look that was answered found mail to come here."""
         return self.finding in {self.Finding.HERE, self.Finding.PARTLY}
+
+    @property
+    def state(self) -> State:
+        """How it is, all in all."""
+        if self.failing_since is not None:
+            return self.State.FAILING
+        if self.finding == self.Finding.UNKNOWN:
+            return self.State.UNKNOWN
+        return self.State.OK if self.is_here else self.State.NOT_HERE
