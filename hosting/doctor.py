@@ -191,7 +191,7 @@ def _purges() -> str:
 
 def _dns() -> str:
     if not mail_routes.hosts():
-        return "MX_HOSTS is not set, so no domain is looked at"
+        return "no domain is looked at, since MX_HOSTS and MAIL_HOST name nothing in the DNS"
     try:
         mail_routes.house(resolver())
     except NoAnswer as error:

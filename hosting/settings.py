@@ -82,8 +82,8 @@ DNS_SERVERS = environment.words("DNS_SERVERS", default="")
 # Who asks them; tests put an in-memory twin here.
 RESOLVER = environment.text("RESOLVER", default="mailstore.resolver.dns_client.from_settings")
 # The host names that MX records of customers' domains should lead to: those of the machines that
-# take mail from outside and pass it on to the mail server. Without any, no domain is looked at.
-MX_HOSTS = environment.words("MX_HOSTS", default="" if MAIL_HOST == "localhost" else MAIL_HOST)
+# take mail from outside and pass it on to the mail server.
+MX_HOSTS = environment.words("MX_HOSTS", default="") or [MAIL_HOST]
 # A domain fails once so many looks in a row, over so long, did not find them.
 DNS_FAILING_LOOKS = environment.whole_number("DNS_FAILING_LOOKS", default=3, lowest=2)
 DNS_FAILING_AFTER = timedelta(

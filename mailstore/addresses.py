@@ -17,6 +17,9 @@ LOCAL_PART_OCTETS = 64
 # RFC 5321 section 4.5.3.1.3: a path is at most 256 octets, two of which are < and >.
 ADDRESS_OCTETS = 254
 
+# RFC 2606 and RFC 6761 set these aside; nobody can own them, and they stand in no DNS.
+_FOR_TESTS = ("test", "localhost")
+
 _LOCAL_PART = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_-])?\Z")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
 
@@ -119,6 +122,11 @@ def _check_encoded_labels(labels: list[str]) -> None:
                 _("A part of this domain is not a valid international name."),
                 code="not_idna",
             )
+
+
+def is_for_tests(host: str) -> bool:
+    """Whether a canonical domain or host name can be nobody's."""
+    return host.rpartition(".")[2] in _FOR_TESTS
 
 
 def split(text: str) -> tuple[str, str]:

@@ -13,9 +13,6 @@ from accounts.models import Organisation
 from mailstore import addresses
 from mailstore.models import Domain, DomainDns
 
-# RFC 2606 and RFC 6761 set these aside; nobody can own them, so nobody can be robbed.
-_NEEDS_NO_PROOF = ("test", "localhost")
-
 
 class NotForTests(addresses.InvalidAddress):
     """A test organisation takes on no name that somebody could own."""
@@ -27,7 +24,8 @@ class DomainTaken(Exception):
 
 def needs_confirmation(name: str) -> bool:
     """Whether staff must look before this canonical domain can have mailboxes."""
-    return name.rpartition(".")[2] not in _NEEDS_NO_PROOF
+    # Where nobody can own the name, nobody can be robbed of it.
+    return not addresses.is_for_tests(name)
 
 
 def refuse_outside_of_tests(organisation: Organisation, name: str) -> None:

@@ -6,13 +6,14 @@ import pytest
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from dns import rcode
 
 from accounts import notices
 from accounts.access import Forbidden, system
 from accounts.models import Event, Notice, Organisation
 from mailstore import dns_watch, mail_routes
 from mailstore.models import Domain, DomainDns
-from mailstore.resolver import resolver
+from mailstore.resolver import NoAnswer, resolver
 from mailstore.resolver.memory import MemoryResolver
 from mailstore.tasks import watch_domain_dns
 from tests.factories import AT, make_domain
@@ -29,6 +30,7 @@ from tests.mailstore.dns_rows import (
     look,
     look_until,
 )
+from tests.mailstore.name_server import NameServer
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -423,9 +425,10 @@ def test_only_confirmed_domains_that_can_be_in_the_dns_are_looked_at(cast, dns):
         found(waiting)
 
 
-def test_without_names_of_servers_nothing_is_looked_at(cast, dns, settings):
+@pytest.mark.parametrize("hosts", [[], ["localhost"], ["mail.restante.test"]])
+def test_without_names_that_the_dns_could_have_nothing_is_looked_at(cast, dns, settings, hosts):
     domain = confirmed("alder.example", cast.customer)
-    settings.MX_HOSTS = []
+    settings.MX_HOSTS = hosts
 
     assert look(AT) == 0
     assert found(domain).checked_at is None
@@ -570,3 +573,46 @@ def test_web_site_of_which_nothing_is_known_changes_nothing(cast, dns, domain):
 
     assert found(domain).checked_at == AT + 3 * DAY
     assert found(domain).cohosted_since == AT + DAY
+
+
+# With a name server ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def server():
+    server = NameServer()
+    server.hold(MX, "A", "192.0.2.25")
+    yield server
+    server.end()
+
+
+def test_real_name_server_is_understood(cast, server):
+    names = ["here", "gone", "null", "elsewhere", "alias"]
+    rows = [confirmed(f"{name}.example", cast.customer) for name in names]
+    server.hold("here.example", "MX", f"10 {MX}.")
+    server.hold("null.example", "MX", "0 .")
+    server.hold("elsewhere.example", "MX", "10 <b>x</b>\\000\\233.other.example.")
+    server.hold("alias.example", "MX", "10 mail.alias.example.")
+    server.hold("mail.alias.example", "CNAME", MX)
+
+    assert dns_watch.watch(resolver=server.resolver, at=AT) == 5
+
+    found_of = [found(row).finding for row in rows]
+    assert found_of == ["here", "no_mx", "null_mx", "elsewhere", "here"]
+    assert found(rows[3]).seen == r"10 <b>x</b>\000\233.other.example"
+
+
+@pytest.mark.parametrize("trouble", ["SERVFAIL", "REFUSED", "silence"])
+def test_name_server_in_trouble_is_not_known(cast, server, trouble):
+    domain = confirmed("alder.example", cast.customer)
+    house = mail_routes.house(server.resolver)
+    if trouble == "silence":
+        server.fall_silent()
+    else:
+        server.code = getattr(rcode, trouble)
+
+    with pytest.raises(NoAnswer):
+        mail_routes.find("alder.example", house=house, resolver=server.resolver)
+
+    assert dns_watch.watch(resolver=server.resolver, at=AT) == 0
+    assert found(domain).finding == "unknown"

@@ -5,14 +5,27 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
 from accounts.access import system
 from accounts.models import Event
 from hosting import public_ids
 from mailstore import domains
-from mailstore.models import Domain
+from mailstore.models import Domain, DomainDns
 from tests.factories import AT, make_domain, make_mailbox
 from tests.hosting.api.caller import Caller, make_key
+from tests.mailstore.dns_rows import (
+    DAY,
+    HERE,
+    HOUR,
+    MINUTE,
+    MX,
+    confirmed,
+    found,
+    house_in_dns,
+    look,
+    look_until,
+)
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -43,6 +56,7 @@ def test_a_domain_is_taken_on_and_read_back(cast, rita):
         "state": "waiting",
         "what_to_do": "",
         "mailbox_count": 0,
+        "dns": None,
         "created_at": "",
     }
     assert "domain.verified" in made.json()["what_to_do"]
@@ -134,3 +148,94 @@ def test_domains_need_their_scopes(method, cast):
     answer = getattr(caller, method)("/domains")
 
     assert (answer.status_code, answer.json()["code"]) == (403, "scope-missing")
+
+
+# Where its mail goes --------------------------------------------------------------------
+
+
+@pytest.fixture
+def dns(settings):
+    with house_in_dns(settings) as dns:
+        yield dns
+
+
+def test_a_document_tells_where_mail_goes(cast, rita, dns):
+    domain = confirmed("books.example", cast.customer)
+    before = rita.get(path_of(domain)).json()["dns"]
+    dns.records["books.example", "MX"] = [HERE]
+    look(AT)
+    well = rita.get(path_of(domain))
+    dns.records["books.example", "MX"] = ["10 <b>mx</b>.other.example."]
+    look(AT + DAY)
+    missing = rita.get(path_of(domain)).json()["dns"]
+    look_until(AT + DAY + HOUR, since=AT + DAY + 20 * MINUTE)
+    failing = rita.get(path_of(domain))
+
+    unknown = {
+        "state": "unknown",
+        "problem": None,
+        "mx_hosts": [MX],
+        "mx_seen": "",
+        "checked_at": None,
+        "failing_since": None,
+        "cohosted_since": None,
+    }
+    seen = {"problem": "elsewhere", "mx_seen": "10 <b>mx</b>.other.example"}
+    assert before == unknown
+    assert well.json()["dns"] == unknown | {
+        "state": "ok",
+        "mx_seen": f"10 {MX}",
+        "checked_at": "2026-11-02T09:30:00Z",
+    }
+    assert missing == unknown | seen | {"state": "not_here", "checked_at": "2026-11-03T09:30:00Z"}
+    assert failing.json()["dns"] == unknown | seen | {
+        "state": "failing",
+        "checked_at": "2026-11-03T10:30:00Z",
+        "failing_since": "2026-11-03T09:30:00Z",
+    }
+    # It changes by itself, so nobody's change is refused for it.
+    assert failing.headers["ETag"] == well.headers["ETag"]
+
+
+def test_a_domain_that_is_not_looked_at_tells_nothing_of_its_dns(cast, rita, dns, settings):
+    domain = confirmed("books.example", cast.customer)
+
+    assert rita.get(path_of(cast.domain)).json()["dns"] is None
+    settings.MX_HOSTS = []
+    assert rita.get(path_of(domain)).json()["dns"] is None
+
+
+def test_to_verify_a_confirmed_domain_has_its_dns_looked_at_again(cast, rita, dns):
+    domain = confirmed("books.example", cast.customer)
+    look(timezone.now())
+
+    answer = rita.post(f"{path_of(domain)}/verify")
+
+    assert answer.status_code == 200
+    assert found(domain).due_at > timezone.now()
+    DomainDns.objects.update(checked_at=timezone.now() - HOUR)
+    rita.post(f"{path_of(domain)}/verify")
+    assert found(domain).due_at <= timezone.now()
+
+
+def test_programs_hear_what_fails_without_what_strangers_wrote(cast, rita, dns):
+    domain = confirmed("books.example", cast.customer)
+    dns.records["books.example", "MX"] = [HERE]
+    dns.records["www.books.example", "A"] = ["192.0.2.25"]
+    look(AT)
+    look(AT + DAY)
+    dns.records["books.example", "MX"] = ["10 mx.other.example."]
+    look_until(AT + 2 * DAY + HOUR, since=AT + 2 * DAY)
+    dns.records["books.example", "MX"] = [HERE]
+    look(AT + 4 * DAY)
+    caller = Caller(make_key(cast.reseller, "events:read").secret)
+
+    told = caller.get("/events?after_seq=0&limit=200").json()["items"]
+
+    of_dns = [each for each in told if each["type"].startswith(("domain.dns", "domain.cohosted"))]
+    about = {"object": "domain", "id": public_ids.encode("dom", domain.uuid)}
+    assert [(each["type"], each["data"]) for each in of_dns] == [
+        ("domain.cohosted", about),
+        ("domain.dns_failing", about | {"problem": "elsewhere"}),
+        ("domain.dns_recovered", about),
+    ]
