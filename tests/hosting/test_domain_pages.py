@@ -78,7 +78,7 @@ def test_page_says_what_to_set_and_what_was_seen(cast, dns, alice):
     text = text_of(page_of(alice, domain))
 
     assert "Mail does not come here" in text
-    assert "The MX records lead to other servers" in text
+    assert "The MX records, which say where mail goes, lead to other servers" in text
     assert "This stands in the DNS: 10 mx.other.example" in text
     assert f"MX books.example 10 {MX}" in text
     assert "We last looked" in text
