@@ -156,7 +156,11 @@ def _delimiter(text: str) -> str:
     """The one by which the first line falls into the most columns that we know."""
 
     def known(delimiter: str) -> int:
-        return len(_header(next(_cells(text, delimiter), [])))
+        try:
+            return len(_header(next(_cells(text, delimiter), [])))
+        except csv.Error:
+            # What stands behind a closing quote is not this delimiter.
+            return 0
 
     return max(DELIMITERS, key=known)
 

@@ -42,6 +42,8 @@ def amounts(*texts, currency="EUR", **form):
         ("Buchungstag;Betrag;Währung;Name\n31.10.2026;1.234,56;EUR;A\n", ";", ",", "%d.%m.%Y"),
         ("Datum\tBetrag\tWährung\n31.10.26\t1234,56\tEUR\n", "\t", ",", "%d.%m.%y"),
         ("Value Date|AMOUNT|Currency\n10/31/2026|1234.56|EUR\n", "|", ".", "%m/%d/%Y"),
+        ('"Buchungstag";"Betrag";"Währung"\n"31.10.2026";"1.234,56";"EUR"\n', ";", ",", "%d.%m.%Y"),
+        ('"date"|"amount"\n"2026-10-31"|"1234.56"\n', "|", ".", "%Y-%m-%d"),
         ("id;a;date;x,y;amount\n1;2;31/10/2026;a,b;1 234,56\n", ";", ",", "%d/%m/%Y"),
     ],
 )
@@ -51,6 +53,11 @@ def test_form_of_a_statement_is_found_out(text, delimiter, decimal, date_format)
     form = statement.form
     assert (form.delimiter, form.decimal, form.date_format) == (delimiter, decimal, date_format)
     assert shown(statement) == [(date(2026, 10, 31), 123_456, "EUR")]
+
+
+def test_first_line_that_is_quoted_wrongly_is_refused_with_the_reason():
+    with pytest.raises(UnreadableList, match="cannot be read from here on"):
+        read('"date" ;"amount"\n2026-10-31;1,00\n')
 
 
 def test_columns_may_stand_anywhere_and_others_are_passed_over():
