@@ -8,18 +8,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from hosting import money
 from hosting.banking import matching
 from hosting.banking.matching import Clue
 from hosting.banking.statements import BadLine, Line
-from hosting.models import BankImport, InvoiceCounter, LedgerEntry, OpenItem, Payment, Refund
+from hosting.models import (
+    BankImport,
+    Invoice,
+    InvoiceCounter,
+    LedgerEntry,
+    OpenItem,
+    Payment,
+    Refund,
+)
 
 # In the ids of refunds, beside those of the payment provider.
 _BANK = "bank:"
 _LONGEST_ID = 100
+# A credit note takes the credit of a bill below zero back (`ledger.credit`); no money leaves.
+_NOTES = Invoice.objects.filter(
+    number=OuterRef("reason"), corrects__number=OuterRef("payment__external_id")
+)
 
 
 class Outcome(StrEnum):
@@ -105,6 +117,8 @@ class Clerk:
         self._seller = listed.seller
         self._lines: dict[str, int] = {}
         self._left: dict[int, int] = {}
+        # Entries that a line has told of already: each is one transfer.
+        self._told: set[int] = set()
 
     def judge(self, piece: Sequence[Entry]) -> list[Verdict]:
         """The verdict on at most a batch of entries, in a few queries."""
@@ -175,6 +189,7 @@ class Clerk:
         """Money that left is only taken over where there is one thing that it can be."""
         noted = self._paid_back(line)
         if len(noted) == 1:
+            self._told.add(noted[0].pk)
             text = _("In the ledger already: %(entry)s") % {"entry": noted[0]}
             return Verdict(entry=entry, outcome=Outcome.NOTED, text=text, paid_back=noted[0])
         payments = [] if noted else self._returnable(line)
@@ -196,14 +211,19 @@ class Clerk:
 
     def _paid_back(self, line: Line) -> list[LedgerEntry]:
         """What staff had paid back by hand, over this amount, and no line has told of yet."""
-        found = LedgerEntry.objects.filter(
-            kind=LedgerEntry.Kind.REFUNDED,
-            amount_minor=-line.amount_minor,
-            currency=line.currency,
-            payment__seller=self._seller,
-            reversed_by=None,
-            refund=None,
-        ).exclude(payment__source=Payment.Source.STRIPE)
+        found = (
+            LedgerEntry.objects.filter(
+                ~Exists(_NOTES),
+                kind=LedgerEntry.Kind.REFUNDED,
+                amount_minor=-line.amount_minor,
+                currency=line.currency,
+                payment__seller=self._seller,
+                reversed_by=None,
+                refund=None,
+            )
+            .exclude(payment__source=Payment.Source.STRIPE)
+            .exclude(pk__in=self._told)
+        )
         numbers = self._named(line)
         if numbers:
             about = Q(payment__customer__invoices__number__in=numbers)

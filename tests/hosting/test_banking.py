@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import Event, User
-from hosting import ledger, piecework, tasks
+from hosting import invoicing, ledger, piecework, tasks
 from hosting.banking import clerk, runs
 from hosting.banking.statements import Form
 from hosting.models import BankImport, InvoiceCounter, LedgerEntry, Payment, Refund
@@ -230,6 +230,28 @@ def test_money_that_staff_had_paid_back_is_noted_and_not_booked_again(cast, bill
     assert LedgerEntry.objects.filter(kind="refunded").count() == 1
     assert Refund.objects.get().provider_id == "bank:AT1:2"
     assert verdicts(take_in(cast, "2026-11-06,-4.00,EUR,Juniper,,3"))[0][0] == "bad"
+
+
+def test_what_staff_paid_back_once_is_one_line(cast):
+    payment = paid(400, customer=cast.other_customer)
+    ledger.pay_back(actor=ACTOR, payment=payment, amount_minor=400, reason="Asked", at=AT)
+    lines = ["2026-11-05,-4.00,EUR,Juniper,,1", "2026-11-06,-4.00,EUR,Landlord,,2"]
+    listed = take_in(cast, *lines)
+
+    assert [outcome for outcome, _text in verdicts(listed)] == ["noted", "bad"]
+    taken, _settled, _known, problems = worked_off(cast, listed)
+
+    assert (taken, [problem["line"] for problem in problems]) == (1, [3])
+    assert Refund.objects.get().provider_id == "bank:AT1:1"
+
+
+def test_credit_that_a_credit_note_took_back_has_left_nobody(cast):
+    below_zero = make_bill(cast.other_customer, -400, number="Z-000001")
+    invoicing.credit(actor=ACTOR, invoice=below_zero, reason="Wrong", at=AT)
+
+    listed = take_in(cast, "2026-11-05,-4.00,EUR,Landlord,rent,1")
+
+    assert [outcome for outcome, _text in verdicts(listed)] == ["bad"]
 
 
 @pytest.mark.parametrize("reference", ["", "T-1", "T-99", "fees"])
