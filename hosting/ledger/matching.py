@@ -21,6 +21,7 @@ from hosting.ledger.posting import (
     post,
     tell_of_bill,
 )
+from hosting.ledger.reading import open_minor
 from hosting.models import Invoice, LedgerEntry, OpenItem, Payment
 
 _SETTLER = system("ledger")
@@ -148,12 +149,28 @@ def release(*, actor: Actor, entry: LedgerEntry, reason: str, at: datetime) -> L
     return released(entry, actor=actor, reason=reason, at=at)
 
 
-def released(entry: LedgerEntry, *, actor: Actor, reason: str, at: datetime) -> LedgerEntry:
-    """Take back one match of a locked customer, and tell of the bill that is open again."""
+def released(
+    entry: LedgerEntry, *, actor: Actor, reason: str, at: datetime, kept_minor: int = 0
+) -> LedgerEntry:
+    """Take back one match of a locked customer, and tell how much of its bill is open again.
+
+    So much of it is kept by a match of its own.
+    """
     taken_back = mirror(entry, actor=actor, reason=reason, at=at)
     # A match has a bill; the database says so.
     invoice = cast("Invoice", entry.invoice)
-    tell_of_bill("invoice.reopened", invoice, actor=actor, at=at, open_minor=entry.amount_minor)
+    if kept_minor:
+        post(
+            kind=LedgerEntry.Kind.MATCHED,
+            payment=entry.payment,
+            invoice=invoice,
+            amount_minor=kept_minor,
+            reason=reason,
+            actor=actor,
+            at=at,
+        )
+    left = open_minor(invoice)
+    tell_of_bill("invoice.reopened", invoice, actor=actor, at=at, open_minor=left)
     return taken_back
 
 

@@ -169,16 +169,6 @@ def _free_up(
         missing = amount_minor - payment.free_minor
         if missing <= 0:
             return
-        released(entry, actor=actor, reason=reason, at=at)
         kept = max(0, entry.amount_minor - missing)
-        if kept:
-            post(
-                kind=LedgerEntry.Kind.MATCHED,
-                payment=payment,
-                invoice=entry.invoice,
-                amount_minor=kept,
-                reason=reason,
-                actor=actor,
-                at=at,
-            )
+        released(entry, actor=actor, reason=reason, at=at, kept_minor=kept)
         payment.free_minor += entry.amount_minor - kept

@@ -255,6 +255,14 @@ def test_match_is_released_by_its_mirror_once(cast, bill):
         ledger.release(actor=ACTOR, entry=back, reason="Back again", at=CLOSED_AT)
 
 
+def test_bill_that_is_open_again_is_told_with_all_that_is_open(cast, bill):
+    entry = match(paid(300), bill)
+
+    ledger.release(actor=ACTOR, entry=entry, reason="Wrong bill", at=CLOSED_AT)
+
+    assert facts("invoice.reopened")[-1][1]["open_minor"] == 1000
+
+
 def test_released_payment_can_be_given_to_its_real_owner(cast, bill):
     payment = paid(1000)
     entry = match(payment, bill)
@@ -315,6 +323,7 @@ def test_payment_that_the_bank_takes_back_opens_bills_again(cast):
     )
 
     assert state(*bills, payment) == [0, 150, 500, 0]
+    assert [told["open_minor"] for _kind, told in facts("invoice.reopened")] == [500, 150]
     with pytest.raises(ledger.LedgerRefused, match="cannot be paid back"):
         ledger.pay_back(
             actor=ACTOR,
