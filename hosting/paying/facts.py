@@ -159,9 +159,13 @@ def _payment(fact: Fact) -> Payment:
 
 
 def _refunded(fact: Fact, at: datetime) -> None:
-    """Ours is on its way then; one made at the provider's own pages is taken over."""
+    """Ours is on its way then; one made at the provider's own pages is taken over.
+
+    So is one of ours that we had given up: the provider refuses a refund that it made and whose
+    key it has forgotten.
+    """
     own = _refund(fact)
-    if own is None:
+    if own is None or (own.state == Refund.State.FAILED and not own.provider_id):
         _gone(fact, reason=f"Paid back at the provider, {fact.object_id}", at=at)
     elif own.state == Refund.State.ASKED:
         own.state, own.provider_id = Refund.State.SENT, fact.object_id
@@ -211,6 +215,9 @@ def _refund_failed(fact: Fact, at: datetime) -> None:
     if refund is None:
         message = f"Refund {fact.object_id} is not known yet."
         raise _NotYet(message)
+    # A refund that has the provider's own word is not taken for one that we gave up.
+    refund.provider_id = fact.object_id
+    refund.save(update_fields=["provider_id"])
     fail(refund, "The provider could not pay it back.", at=at)
 
 

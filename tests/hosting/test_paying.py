@@ -419,6 +419,34 @@ def test_refused_refund_gives_the_money_back_to_the_books(freed, provider):
     assert Payment.objects.get().free_minor == 1000
 
 
+def test_refund_that_was_given_up_and_made_all_the_same_is_gone(freed, provider, tell):
+    """The worker stood still for more than a day after the provider's yes."""
+    refund = ask(freed, 1000)
+    provider.paid["pi_1"] = 0
+    send()
+    for _again in range(2):
+        tell("refunded", object_id="re_9", refund_key=str(refund.uuid))
+
+    assert apply() == 2
+
+    assert Payment.objects.get().free_minor == 0
+    states = Refund.objects.order_by("pk").values_list("state", "provider_id")
+    assert list(states) == [("failed", ""), ("sent", "re_9")]
+
+
+def test_refund_that_was_given_up_and_fails_gives_nothing_back_twice(freed, provider, tell):
+    refund = ask(freed, 1000)
+    provider.paid["pi_1"] = 0
+    send()
+    tell("refund_failed", object_id="re_9", refund_key=str(refund.uuid))
+    tell("refunded", object_id="re_9", refund_key=str(refund.uuid))
+
+    assert apply() == 2
+
+    assert Payment.objects.get().free_minor == 1000
+    assert Refund.objects.get().state == "failed"
+
+
 def test_message_overtakes_the_answer(freed, provider, tell):
     refund = ask(freed, 400)
     tell("refunded", object_id="re_9", refund_key=str(refund.uuid), amount_minor=400)
