@@ -275,9 +275,10 @@ def alternatives(mailbox: Mailbox, found: Forecast, *, at: datetime) -> list[Alt
     before = billing.charges(found.buyer, period=period, only=mailbox.pk)
     size = metering.sizes([mailbox.address]).get(mailbox.address, 0)
     prices = ordering.offers(found.buyer.price_list, at=at)
-    if now:
+    held = _price_now(mailbox, now, at=at)
+    if held is not None:
         # What it is on may not be on sale any more.
-        prices[mailbox.protocol] = now[-1].price
+        prices[mailbox.protocol] = held
     return [
         Alternative(
             price=price,
@@ -290,6 +291,17 @@ def alternatives(mailbox: Mailbox, found: Forecast, *, at: datetime) -> list[Alt
         )
         for protocol, price in prices.items()
     ]
+
+
+def _price_now(mailbox: Mailbox, lines: Iterable[Charge], *, at: datetime) -> Price | None:
+    """The price that holds for the plan it is on, or was on last.
+
+    A month has lines of each plan that the mailbox was on, and of prices still to come.
+    """
+    plan = ordering.last_plan(mailbox)
+    prices = [line.price for line in lines if line.price.plan == plan]
+    begun = [price for price in prices if price.starts_at <= at]
+    return max(begun, key=lambda price: price.starts_on, default=None)
 
 
 def _cost_at(price: Price, lines: Iterable[Charge], *, mailbox: Mailbox, period: Period) -> int:

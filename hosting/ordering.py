@@ -185,7 +185,7 @@ def reopen(*, actor: Actor, mailbox: Mailbox, follows_standing: bool = False, at
     A mailbox that closes takes no place, so another may have taken it. What comes back with its
     organisation (`follows_standing`) has its place, whatever was ordered since.
     """
-    owner, plan = mailbox.organisation, _last_plan(mailbox)
+    owner, plan = mailbox.organisation, last_plan(mailbox)
     at = clocks.moment_for(owner, at)
     # How much is left is looked at before the mailbox takes its place again.
     rooms = None if follows_standing else limits.lock([owner], at=at)
@@ -198,7 +198,7 @@ def reopen(*, actor: Actor, mailbox: Mailbox, follows_standing: bool = False, at
         open_contract(mailbox=mailbox, plan=plan, at=at)
 
 
-def _last_plan(mailbox: Mailbox) -> Plan | None:
+def last_plan(mailbox: Mailbox) -> Plan | None:
     """What the mailbox is on, or was on last."""
     contracts = Contract.objects.filter(mailbox=mailbox).select_related("plan")
     last = contracts.order_by(F("ends_at").desc(nulls_first=True), "-pk").first()

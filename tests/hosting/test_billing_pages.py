@@ -172,7 +172,7 @@ def test_costs_of_a_mailbox_ask_a_fixed_number_of_queries(alice, cast, twin, cou
     with counted_queries() as count_queries:
         costs(alice, boxes[0])
 
-    assert count_queries() == 30
+    assert count_queries() == 31
 
 
 def test_closed_mailbox_stays_on_the_bill_without_a_page(alice, cast, prices):

@@ -15,7 +15,7 @@ from hosting.forecasting import Forecast, Kept, Line, Measured, Standing
 from hosting.metering import DAY_SECONDS
 from hosting.models import BillingProfile, Contract, Invoice, Plan, Price, PriceList
 from hosting.periods import Period
-from mailstore.models import Usage
+from mailstore.models import Mailbox, Usage
 from tests.hosting.billing_rows import (
     ACTOR,
     GIGABYTE,
@@ -24,6 +24,7 @@ from tests.hosting.billing_rows import (
     make_profile,
     moment,
     sold,
+    switch,
     used,
 )
 
@@ -222,6 +223,30 @@ def test_alternatives_price_a_mailbox_as_it_is_even_if_that_is_not_sold_any_more
         ("imap", True),
     ]
     assert shown[1].this_month_minor == found.whole_minor
+
+
+def test_alternatives_know_the_plan_that_a_mailbox_went_over_to(cast, buyer):
+    """Its lines of the plan before stand on the same bill, and so does a price still to come."""
+    mailbox = sold(cast.domain, "a")
+    switch(mailbox, "pop", moment(5))
+    Mailbox.objects.filter(pk=mailbox.pk).update(protocol="pop")
+    mailbox.refresh_from_db()
+    pricing.succeed(
+        actor=ACTOR,
+        price_list=buyer.price_list,
+        plan=Plan.objects.get(slug="pop"),
+        starts_on=date(2026, 10, 20),
+        monthly_price=Decimal("9.00"),
+        at=NOW,
+    )
+    found = forecasting.forecast(buyer, at=NOW)
+
+    shown = forecasting.alternatives(mailbox, found, at=NOW)
+
+    assert [(each.price.plan.slug, each.is_now, each.this_month_minor) for each in shown] == [
+        ("pop", True, 100),
+        ("imap", False, 250),
+    ]
 
 
 def test_alternatives_of_a_mailbox_that_is_not_charged_are_what_is_on_sale(cast, buyer):
