@@ -20,7 +20,17 @@ from hosting import logos
 from hosting.models import BillingProfile, Logo
 
 SELLERS = (Organisation.Kind.PROVIDER, Organisation.Kind.RESELLER)
-_TOLD = ("legal_name", "address", "country", "vat_id", "pools_storage", "price_list_id", "logo_id")
+_TOLD = (
+    "legal_name",
+    "address",
+    "country",
+    "vat_id",
+    "pools_storage",
+    "price_list_id",
+    "logo_id",
+    "payment_days",
+    "duns_customers",
+)
 
 
 class ProfileRefused(Exception):

@@ -108,6 +108,8 @@ class BillingProfileAdmin(_ByVerb):
         "vat_id",
         "price_list",
         "pools_storage",
+        "payment_days",
+        "duns_customers",
     )
     csv_columns = (
         "organisation__name",
@@ -117,6 +119,8 @@ class BillingProfileAdmin(_ByVerb):
         "vat_id",
         "price_list__name",
         "pools_storage",
+        "payment_days",
+        "duns_customers",
     )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

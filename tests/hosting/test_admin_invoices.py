@@ -171,6 +171,22 @@ def test_staff_fill_in_a_profile_and_agree_on_a_list(staff, cast):
     assert facts("billing_profile.changed") == [("Juniper", cast.sam.email)]
 
 
+def test_staff_set_days_to_pay_and_whether_a_resellers_customers_are_reminded(staff, cast):
+    profile = make_profile(cast.reseller)
+    given = {name: getattr(profile, name) for name in PROFILE}
+
+    staff.post(
+        f"{PROFILES}{profile.pk}/change/", given | {"payment_days": 30, "duns_customers": "on"}
+    )
+
+    profile.refresh_from_db()
+    assert (profile.payment_days, profile.duns_customers) == (30, True)
+    assert Event.objects.get(kind="billing_profile.changed").data["changed"] == [
+        "payment_days",
+        "duns_customers",
+    ]
+
+
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
