@@ -13,7 +13,7 @@ from django.db.models import Exists, OuterRef, Q, Sum
 
 from accounts import setbacks
 from accounts.access import system
-from accounts.models import Organisation
+from accounts.models import Organisation, on_clock_of
 from hosting import money
 from hosting.ledger.posting import tell_of_bill
 from hosting.models import BillingProfile, Dunning, OpenItem, Payment
@@ -81,9 +81,13 @@ def overdue(at: datetime) -> OpenItemQuerySet:
     return OpenItem.objects.open().due_by(today(at)).filter(ours)
 
 
-def tell_of_overdue(*, at: datetime) -> int:
-    """Record of each bill, once, that its day has passed unpaid; returns of how many."""
-    untold = OpenItem.objects.open().due_by(today(at) - _ONE_DAY).filter(overdue_told_at=None)
+def tell_of_overdue(*, at: datetime, among: Organisation | None = None) -> int:
+    """Record of each bill, once, that its day has passed unpaid; returns of how many.
+
+    It is those of one test organisation, by its clock, or of all that live by the real one.
+    """
+    untold = OpenItem.objects.open().due_by(today(at) - _ONE_DAY)
+    untold = untold.filter(on_clock_of(among, "invoice__customer__"), overdue_told_at=None)
     due = list(untold.exclude(pk__in=setbacks.waiting(work=_TELLING, at=at))[:_MOST_TOLD])
     told = 0
     for item in due:

@@ -102,6 +102,7 @@ def work_off(customer: Organisation, *, at: datetime) -> int:
 
 def follow(customer: Organisation, *, at: datetime) -> int:
     """What `sweep` does, for one test organisation at its clock's moment."""
+    debts.tell_of_overdue(at=at, among=customer)
     if Dunning.objects.open().filter(customer=customer).exists():
         return work_off(customer, at=at)
     return _begin(customer, at=at)

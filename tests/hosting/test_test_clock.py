@@ -27,6 +27,7 @@ from hosting import (
     test_clock,
 )
 from hosting.banking import matching
+from hosting.dunning import debts
 from hosting.models import (
     ClockAdvance,
     Contract,
@@ -343,6 +344,18 @@ def test_debt_takes_its_course_by_the_test_clock_without_letters(trial):
     assert list(seen) == ["active", "past_due", "suspended", "closed"]
     assert not Notice.objects.exists()
     assert Mailbox.objects.get().state == Mailbox.State.CLOSING
+
+
+def test_overdue_bill_is_told_of_by_the_test_clock_once(trial):
+    keeps(make_test_mailbox(trial), 300 * GIGABYTE)
+    advance(trial, to=at(1))
+
+    assert debts.tell_of_overdue(at=REALLY) == 0
+    advance(trial, to=at(20))
+
+    told = Event.objects.filter(kind="invoice.overdue")
+    # Due on the 15th, a day that is over everywhere at noon of the 16th.
+    assert list(told.values_list("organisation", "at")) == [(trial.pk, at(16, 12))]
 
 
 def test_one_long_advance_does_what_many_short_ones_do(cast, trial):
