@@ -34,6 +34,7 @@ from hosting.models import (
     Dunning,
     Invoice,
     InvoiceCounter,
+    Limits,
     MeterStep,
     Spending,
 )
@@ -526,6 +527,17 @@ def test_payment_is_never_taken_for_a_test_bill(trial):
 
     assert list(suggestion.items) == []
     assert not checkouts.is_offered(invoice)
+
+
+def test_mailboxes_of_tests_cost_nobody_above_anything(cast):
+    """Not even a reseller that may spend nothing; a cap of its own holds a test organisation."""
+    Limits.objects.create(organisation=cast.reseller, spend_cap_minor=0)
+    trial = make_test_customer(cast.reseller)
+    make_test_mailbox(trial)
+
+    Limits.objects.create(organisation=trial, spend_cap_minor=0)
+    with pytest.raises(limits.LimitReached, match="Trial may spend"):
+        make_test_mailbox(trial, "second")
 
 
 def test_mailboxes_of_tests_count_towards_limits_above(cast):
