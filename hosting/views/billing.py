@@ -21,7 +21,17 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from accounts.stepping_up import needs_fresh_proof
-from hosting import billing, capping, exporting, forecasting, itemising, margins, money, pricing
+from hosting import (
+    billing,
+    capping,
+    clocks,
+    exporting,
+    forecasting,
+    itemising,
+    margins,
+    money,
+    pricing,
+)
 from hosting.billing import Buyer
 from hosting.forms.ordering import CapForm
 from hosting.models import Contract, Limits, Spending
@@ -102,7 +112,7 @@ def _set_cap(
                 organisation=organisation,
                 cap_minor=form.cap_minor,
                 currency=form.currency,
-                at=timezone.now(),
+                at=clocks.now_for(organisation),
             )
         except capping.CapRefused as refusal:
             form.add_error("amount", str(refusal))
@@ -157,7 +167,7 @@ def summary_of(organisation: Organisation) -> dict[str, str]:
         buyer = billing.buyer(organisation)
     except pricing.NoPrice:
         return {}
-    found = forecasting.forecast(buyer, at=timezone.now())
+    found = forecasting.forecast(buyer, at=clocks.now_for(organisation))
     url = reverse("billing:detail", args=[organisation.uuid])
     return {**itemising.totals(found, None), "url": url}
 
@@ -181,7 +191,7 @@ def usage_file(
     organisation: Organisation, *, month: Period, only: Mailbox | None = None
 ) -> StreamingHttpResponse:
     """A file that is made while it is sent."""
-    at = timezone.now()
+    at = clocks.now_for(organisation)
     if month > Period.of(at):
         raise Http404
     buyer_of(organisation)
@@ -198,7 +208,7 @@ def usage_file(
 def _page(
     request: HttpRequest, *, actor: Actor, organisation: Organisation, form: CapForm | None
 ) -> HttpResponse:
-    at = timezone.now()
+    at = clocks.now_for(organisation)
     buyer = buyer_of(organisation)
     found = forecasting.forecast(buyer, at=at)
     after = request.GET.get("after", "")

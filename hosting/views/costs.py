@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, Capability
-from hosting import charting, forecasting, itemising, metering, money
+from hosting import charting, clocks, forecasting, itemising, metering, money
 from hosting.billing import Buyer
 from hosting.forecasting import Alternative, Forecast
 from hosting.metering import DAY_SECONDS
@@ -37,10 +37,11 @@ _SHOWN_DAYS = 60
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Everything about one mailbox's cost."""
     mailbox = _load(actor_of(request), uuid)
-    at = timezone.now()
+    at = clocks.now_for(mailbox.organisation)
     buyer = buyer_of(mailbox.organisation)
     found = forecasting.forecast(buyer, at=at, only=mailbox.pk)
-    days, today = _days(mailbox, at=at)
+    # The mail server knows the real days only.
+    days, today = _days(mailbox, at=timezone.now())
     by_folder = _folders(mailbox, buyer, found, at=at)
     context = {
         "mailbox": mailbox,

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.access import Actor
-from hosting import changing, comparing, presenting
+from hosting import changing, clocks, comparing, presenting
 from hosting.changing import Proposal
 from hosting.forms.ordering import ChangePlanForm
 from hosting.models import Plan
@@ -46,7 +46,7 @@ def choose(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _choices(mailbox: Mailbox) -> dict[str, Any]:
     try:
-        found = comparing.options(mailbox, at=timezone.now())
+        found = comparing.options(mailbox, at=clocks.now_for(mailbox.organisation))
     except comparing.REFUSALS as refusal:
         return {"columns": [], "refusal": str(refusal)}
     return {"columns": found.items()}

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.urls import reverse
 
 from accounts.access import Forbidden
 from accounts.models import Event, Notice
@@ -58,6 +59,7 @@ from tests.hosting.simulated import (
     now,
     work_off,
 )
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 DAY = 86_400
@@ -640,3 +642,35 @@ def test_live_mailbox_is_billed_as_before(cast):
 
     assert Period.of(MADE) == OCTOBER
     assert billing.test_clocks([billing.buyer(cast.other_customer)]) == {}
+
+
+# Its pages ------------------------------------------------------------------------------
+
+
+def test_pages_of_a_test_organisation_show_the_month_of_its_clock(cast, trial):
+    mailbox = make_test_mailbox(trial)
+    sam = signed_in(cast.sam)
+
+    shown = [
+        sam.get(reverse("billing:detail", args=[trial.uuid])).context["month"],
+        sam.get(reverse("billing:mailbox", args=[mailbox.uuid])).context["month"],
+    ]
+
+    assert shown == [OCTOBER.first_day] * 2
+    for month, status in ((OCTOBER, 200), (NOVEMBER, 404)):
+        path = reverse("billing:usage", args=[trial.uuid, month])
+        assert sam.get(path).status_code == status
+
+
+def test_plans_of_a_test_organisation_cost_what_they_do_in_the_month_of_its_clock(cast, trial):
+    mailbox = make_test_mailbox(trial)
+
+    page = signed_in(cast.sam).get(reverse("mailboxes:plans", args=[mailbox.uuid]))
+
+    months = {
+        option.this_month.period
+        for _protocol, options in page.context["columns"]
+        for option in options
+        if option.this_month
+    }
+    assert months == {OCTOBER}
