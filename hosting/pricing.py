@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.db.models import Exists, F, FilteredRelation, Q, QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
 from hosting.models import BillingProfile, Contract, Invoice, Limits, Plan, Price, PriceList
+from hosting.periods import Period
 
 # What the column of a price holds.
 _PLACES = 6
@@ -281,7 +282,7 @@ def refuse_to_move(
     """Raise `PriceRefused` if somebody cannot go from the one list to the other.
 
     A cap keeps its number, so in another currency it would be another amount; and what has no
-    price on the list would be charged no more.
+    price on the list, for all of this month, would not be charged.
     """
     if before == after:
         return
@@ -294,18 +295,18 @@ def refuse_to_move(
                 f"another amount in {after.currency}. Remove the cap first."
             )
             raise PriceRefused(message)
-    priced = Price.objects.filter(price_list=after, starts_on__lte=at.astimezone(UTC).date())
+    month = Period.of(at)
     of_these = Q(mailbox__organisation__in=buyers)
     if after.audience == PriceList.Audience.WHOLESALE:
         live = Organisation.objects.filter(parent__in=buyers, is_test=False)
         of_these |= Q(mailbox__organisation__in=live)
-    running = Contract.objects.filter(of_these, ends_at=None)
-    unpriced = running.exclude(plan__in=priced.values("plan"))
+    priced = Exists(Price.objects.covering(month.first_day).filter(price_list=after))
+    unpriced = Contract.objects.filter(of_these, ~priced).exclude(ends_at__lte=month.starts_at)
     contract = unpriced.select_related("plan", "mailbox__organisation").first()
     if contract is not None:
         message = (
             f"{contract.mailbox.organisation} has mailboxes on {contract.plan}, for which {after} "
-            "has no price. Set one first."
+            f"has no price from {month.first_day} on. Set one first, or wait for the next month."
         )
         raise PriceRefused(message)
 

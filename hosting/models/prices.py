@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from typing import Self
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Coalesce
+from django.db.models import OuterRef, Q
+from django.db.models.functions import Cast, Coalesce
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
@@ -64,6 +65,19 @@ class PriceList(models.Model):
         return f"{self.name} ({self.currency})"
 
 
+class PriceQuerySet(models.QuerySet["Price"]):
+    """Prices by the time that they are for."""
+
+    def covering(self, month: date) -> Self:
+        """Those by which the contract of an outer query is charged for all its time since then.
+
+        `month` is a first day. Later ones follow; what comes before the first costs nothing.
+        """
+        begins = Cast(OuterRef("starts_at"), models.DateField())
+        is_in_time = Q(starts_on__lte=month) | Q(starts_on__lte=begins)
+        return self.filter(is_in_time, plan=OuterRef("plan"))
+
+
 class Price(models.Model):
     """What a plan costs on a list from a day on (UTC), until the next price begins.
 
@@ -83,6 +97,8 @@ class Price(models.Model):
     storage_price = models.DecimalField(
         _("price per further GB and month"), max_digits=12, decimal_places=6, default=Decimal(0)
     )
+
+    objects = PriceQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("price")

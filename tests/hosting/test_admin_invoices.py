@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.access import Forbidden
 from accounts.models import Event, Organisation
 from hosting import invoicing, price_lists, pricing, vat
-from hosting.models import BillingProfile, Contract, Invoice, Limits, PriceList, VatRate
+from hosting.models import BillingProfile, Contract, Invoice, Limits, Plan, PriceList, VatRate
 from mailstore.models import UsageDay
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -21,6 +21,7 @@ from tests.hosting.billing_rows import (
     OCTOBER,
     make_list,
     make_profile,
+    moment,
     sold,
     worked_example,
 )
@@ -352,6 +353,45 @@ def test_list_without_a_price_for_what_is_used_is_refused(cast, audience):
         price_lists.make_default(actor=ACTOR, price_list=bare, at=CLOSED_AT)
     with pytest.raises(pricing.PriceRefused, match="has no price"):
         pricing.agree(actor=ACTOR, profile=profile, price_list=bare, at=CLOSED_AT)
+
+
+@pytest.mark.parametrize("until", [None, moment(16)])
+def test_list_whose_prices_begin_within_the_month_waits_for_the_next(cast, until):
+    """The days before would cost nothing, also of what has ended in this month."""
+    sold(cast.domain, "a", until=until)
+    late = PriceList.objects.create(name="Late", audience="retail", currency="EUR")
+    pricing.succeed(
+        actor=ACTOR,
+        price_list=late,
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=date(2026, 10, 15),
+        monthly_price=Decimal("2.50"),
+        at=moment(20),
+    )
+
+    with pytest.raises(price_lists.ListRefused, match="no price from 2026-10-01 on"):
+        price_lists.make_default(actor=ACTOR, price_list=late, at=moment(20))
+    price_lists.make_default(actor=ACTOR, price_list=late, at=CLOSED_AT)
+
+    assert pricing.list_for(cast.customer) == late
+
+
+def test_mailbox_that_is_younger_than_its_price_goes_to_another_list_at_once(cast):
+    sold(cast.domain, "a", since=moment(15, 3))
+    sold(cast.domain, "b", until=moment(1))
+    late = PriceList.objects.create(name="Late", audience="retail", currency="EUR")
+    pricing.succeed(
+        actor=ACTOR,
+        price_list=late,
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=date(2026, 10, 15),
+        monthly_price=Decimal("2.50"),
+        at=moment(20),
+    )
+
+    price_lists.make_default(actor=ACTOR, price_list=late, at=moment(20))
+
+    assert pricing.list_for(cast.customer) == late
 
 
 def test_the_list_of_a_reseller_names_it(staff, cast):
