@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Capability
-from hosting import paying
+from hosting import branding, paying
 from hosting.models import Invoice
 from hosting.paying import checkouts, facts
 from hosting.views import actor_of
@@ -68,7 +68,10 @@ def pay(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Lead to the provider's page for all that is open."""
     actor = actor_of(request)
     invoice = _load(actor, uuid)
-    here = request.build_absolute_uri(reverse("billing:payment", args=[uuid]))
+    # One address wherever somebody presses the button: the provider refuses another wish under
+    # the key of a page that it has made.
+    panel_url = branding.of_organisation(invoice.customer_id).panel_url
+    here = panel_url + reverse("billing:payment", args=[uuid])
     try:
         page = checkouts.start(
             actor=actor,

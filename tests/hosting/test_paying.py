@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.test import Client
@@ -15,13 +16,14 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.access import Forbidden
-from hosting import checks, invoicing, ledger, paying, tasks
+from hosting import checks, invoicing, ledger, panel_hosts, paying, tasks
 from hosting.models import LedgerEntry, Payment, ProviderEvent, Refund
 from hosting.paying import checkouts, facts, refunding
 from hosting.paying.base import Fact
 from hosting.paying.memory import MemoryProvider
 from tests.factories import AT
 from tests.hosting.billing_rows import ACTOR
+from tests.hosting.brand_rows import HOST, make_host
 from tests.hosting.ledger_rows import make_bill, paid
 from tests.staffing import signed_in
 
@@ -96,7 +98,24 @@ def test_button_leads_to_the_providers_page_for_all_that_is_open(cast, bill, pro
     [(ask, page)] = provider.pages.values()
     assert first.headers["Location"] == page.url
     assert (ask.amount_minor, ask.currency, ask.invoice_uuid) == (749, "EUR", str(bill.uuid))
-    assert ask.success_url == f"http://testserver/billing/invoices/{bill.uuid}/payment?returned=yes"
+    here = f"{settings.PANEL_URL}/billing/invoices/{bill.uuid}/payment"
+    assert (ask.success_url, ask.cancel_url) == (f"{here}?returned=yes", here)
+
+
+def test_button_leads_to_the_same_page_from_every_host(cast, provider):
+    make_host(cast.reseller)
+    bill = make_bill(cast.reseller, 1000)
+
+    answers = [
+        signed_in(cast.rita, Client(headers={"host": host})).post(
+            f"/billing/invoices/{bill.uuid}/pay"
+        )
+        for host in ("testserver", HOST)
+    ]
+
+    [(ask, page)] = provider.pages.values()
+    assert [answer.headers["Location"] for answer in answers] == [page.url, page.url]
+    assert ask.cancel_url == f"{panel_hosts.url(HOST)}/billing/invoices/{bill.uuid}/payment"
 
 
 def test_page_is_another_one_once_the_books_have_moved(cast, bill, provider):

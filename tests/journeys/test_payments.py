@@ -23,7 +23,9 @@ STATEMENT = """Buchungstag;Betrag;Währung;Name;Verwendungszweck;id
 
 
 @pytest.fixture
-def provider(settings):
+def provider(settings, live_server):
+    # The provider's page leads back to the panel of whoever the bill is for.
+    settings.PANEL_URL = live_server.url
     settings.PAYMENT_PROVIDER = "hosting.paying.memory.MemoryProvider"
     settings.PAYMENT_ORIGIN = "https://checkout.stripe.com"
     paying._made.cache_clear()
