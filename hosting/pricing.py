@@ -21,6 +21,7 @@ _PLACES = 6
 _TOO_MUCH = Decimal(10) ** 6
 # By the key of the seller, None standing for the house, and the kind of buyer.
 Defaults = dict[tuple[int | None, str], PriceList]
+_HOLDS = "This price holds already, or a test bill has it. Let another one follow it instead."
 _DAY_TAKEN = "Another price begins on that day already. Withdraw it first."
 
 
@@ -240,11 +241,10 @@ def succeed(
 
 
 def withdraw(*, actor: Actor, price: Price, at: datetime) -> None:
-    """Take back a price whose day has not come; raises `PriceRefused`."""
+    """Take back a price whose day has come on no clock; raises `PriceRefused`."""
     _must_sell(actor, price.price_list)
-    if price.starts_at <= at:
-        message = "This price holds already. Let another one follow it instead."
-        raise PriceRefused(message)
+    if price.starts_at <= at or price.invoice_lines.exists():
+        raise PriceRefused(_HOLDS)
     with transaction.atomic():
         _record("price.withdrawn", price=price, actor=actor, at=at)
         price.delete()

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import csv
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.conf import settings
@@ -23,6 +24,7 @@ from hosting import (
     margins,
     metering,
     ordering,
+    pricing,
     spending,
     tasks,
     test_clock,
@@ -37,6 +39,8 @@ from hosting.models import (
     InvoiceCounter,
     Limits,
     MeterStep,
+    Plan,
+    PriceList,
     Spending,
 )
 from hosting.paying import checkouts
@@ -464,6 +468,23 @@ def test_spend_cap_is_watched_by_the_test_clock_without_letters(trial):
 
 
 # What runs by the real clock leaves tests alone ---------------------------------------------
+
+
+def test_price_that_a_test_bill_has_is_not_taken_back(trial):
+    """Its day has not come for anybody else."""
+    price = pricing.succeed(
+        actor=ACTOR,
+        price_list=PriceList.objects.get(seller=None, audience="retail"),
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=date(2026, 10, 25),
+        monthly_price=Decimal("3.00"),
+        at=MADE,
+    )
+    make_test_mailbox(trial)
+    advance(trial, to=at(1))
+
+    with pytest.raises(pricing.PriceRefused, match="a test bill has it"):
+        pricing.withdraw(actor=ACTOR, price=price, at=MADE)
 
 
 def test_live_close_writes_no_bill_for_a_test_organisation(cast, trial):
