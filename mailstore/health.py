@@ -31,7 +31,6 @@ _MOST_FAILED = 50
 # What a sweep does for one mailbox, by which its setbacks are found.
 BY_RULES, OF_STORE = "looking by the rules", "looking by the window"
 LOOKING = (BY_RULES, OF_STORE)
-_ENDING = (Mailbox.State.CLOSING, Mailbox.State.CLOSED)
 # Nobody counts further: above it, a page says "1,000+".
 MOST_COUNTED = 1_000
 
@@ -140,6 +139,5 @@ def failed() -> PurgeRunQuerySet:
 
     What a hold, an alarm or closing stops waits, which is no failure.
     """
-    unstopped = failing().filter(mailbox__frozen_at__isnull=True)
-    unstopped = unstopped.exclude(mailbox__state__in=_ENDING)
-    return unstopped.exclude(mailbox__in=holding.held())
+    living = failing().exclude(mailbox__state=Mailbox.State.CLOSED)
+    return living.exclude(holding.stopped_work())

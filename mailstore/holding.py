@@ -58,15 +58,29 @@ def refuse_if_held(mailbox: Mailbox) -> None:
 
 
 def held() -> MailboxQuerySet:
-    """Every mailbox that a standing hold reaches."""
+    """Every mailbox that a standing hold reaches; closed ones are not among them."""
+    return held_with_closed().standing()
+
+
+def held_with_closed() -> MailboxQuerySet:
+    """The same with those whose address was given up, and whose home may still be there."""
     standing = Hold.objects.standing()
     organisations = standing.exclude(organisation=None).values("organisation")
-    return Mailbox.objects.standing().filter(
+    return Mailbox.objects.filter(
         Q(pk__in=standing.exclude(mailbox=None).values("mailbox"))
         | Q(domain__in=standing.exclude(domain=None).values("domain"))
         | Q(organisation__in=organisations)
         | Q(organisation__parent__in=organisations)
         | Q(organisation__parent__parent__in=organisations)
+    )
+
+
+def stopped_work() -> Q:
+    """Which runs wait because nothing may be removed from their mailbox now."""
+    return (
+        Q(mailbox__frozen_at__isnull=False)
+        | Q(mailbox__state=Mailbox.State.CLOSING)
+        | Q(mailbox__in=held())
     )
 
 

@@ -153,7 +153,8 @@ def run_open(*, engine: Engine, now: Clock, limit: int = 20) -> int:
     waiting = RestoreRun.objects.filter(working.free(now()))
     waiting = waiting.exclude(mailbox__state=Mailbox.State.CLOSED)
     finished = 0
-    for run in waiting.order_by("id")[:limit]:
+    # What was tried less often goes first: those that the mail server refuses hold up nobody.
+    for run in waiting.order_by("attempts", "id")[:limit]:
         try:
             finished += work_off(run=run, engine=engine, now=now)
         except EngineUnavailable as error:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from accounts import setbacks
-from mailstore import due, health, planning, purging, retention, working
+from mailstore import due, health, holding, planning, purging, retention, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -53,14 +53,16 @@ def run_open(
 ) -> int:
     """Work off runs that are not finished, oldest first; returns how many were finished.
 
-    `keys` narrows to some of them.
+    `keys` narrows to some of them. What was stopped and still is waits, and what was tried less
+    often goes first, or a hold over many mailboxes would leave no turn for all others.
     """
     waiting = PurgeRun.objects.exclude(kind=PurgeRun.Kind.CLOSING).filter(working.free(now()))
     waiting = waiting.exclude(mailbox__state=Mailbox.State.CLOSED)
+    waiting = waiting.exclude(holding.stopped_work(), ~Q(failure=""))
     if keys is not None:
         waiting = waiting.filter(pk__in=keys)
     finished = 0
-    for run in waiting.order_by("id")[:limit]:
+    for run in waiting.order_by("attempts", "id")[:limit]:
         try:
             finished += purging.work_off(run=run, engine=engine, now=now)
         except EngineUnavailable as error:

@@ -517,6 +517,49 @@ def test_dead_mail_server_loses_no_run(twin, mailbox):
     assert (run.state, run.failure, run.attempts) == (WorkState.DONE, "", 2)
 
 
+@pytest.mark.parametrize("stopped", ["held", "frozen"])
+def test_runs_that_are_stopped_hold_up_nobody(stopped, twin, cast):
+    first, second = make_mailbox(cast.domain, "first"), make_mailbox(cast.domain, "second")
+    for each in (first, second):
+        twin.know(each.address)
+        twin.create_mailbox(user=each.address, folders=["Junk"])
+        put(twin, each, "Junk", 31)
+        purging.plan_retention(mailbox=each, engine=twin, at=NOW)
+    if stopped == "held":
+        holding.place(**hold_on(cast, first))
+    else:
+        Mailbox.objects.filter(pk=first.pk).update(frozen_at=NOW)
+
+    turns = [sweeping.run_open(engine=twin, now=lambda: NOW, limit=1) for _ in range(3)]
+
+    # What stops the first is written down once; from then on it has no turn.
+    assert turns == [0, 1, 0]
+    assert (visible(twin, first), visible(twin, second)) == ({"Junk": [1]}, {})
+    assert PurgeRun.objects.get(mailbox=first).attempts == 1
+
+
+def test_runs_that_the_mail_server_refuses_let_others_go_first(twin, cast, monkeypatch):
+    first, second = make_mailbox(cast.domain, "first"), make_mailbox(cast.domain, "second")
+    for each in (first, second):
+        twin.know(each.address)
+        twin.create_mailbox(user=each.address, folders=["Junk"])
+        put(twin, each, "Junk", 31)
+        purging.plan_retention(mailbox=each, engine=twin, at=NOW)
+    present = twin.present
+
+    def refuse(*, user, **rest):
+        if user == first.address:
+            message = "The home cannot be read."
+            raise EngineRefused(message)
+        return present(user=user, **rest)
+
+    monkeypatch.setattr(twin, "present", refuse)
+
+    turns = [sweeping.run_open(engine=twin, now=lambda: NOW, limit=1) for _ in range(2)]
+
+    assert turns == [0, 1]
+
+
 def test_full_sweep_finds_what_the_moments_missed(twin, cast, mailbox):
     put(twin, mailbox, "Junk", 31)
     Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=NOW + 100 * DAY)
