@@ -32,13 +32,15 @@ def close_for_good(
 ) -> int:
     """End the grace of mailboxes whose time has come; their addresses are free again.
 
-    Those of one test organisation by its clock, or of all that live by the real one.
+    Those of one test organisation by its clock, or of all that live by the real one. What is held
+    or frozen waits without a turn, so that it holds up nobody.
     """
     due = Mailbox.objects.filter(
         on_clock_of(among, "organisation__"),
         state=Mailbox.State.CLOSING,
         erase_after__lte=at,
-    )
+        frozen_at__isnull=True,
+    ).exclude(pk__in=holding.held().values("pk"))
     closed = 0
     for mailbox in due.select_related("organisation__parent", "domain").order_by("erase_after")[
         :limit
@@ -46,7 +48,7 @@ def close_for_good(
         try:
             give_up_address(actor=actor, mailbox=mailbox, at=at)
         except (provisioning.WrongState, holding.Stopped):
-            continue  # It was reopened a moment ago, or it is held or frozen.
+            continue  # It was reopened, held or frozen a moment ago.
         closed += 1
     return closed
 
@@ -71,6 +73,8 @@ def give_up_address(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
     ending.give_up_rest(mailbox=locked, at=at)
     restore_ends.give_up_rest(mailbox=locked, at=at)
     AppPassword.objects.filter(mailbox=mailbox).delete()
+    # Whoever has the address next is at home where they sign in themselves, and nowhere else.
+    LastLogin.objects.filter(username=mailbox.address).delete()
     _empty_report(mailbox.address)
 
 
@@ -127,6 +131,7 @@ def _empty(mailbox: Mailbox, *, engine: Engine, in_store: bool) -> None:
 def erase_closed(*, engine: Engine, at: datetime, limit: int = 100) -> int:
     """Erase the homes of closed mailboxes, oldest first; returns how many."""
     due = Mailbox.objects.filter(state=Mailbox.State.CLOSED, erased_at__isnull=True)
+    due = due.exclude(pk__in=holding.held_with_closed().values("pk"))
     return provisioning.each(
         _with_people(due).order_by("id")[:limit],
         lambda mailbox: erase(mailbox=mailbox, engine=engine, at=at),

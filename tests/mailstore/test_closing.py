@@ -8,7 +8,7 @@ import pytest
 from accounts.access import system
 from mailstore import closing, holding, provisioning, purging, receipts, sign_ins, working
 from mailstore.engine import Attendance, Outcome, engine
-from mailstore.models import Device, Mailbox, PurgeRun, SignIn, UsageDay
+from mailstore.models import Device, LastLogin, Mailbox, PurgeRun, SignIn, UsageDay
 from tests.factories import make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -142,3 +142,44 @@ def test_nothing_is_metered_under_the_name_of_a_home_that_is_gone(closed, twin):
     closing.erase_closed(engine=twin, at=NOW)
 
     assert list(UsageDay.objects.values_list("username", flat=True)) == [closed.address]
+
+
+@pytest.mark.parametrize("stopped", ["held", "frozen"])
+def test_what_may_not_close_holds_up_nobody(stopped, cast, closed):
+    later = make_mailbox(cast.domain, "later")
+    provisioning.close(
+        actor=SYSTEM, mailbox=later, grace=timedelta(0), at=NOW + timedelta(seconds=1)
+    )
+    if stopped == "held":
+        holding.place(actor=SYSTEM, by=cast.sam, scope=closed, matter="m", reason="r", at=NOW)
+    else:
+        Mailbox.objects.filter(pk=closed.pk).update(frozen_at=NOW)
+
+    assert closing.close_for_good(actor=SYSTEM, at=NOW + timedelta(minutes=1), limit=1) == 1
+
+    later.refresh_from_db()
+    assert later.state == Mailbox.State.CLOSED
+
+
+def test_held_home_holds_up_the_erasure_of_no_other(cast, twin, closed):
+    later = make_mailbox(cast.domain, "later")
+    provisioning.close(actor=SYSTEM, mailbox=later, grace=timedelta(0), at=NOW)
+    twin.know(later.tombstone)
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    holding.place(actor=SYSTEM, by=cast.sam, scope=closed, matter="m", reason="r", at=NOW)
+
+    assert closing.erase_closed(engine=twin, at=NOW, limit=1) == 1
+
+    later.refresh_from_db()
+    assert later.erased_at == NOW
+
+
+def test_next_mailbox_at_the_address_has_nobody_s_sign_ins(cast, closed):
+    LastLogin.objects.create(
+        username=closed.address, proto="imap", device="-", address="203.0.113.9"
+    )
+
+    closing.close_for_good(actor=SYSTEM, at=NOW)
+    make_mailbox(cast.domain)
+
+    assert not LastLogin.objects.filter(username=closed.address).exists()
