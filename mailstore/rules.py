@@ -34,7 +34,10 @@ class WouldRemoveEverything(policy.RuleRefused):
 def above(target: Target) -> list[policy.Layer]:
     """The layers that a rule on this target stands below."""
     if isinstance(target, Mailbox):
-        return [layer for layer in retention.layers_of(target) if layer.name != retention.MAILBOX]
+        # Its own layer is the last one. By its name it would be taken for an organisation's.
+        nothing = policy.Layer(name=retention.MAILBOX, rules=())
+        own = retention.Trial(key=("mailbox", target.pk), layer=nothing)
+        return retention.layers_of(target, trial=own)[:-1]
     if isinstance(target, RetentionPolicy):
         return []
     organisation = target.organisation if isinstance(target, Domain) else target

@@ -46,7 +46,7 @@ def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
         with transaction.atomic():
             # In the order in which a change of plan takes the two, or they wait for each other.
             if change.mailbox is not None:
-                holding.lock(change.mailbox)
+                _refuse_if_closed(holding.lock(change.mailbox))
             changes.end(change, PendingChange.State.MADE, ended_by=_HOUSE.name, at=at)
             _MAKERS[Kind(change.kind)](change, engine, at)
             changes.record("change.made", change=change, actor=_HOUSE, at=at)
@@ -62,6 +62,13 @@ def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
             changes.record("change.failed", change=change, actor=_HOUSE, at=at)
         return False
     return True
+
+
+def _refuse_if_closed(mailbox: Mailbox) -> None:
+    """Raise `provisioning.WrongState` where the address may lead to another mailbox by now."""
+    if mailbox.state == Mailbox.State.CLOSED:
+        message = f"{mailbox} is closed for good."
+        raise provisioning.WrongState(message)
 
 
 def _make_rule(change: PendingChange, engine: Engine, at: datetime) -> None:

@@ -498,3 +498,29 @@ def test_whoever_owns_above_and_below_gets_one_letter(twin, cast, mailbox):
     assert list(Notice.objects.filter(to=cast.rita.email).values_list("name", flat=True)) == [
         "pending_change"
     ]
+
+
+def test_no_name_of_an_organisation_hides_its_rule(twin, cast, mailbox, alice):
+    cast.customer.name = "the mailbox"
+    cast.customer.save(update_fields=["name"])
+    ask_rule(alice, cast.customer, twin, 365)
+
+    change = ask_rule(alice, Mailbox.objects.get(pk=mailbox.pk), twin, 60)
+
+    assert change is not None
+    assert rules.own_rules(mailbox) == []
+
+
+def test_wish_about_a_closed_mailbox_does_not_reach_the_next_at_its_address(twin, cast, alice):
+    old = make_mailbox(cast.domain)
+    change = cooling.ask_to_empty_store(actor=alice, mailbox=old, wait=WAIT, at=NOW)
+    Mailbox.objects.filter(pk=old.pk).update(state=Mailbox.State.CLOSED)
+    account = twin.know(make_mailbox(cast.domain).address)
+    account.folders["INBOX"].append(b"Subject: New\r\n\r\n", at=NOW)
+    twin.remove(user=old.address, folder="INBOX", uids=[1])
+
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
+
+    change.refresh_from_db()
+    assert change.state == PendingChange.State.FAILED
+    assert not PurgeRun.objects.exists()
