@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Min
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
@@ -130,9 +131,15 @@ def completed(
 
 
 def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
-    """Weigh every mailbox of which the log told something new; returns how many alarms rose."""
-    fresh = list(Removal.objects.filter(is_weighed=False).order_by("id")[:limit])
-    ids = {removal.mailbox_id for removal in fresh}
+    """Weigh mailboxes of which the log told something new; returns how many alarms rose.
+
+    So many mailboxes at a time, not rows: one that cannot be asked takes one turn only, however
+    much the log told of it.
+    """
+    unweighed = Removal.objects.filter(is_weighed=False)
+    turns = unweighed.values("mailbox").annotate(first=Min("id")).order_by("first")
+    ids = [turn["mailbox"] for turn in turns[:limit]]
+    fresh = list(unweighed.filter(mailbox__in=ids).order_by("id"))
     mailboxes = Mailbox.objects.filter(pk__in=ids).select_related(
         "organisation__parent", "retention_policy", "former_policy"
     )

@@ -389,6 +389,19 @@ def test_mailbox_that_cannot_be_asked_holds_up_no_other(twin, cast, log, mailbox
     assert fired(twin, mailbox) == "100 % of the mailbox was removed within 10 minutes."
 
 
+def test_mailbox_that_can_never_be_asked_does_not_take_every_turn(twin, cast, log, mailbox):
+    other = known(make_mailbox(cast.domain, "other"), twin)
+    for number in range(3):
+        put(twin, mailbox, "INBOX", 20)
+        remove(twin, log, mailbox, "INBOX", 20, session=f"s{number}")
+    put(twin, other, "INBOX", 20)
+    remove(twin, log, other, "INBOX", 20)
+    del twin.accounts[mailbox.address]
+
+    assert tripwire.watch(engine=twin, at=NOW, limit=2) == 1
+    assert Removal.objects.filter(mailbox=mailbox, is_weighed=False).count() == 3
+
+
 def test_removals_wait_for_a_mail_server_that_is_down(twin, log, mailbox):
     put(twin, mailbox, "INBOX", 30)
     remove(twin, log, mailbox, "INBOX", 30)
