@@ -28,6 +28,7 @@ from mailstore import (
     quotas,
     retention,
     rules,
+    tripwire,
     working,
 )
 from mailstore.engine import Engine, EngineError, EngineUnavailable, FolderUsage
@@ -83,6 +84,7 @@ class Effect:
     terms: Terms
     is_switch: bool
     window_waits: bool
+    # What the policies say: their rules, and when the tripwire fires.
     rules_wait: bool
 
     @property
@@ -112,8 +114,17 @@ def foresee(*, mailbox: Mailbox, terms: Terms) -> Effect:
         is_switch=terms.protocol != mailbox.protocol,
         window_waits=terms.window_days < mailbox.window_days,
         rules_wait=not comes_back
-        and rules.is_plan_less_safe(mailbox=mailbox, plan=terms.policy, protocol=terms.protocol),
+        and (
+            rules.is_plan_less_safe(mailbox=mailbox, plan=terms.policy, protocol=terms.protocol)
+            or _fires_later(mailbox, terms)
+        ),
     )
+
+
+def _fires_later(mailbox: Mailbox, terms: Terms) -> bool:
+    """Whether some removal would ring the tripwire now and not under these terms."""
+    moved = retention.under_plan(mailbox, plan=terms.policy, protocol=terms.protocol)
+    return tripwire.thresholds_of(moved).is_weaker_than(tripwire.thresholds_of(mailbox))
 
 
 @transaction.atomic

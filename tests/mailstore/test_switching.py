@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -306,6 +307,21 @@ def test_tripwire_fires_by_the_stricter_of_both_policies(mailbox):
 
 
 # What is refused ------------------------------------------------------------------------
+
+
+def test_tripwire_that_fires_later_by_another_plan_waits(twin, mailbox):
+    present = retention.policy_of(mailbox)
+    lax = RetentionPolicy.objects.create(slug="lax", name="Lax", trip_messages=1_000_000)
+    for each in present.rules.all():
+        each.pk, each.uuid, each.policy = None, uuid4(), lax
+        each.save(force_insert=True)
+
+    switch(mailbox, IMAP, retention_policy=lax)
+
+    assert tripwire.thresholds_of(mailbox).messages == present.trip_messages
+    assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
+    mailbox.refresh_from_db()
+    assert tripwire.thresholds_of(mailbox).messages == 1_000_000
 
 
 def test_less_than_there_is_in_use_is_refused(mailbox):
