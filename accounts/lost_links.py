@@ -27,17 +27,17 @@ class NotValid(Exception):
 
 
 def asking_token(user: User) -> str:
-    """What begins the wait, once; it proves that the person reads the address."""
-    return signing.dumps([user.pk, _asked_before(user)], salt=_ASKING)
+    """What begins the wait, once; it proves that the person reads the address of now."""
+    return signing.dumps([user.pk, user.email, _asked_before(user)], salt=_ASKING)
 
 
 def asker(token: str) -> User:
     """Whose link it is; raises `NotValid`."""
     try:
-        user_id, asked_before = signing.loads(token, salt=_ASKING, max_age=VALID_FOR)
+        user_id, email, asked_before = signing.loads(token, salt=_ASKING, max_age=VALID_FOR)
     except (signing.BadSignature, ValueError) as error:
         raise NotValid(_NO_MORE) from error
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = User.objects.filter(pk=user_id, email=email, is_active=True).first()
     if user is None or _asked_before(user) != asked_before:
         raise NotValid(_NO_MORE)
     return user
@@ -62,9 +62,12 @@ def loss_of(token: str) -> tuple[FactorLoss, str]:
 
 
 def of_letter(context: Mapping[str, Any], *, to: str) -> str | None:
-    """What makes the link of a letter that leaves now; None if it has none of these."""
+    """What makes the link of a letter that leaves now; None if it has none of these.
+
+    A letter that waited until the person had another address has none either.
+    """
     if "asking" in context:
-        user = User.objects.filter(pk=context["asking"], is_active=True).first()
+        user = User.objects.filter(pk=context["asking"], email=to, is_active=True).first()
         return asking_token(user) if user else None
     return calling_off_token(context["loss"], to=to) if "loss" in context else None
 

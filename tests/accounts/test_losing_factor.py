@@ -111,6 +111,16 @@ def test_a_link_is_too_old_after_a_day(alice, monkeypatch):
         lost_links.asker(token)
 
 
+def test_a_link_to_a_former_address_begins_nothing(alice):
+    former, token = alice.email, lost_links.asking_token(alice)
+    alice.email = "another@example.test"
+    alice.save(update_fields=["email"])
+
+    with pytest.raises(lost_links.NotValid):
+        lost_links.asker(token)
+    assert lost_links.of_letter({"asking": alice.pk}, to=former) is None
+
+
 def test_who_has_none_has_nothing_to_lose(cast):
     answer = signed_in(cast.bob).post(LOST, {"password": PASSWORD})
 
