@@ -53,12 +53,12 @@ def ask_rule(
     """
     rules.must_manage(actor, target)
     checking.check_rule(target=target, rule=rule, engine=engine, at=at, is_new_folder=is_new_folder)
-    if not rules.is_less_safe(target=target, rule=rule):
-        with transaction.atomic():
-            earlier = changes.waiting_for(target, Kind.RULE, folder=rule.folder)
+    with transaction.atomic():
+        earlier = changes.waiting_for(target, Kind.RULE, folder=rule.folder)
+        if not rules.is_less_safe(target=target, rule=rule):
             changes.replace(earlier, actor=actor, at=at)
             rules.set_rule(actor=actor, target=target, rule=rule, at=at)
-        return None
+            return None
     return _ask(
         actor=actor,
         target=target,
@@ -89,12 +89,12 @@ def ask_rule_removal(
 ) -> PendingChange | None:
     """Take a rule away, at once if no mail goes sooner by it."""
     rules.must_manage(actor, target)
-    if not rules.is_less_safe(target=target, rule=None, folder=folder):
-        with transaction.atomic():
-            earlier = changes.waiting_for(target, Kind.RULE, folder=folder)
+    with transaction.atomic():
+        earlier = changes.waiting_for(target, Kind.RULE, folder=folder)
+        if not rules.is_less_safe(target=target, rule=None, folder=folder):
             changes.replace(earlier, actor=actor, at=at)
             rules.remove_rule(actor=actor, target=target, folder=folder, at=at)
-        return None
+            return None
     checking.check_removal(target=target, folder=folder, engine=engine, at=at)
     return _ask(
         actor=actor,
@@ -115,13 +115,13 @@ def ask_window(
     if not 1 <= window_days <= policy.LONGEST_DAYS:
         message = f"Days are a whole number from 1 to {policy.LONGEST_DAYS}."
         raise policy.RuleRefused(message)
-    if window_days >= mailbox.window_days:
-        rules.must_manage(actor, mailbox)
-        with transaction.atomic():
-            earlier = changes.waiting_for(mailbox, Kind.WINDOW)
+    rules.must_manage(actor, mailbox)
+    with transaction.atomic():
+        earlier = changes.waiting_for(mailbox, Kind.WINDOW)
+        if window_days >= mailbox.window_days:
             changes.replace(earlier, actor=actor, at=at)
             switches.set_window(mailbox, window_days=window_days, actor=actor, at=at)
-        return None
+            return None
     return _ask(
         actor=actor,
         target=mailbox,
@@ -257,14 +257,14 @@ def ask_thresholds(
     For a mailbox, None means what its policy says. Raises `tripwire.ThresholdsRefused`.
     """
     what = {"messages": messages, "percent": percent, "minutes": minutes, "fewest": fewest}
-    new, old = tripwire.completed(target, **what), tripwire.thresholds_of(target)
-    if not new.is_weaker_than(old):
-        rules.must_manage(actor, target)
-        with transaction.atomic():
-            earlier = changes.waiting_for(target, Kind.THRESHOLDS)
+    rules.must_manage(actor, target)
+    with transaction.atomic():
+        earlier = changes.waiting_for(target, Kind.THRESHOLDS)
+        new, old = tripwire.completed(target, **what), tripwire.thresholds_of(target)
+        if not new.is_weaker_than(old):
             changes.replace(earlier, actor=actor, at=at)
             switches.set_thresholds(target, **what, actor=actor, at=at)
-        return None
+            return None
     return _ask(
         actor=actor,
         target=target,

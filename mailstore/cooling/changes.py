@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,12 @@ from mailstore import holding, rules, standing
 from mailstore.models import Domain, Mailbox, PendingChange, RetentionPolicy
 
 _REPLACED = "Something else was asked for later."
+_THRESHOLDS = ("trip_messages", "trip_percent", "trip_minutes", "trip_fewest")
+# By which it is told whether a wish makes mail less safe.
+_COMPARED: Mapping[type[Mailbox | RetentionPolicy], Sequence[str]] = {
+    Mailbox: ("window_days", "protocol", "retention_policy", "former_policy", *_THRESHOLDS),
+    RetentionPolicy: _THRESHOLDS,
+}
 
 
 class NotWaiting(Exception):
@@ -44,13 +51,16 @@ def waiting_for(
     """What waits already in the place of a wish: of its kind and, for rules, of its folder.
 
     Call it in a transaction: until it ends, nobody else asks for anything there, so two who ask
-    at once do not both find nothing.
+    at once do not both find nothing. What is said of the target from here on is what holds now,
+    not what its page was made from: a wish is weighed against that.
     """
     place = place_of(target)
     standing.lock(place["organisation"])
     if isinstance(target, Mailbox):
         # In the order in which whoever makes a change takes the two, or they wait for each other.
         holding.lock(target)
+    if isinstance(target, Mailbox | RetentionPolicy):
+        target.refresh_from_db(fields=_COMPARED[type(target)])
     waiting = PendingChange.objects.waiting().filter(**place, kind=kind).order_by("pk")
     return [change for change in waiting if change.what.get("folder", "") == folder]
 

@@ -524,3 +524,18 @@ def test_wish_about_a_closed_mailbox_does_not_reach_the_next_at_its_address(twin
     change.refresh_from_db()
     assert change.state == PendingChange.State.FAILED
     assert not PurgeRun.objects.exists()
+
+
+def test_wish_is_weighed_against_what_holds_by_now(mailbox, alice):
+    stale = Mailbox.objects.get(pk=mailbox.pk)
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW)
+    limits = {"messages": 5, "percent": None, "minutes": None, "fewest": None}
+    cooling.ask_thresholds(actor=alice, target=mailbox, **limits, wait=WAIT, at=NOW)
+    usual = {"messages": 100, "percent": None, "minutes": None, "fewest": None}
+
+    assert cooling.ask_window(actor=alice, mailbox=stale, window_days=60, wait=WAIT, at=NOW)
+    stale.trip_messages = None
+    assert cooling.ask_thresholds(actor=alice, target=stale, **usual, wait=WAIT, at=NOW)
+
+    mailbox.refresh_from_db()
+    assert (mailbox.window_days, mailbox.trip_messages) == (90, 5)
