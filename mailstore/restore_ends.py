@@ -85,8 +85,8 @@ def settle(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:
 def record(run: RestoreRun, *, state: WorkState, at: datetime) -> None:
     """The events about a run that has ended: what came back, if anything did, and that it ended."""
     if state is WorkState.DONE:
-        returned = "mailbox.mail_restored"
-        outbox.record(**fact(returned, run=run, actor=ending.WORKER, messages=run.messages, at=at))
+        worker, count = ending.WORKER, run.messages
+        outbox.record(**fact("mailbox.mail_restored", run=run, actor=worker, messages=count, at=at))
     outbox.record(
         kind="operation.finished",
         at=at,
