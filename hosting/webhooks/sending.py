@@ -44,6 +44,8 @@ WAITS: Sequence[timedelta] = (
 )
 # Without any success for so long, an endpoint is disabled.
 PATIENCE = timedelta(days=5)
+# So long one delivery is tried; nobody waits longer where nothing else arrived meanwhile either.
+_ALL_TRIES = sum(WAITS, timedelta())
 # Far longer than a turn can take.
 _LEASE = timedelta(minutes=2)
 _BATCH = 100
@@ -227,7 +229,9 @@ def _note(
     )
     if any(outcome.status == _GONE for outcome in outcomes):
         endpoints.give_up(endpoint, cause=WebhookEndpoint.Cause.GONE, at=at)
-    elif endpoint.failing_since and (is_exhausted or at - endpoint.failing_since >= PATIENCE):
+    elif endpoint.failing_since and at - endpoint.failing_since >= (
+        _ALL_TRIES if is_exhausted else PATIENCE
+    ):
         endpoints.give_up(endpoint, cause=WebhookEndpoint.Cause.FAILED, at=at)
 
 

@@ -245,6 +245,26 @@ def test_one_event_that_is_never_taken_ends_alone_while_others_arrive(cast, rece
     assert set(states()[1:]) == {"delivered"}
 
 
+def test_one_event_that_is_never_taken_ends_alone_though_its_last_try_is_made_by_itself(
+    cast, receiver, made
+):
+    receiver.answers = [answer(422)]
+    happen(cast.customer)
+    at = NOW
+    run(at)
+    for wait in sending.WAITS:
+        receiver.answers = [answer(200)]
+        happen(cast.customer)
+        run(at + timedelta(seconds=1))
+        receiver.answers = [answer(422)]
+        at += wait
+        run(at)
+
+    made.endpoint.refresh_from_db()
+    assert states() == ["failed", *["delivered"] * len(sending.WAITS)]
+    assert made.endpoint.state == "enabled"
+
+
 def test_gone_disables_at_once(cast, receiver, made):
     receiver.answers = [answer(410)]
     happen(cast.customer, count=3)
