@@ -77,7 +77,8 @@ class Things(Generic[M]):
         self.locks.filter(uuid=uuid).first()
         found = self.load(call, uuid, *above)
         # To make a version costs queries, and without the header there is nothing to compare.
-        call.must_match(call.if_match and (version or self.version)(call, found))
+        is_named = call.if_match is not None
+        call.must_match((version or self.version)(call, found) if is_named else None)
         return found
 
     def version(self, call: Call, found: M) -> str:

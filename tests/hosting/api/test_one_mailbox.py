@@ -127,6 +127,16 @@ def test_closing_names_the_version_that_is_meant(where, rita, mailbox, path):
     assert not PendingChange.objects.exists()
 
 
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_an_empty_version_is_none_that_there_is(method, rita, mailbox, path):
+    body = [{"label": "x"}] if method == "patch" else []
+
+    answer = getattr(rita, method)(path, *body, if_match="")
+
+    assert (answer.status_code, answer.json()["code"]) == (412, "stale-version")
+    assert not PendingChange.objects.exists()
+
+
 def test_whoever_may_write_may_not_delete(cast, path):
     writer = Caller(make_key(cast.reseller, "mailboxes:read", "mailboxes:write").secret)
 
