@@ -108,7 +108,10 @@ class NewMailboxDocument(MailboxDocument):
 
 
 # These change by themselves, so they are no part of the version.
-VOLATILE = ("quota", "last_login", "recoverable", "state", "switches")
+VOLATILE = (
+    *("quota.used_bytes", "quota.message_count", "quota.measured_at"),
+    *("last_login", "recoverable", "state", "switches"),
+)
 WARN_PERCENT = quotas.THRESHOLDS[0]
 
 

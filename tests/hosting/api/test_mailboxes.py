@@ -272,3 +272,26 @@ def test_expanding_needs_the_scope_of_what_is_put_beside(cast):
     answer = caller.get("/mailboxes?expand=organisation")
 
     assert (answer.status_code, answer.json()["scope"]) == (403, "organisations:read")
+
+
+def test_a_limit_that_somebody_else_changed_is_another_version(cast, rita):
+    path = f"/mailboxes/{public_ids.encode('mbx', make_mailbox(cast.domain).uuid)}"
+    tag = rita.get(path)["ETag"]
+
+    first = rita.patch(path, {"quota_bytes": 2_000_000}, if_match=tag)
+    second = rita.patch(path, {"quota_bytes": 1_000_000}, if_match=tag)
+
+    assert (first.status_code, second.status_code) == (200, 412)
+    assert first["ETag"] == rita.get(path)["ETag"] != tag
+    assert rita.get(path).json()["quota"]["hard_limit_bytes"] == 2_000_000
+
+
+def test_mail_that_comes_makes_no_other_version(cast, rita):
+    mailbox = make_mailbox(cast.domain)
+    path = f"/mailboxes/{public_ids.encode('mbx', mailbox.uuid)}"
+    tag = rita.get(path)["ETag"]
+
+    Usage.objects.create(username=mailbox.address, bytes=70, messages=1, since=1_700_000_000)
+
+    assert rita.get(path).json()["quota"]["used_bytes"] == 70
+    assert rita.get(path)["ETag"] == tag
