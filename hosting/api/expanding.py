@@ -47,7 +47,10 @@ class Expander:
     def __call__(self, call: Call, documents: Documents) -> None:
         """Put it in; raises a problem."""
         asked = call.query.get("expand")
-        for name in asked.split(",") if asked is not None else ():
+        names = asked.split(",") if asked is not None else []
+        if len(set(names)) < len(names):
+            raise wrong_parameter("expand", "A name stands there more than once.")
+        for name in names:
             if name not in self.expansions:
                 raise wrong_parameter("expand", f"Choose among: {', '.join(self.expansions)}.")
             call.must_have(self.expansions[name].scope)

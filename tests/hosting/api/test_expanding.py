@@ -74,3 +74,9 @@ def test_what_stands_beside_nothing_is_refused_with_what_does(rita):
     answer = rita.get("/domains?expand=mailbox")
 
     assert (answer.status_code, answer.json()["detail"]) == (400, "Choose among: organisation.")
+
+
+def test_what_is_asked_for_twice_is_not_read_twice(rita):
+    answer = rita.get(f"/mailboxes?expand={','.join(['domain'] * 50)}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-parameter")
