@@ -154,7 +154,7 @@ def _query(request: Request, promise: Operation) -> dict[str, str]:
     for name, values in request.query_params.lists():
         if name not in known:
             message = f"There is no parameter {name[:60]!r} here."
-            raise wrong_parameter(name[:60], message, code="unknown-parameter")
+            raise wrong_parameter(name, message, code="unknown-parameter")
         if len(values) > 1:
             raise wrong_parameter(name, "It stands there more than once.")
         found[name] = str(values[0])

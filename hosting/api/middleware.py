@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from django.core.exceptions import DisallowedHost, RequestDataTooBig, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 
 from hosting import request_ids
 from hosting.api.authentication import limits_told
 from hosting.api.endpoint import problem_response, request_id_of
-from hosting.api.problems import CONTENT_TYPE, Problem, not_found, wrong_header
+from hosting.api.problems import CONTENT_TYPE, Problem, not_found, not_understood, wrong_header
 from hosting.api.refusals import RETRY_AFTER_SECONDS, problem_of
 from hosting.api.texts import too_large
 
@@ -50,7 +49,7 @@ class ApiMiddleware:
         """What a view outside of the framework's care raises."""
         if not request.path_info.startswith(PREFIX):
             return None
-        return problem_response(_problem_for_error(error), request_id=request_id_of(request))
+        return problem_response(problem_of(error), request_id=request_id_of(request))
 
 
 def _problem_for(response: HttpResponse) -> Problem:
@@ -58,15 +57,13 @@ def _problem_for(response: HttpResponse) -> Problem:
     status = response.status_code
     if status in {301, 302}:
         return _without_tls() if response["Location"].startswith("https://") else not_found()
+    if status == 405:  # noqa: PLR2004
+        return _no_such_method(response.headers["Allow"])
     if status in _BY_STATUS:
         return _BY_STATUS[status]()
     if status < 500:  # noqa: PLR2004
-        return _not_understood()
+        return not_understood()
     return Problem(code="internal-error", detail="This is our fault, and has been noted.")
-
-
-def _not_understood() -> Problem:
-    return Problem(code="bad-request", detail="This request cannot be understood.")
 
 
 def _without_tls() -> Problem:
@@ -84,8 +81,9 @@ def _packed() -> Problem:
     return wrong_header("Content-Encoding", message, code="unsupported-media-type")
 
 
-def _no_such_method() -> Problem:
-    return Problem(code="method-not-allowed", detail="There is no such method here.")
+def _no_such_method(allowed: str) -> Problem:
+    detail = "There is no such method here."
+    return Problem(code="method-not-allowed", detail=detail, headers={"Allow": allowed})
 
 
 def _away() -> Problem:
@@ -96,17 +94,8 @@ def _away() -> Problem:
 
 _BY_STATUS: Mapping[int, Callable[[], Problem]] = {
     404: not_found,
-    405: _no_such_method,
     411: _without_length,
     413: too_large,
     415: _packed,
     503: _away,
 }
-
-
-def _problem_for_error(error: Exception) -> Problem:
-    if isinstance(error, RequestDataTooBig):
-        return too_large()
-    if isinstance(error, (SuspiciousOperation, DisallowedHost)):
-        return _not_understood()
-    return problem_of(error)

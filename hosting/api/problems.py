@@ -11,6 +11,7 @@ from hosting.problem_kinds import KINDS
 CONTENT_TYPE = "application/problem+json"
 # Where the reference page explains each problem, below the panel's own address.
 TYPE_PREFIX = "/api/reference#problem-"
+_LONGEST_STEP = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +73,14 @@ def not_found() -> Problem:
     return Problem(code="not-found", detail="There is nothing here, or nothing that you may see.")
 
 
+def step(name: object) -> str:
+    """One step of a JSON pointer (RFC 6901); what was sent as a name is cut, not echoed whole."""
+    return str(name)[:_LONGEST_STEP].replace("~", "~0").replace("/", "~1")
+
+
 def wrong_parameter(name: str, message: str, *, code: str = "invalid-parameter") -> Problem:
     """A parameter of the query that cannot be taken."""
-    fault = Fault(pointer=f"/{name}", code=code, message=message, where="query")
+    fault = Fault(pointer=f"/{step(name)}", code=code, message=message, where="query")
     return Problem(code=code, detail=message, faults=[fault])
 
 
@@ -102,6 +108,11 @@ def version_needed() -> Problem:
     """A change must say which version it is meant for."""
     message = "Send the ETag of what you read as If-Match, so nothing newer is changed."
     return wrong_header("If-Match", message, code="precondition-required")
+
+
+def not_understood() -> Problem:
+    """A request in a form that nobody takes apart."""
+    return Problem(code="bad-request", detail="This request cannot be understood.")
 
 
 def wrong_body(message: str, *, code: str = "bad-request") -> Problem:

@@ -6,7 +6,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import (
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
@@ -27,7 +31,15 @@ from hosting import (
     selling,
     test_clock,
 )
-from hosting.api.problems import Fault, Problem, not_found, wrong_header
+from hosting.api.problems import (
+    Fault,
+    Problem,
+    not_found,
+    not_understood,
+    step,
+    wrong_header,
+)
+from hosting.api.texts import too_large
 from hosting.problem_kinds import KINDS
 from hosting.webhooks import endpoints
 from mailstore import (
@@ -125,7 +137,7 @@ def problem_of(error: Exception, *, actor: Actor | None = None) -> Problem:
 
     Figures of a limit are told to an actor who may see the organisation on which it stands.
     """
-    for translate in (_known, _of_framework, _of_key, _of_verb, _of_field):
+    for translate in (_known, _of_form, _of_framework, _of_key, _of_verb, _of_field):
         found = translate(error)
         if found is not None:
             found.members = {**found.members, **figures_of(error, actor)}
@@ -136,6 +148,13 @@ def problem_of(error: Exception, *, actor: Actor | None = None) -> Problem:
 
 def _known(error: Exception) -> Problem | None:
     return error if isinstance(error, Problem) else None
+
+
+def _of_form(error: Exception) -> Problem | None:
+    """What Django refuses to take apart: too long, too many parts, no host of ours."""
+    if isinstance(error, RequestDataTooBig):
+        return too_large()
+    return not_understood() if isinstance(error, SuspiciousOperation) else None
 
 
 def _of_framework(error: Exception) -> Problem | None:
@@ -159,7 +178,7 @@ def faults_of(detail: Any, pointer: str = "") -> Iterator[Fault]:
     if isinstance(detail, Mapping):
         for name, inner in detail.items():
             is_whole = name == "non_field_errors"
-            yield from faults_of(inner, pointer if is_whole else f"{pointer}/{_escaped(name)}")
+            yield from faults_of(inner, pointer if is_whole else f"{pointer}/{step(name)}")
     elif isinstance(detail, list):
         for index, inner in enumerate(detail):
             is_leaf = isinstance(inner, str)
@@ -167,11 +186,6 @@ def faults_of(detail: Any, pointer: str = "") -> Iterator[Fault]:
     else:
         code = getattr(detail, "code", None) or "invalid"
         yield Fault(pointer=pointer, code=str(code), message=str(detail))
-
-
-def _escaped(name: object) -> str:
-    """One step of a JSON pointer (RFC 6901); what was sent as a name is cut, not echoed whole."""
-    return str(name)[:60].replace("~", "~0").replace("/", "~1")
 
 
 def _of_key(error: Exception) -> Problem | None:

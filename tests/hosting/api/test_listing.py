@@ -114,3 +114,24 @@ def test_a_cursor_that_was_changed_is_refused(spoil, cast, rita):
     answer = rita.get(f"/mailboxes?cursor={spoil(cursor)}")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid-cursor")
+
+
+def test_more_parameters_than_anybody_takes_apart_are_no_fault_of_ours(rita):
+    rita.client.raise_request_exception = False
+
+    answer = rita.get("/mailboxes?" + "&".join(["limit=1"] * 1_500))
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad-request")
+
+
+def test_a_parameter_is_pointed_at_whatever_its_name(rita):
+    answer = rita.get("/mailboxes?a/b~c=1")
+
+    assert answer.json()["errors"][0]["pointer"] == "/a~1b~0c"
+
+
+def test_a_method_that_nobody_has_is_answered_with_those_that_there_are(rita):
+    answer = rita.client.generic("TRACE", "/api/v1/mailboxes", headers=rita.headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (405, "method-not-allowed")
+    assert "GET" in answer["Allow"]
