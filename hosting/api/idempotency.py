@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from cryptography.fernet import Fernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
@@ -141,16 +141,31 @@ def keep(
 
 
 def body_of(kept: KeptAnswer, request: Request) -> bytes:
-    """The body of a stored answer."""
-    return _seal(request).decrypt(bytes(kept.sealed_body))
+    """The body of a stored answer; raises a problem where its house key is gone."""
+    try:
+        return _seal(request).decrypt(bytes(kept.sealed_body))
+    except InvalidToken as error:
+        detail = (
+            "This was answered before, and that answer cannot be opened any more. Look for what "
+            "was made, by your own reference, before you send it with another Idempotency-Key."
+        )
+        raise Problem(code="idempotency-mismatch", detail=detail) from error
 
 
-def _seal(request: Request) -> Fernet:
-    """A cipher that nobody has without the sender's key, which is not stored."""
+def _seal(request: Request) -> MultiFernet:
+    """A cipher that nobody has without the sender's key, which is not stored.
+
+    What was sealed under a former key of the house opens while that stands behind the new one.
+    """
+    house_keys = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return MultiFernet([Fernet(_derived(request, house_key)) for house_key in house_keys])
+
+
+def _derived(request: Request, house_key: str) -> bytes:
     derived = HKDF(
         algorithm=SHA256(),
         length=32,
-        salt=settings.SECRET_KEY.encode(),
+        salt=house_key.encode(),
         info=f"idempotency:{request.organisation_id}:{request.key}".encode(),
     ).derive(b"restante")
-    return Fernet(base64.urlsafe_b64encode(derived))
+    return base64.urlsafe_b64encode(derived)

@@ -92,3 +92,24 @@ def test_another_request_that_was_kept_meanwhile_is_no_answer(cast, rita):
 
     assert (late.status_code, late.json()["code"]) == (422, "idempotency-mismatch")
     assert not Mailbox.objects.exists()
+
+
+def test_an_answer_opens_while_the_key_before_stands_behind_the_new_one(cast, rita, settings):
+    first = rita.post("/mailboxes", order(cast), idempotency_key="once")
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another-key-of-the-house"
+
+    again = rita.post("/mailboxes", order(cast), idempotency_key="once")
+
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+
+
+def test_an_answer_that_nobody_can_open_any_more_is_no_failure_to_try_again(cast, rita, settings):
+    rita.post("/mailboxes", order(cast), idempotency_key="once")
+    settings.SECRET_KEY = "another-key-of-the-house"
+
+    again = rita.post("/mailboxes", order(cast), idempotency_key="once")
+
+    assert (again.status_code, again.json()["code"]) == (422, "idempotency-mismatch")
+    assert Mailbox.objects.count() == 1
