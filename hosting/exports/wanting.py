@@ -92,7 +92,8 @@ class Wanted:
             day = date.fromisoformat(text)
         except ValueError as error:
             raise NotWanted(message, field=name) from error
-        if day < _FIRST_DAY:
+        # Python reads 20261103 and 2026-W45-2 as well.
+        if day < _FIRST_DAY or day.isoformat() != text:
             raise NotWanted(message, field=name)
         return day
 

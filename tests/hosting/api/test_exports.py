@@ -300,6 +300,8 @@ def test_stranger_is_pointed_at_like_nobody(cast, alice, charlie):
         ({"kind": "invoice_lines", "month": "October"}, "/month"),
         ({"kind": "activity", "month": "2026-10"}, "/month"),
         ({"kind": "activity", "since": "yesterday"}, "/since"),
+        ({"kind": "activity", "since": "20261001"}, "/since"),
+        ({"kind": "activity", "until": "2026-W45-2"}, "/until"),
         ({"kind": "activity", "until": "0001-01-01"}, "/until"),
         ({"kind": "activity", "since": "2026-10-02", "until": "2026-10-02"}, "/until"),
         ({"kind": "activity", "format": "xml"}, "/format"),
