@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict, cast
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from hosting import public_ids
 from hosting.api.contract import Answer, Call, operation
@@ -18,7 +18,7 @@ from hosting.api.problems import not_found
 from hosting.models import Invoice, InvoiceLine
 from hosting.papers import lines
 
-InvoiceState = Literal["open", "paid", "credit_note"]
+InvoiceState = Literal["open", "paid", "voided", "credit_note"]
 
 
 class TaxDocument(TypedDict):
@@ -33,9 +33,9 @@ class TaxDocument(TypedDict):
 class InvoiceDocument(TypedDict):
     """A bill of one month, or a credit note that takes one back.
 
-    `customer_id` and `seller_id` are null where the organisation is not one of the key's: the
-    house itself, or whoever it buys from. `vat_percent` is the rate of the month itself. What is
-    put right of earlier months is taxed as they were, so there may be several in `taxes`.
+    A bill that a credit note took back is `voided`, whether or not it had been paid.
+    `vat_percent` is the rate of the month itself. What is put right of earlier months is taxed as
+    they were, so there may be several in `taxes`.
     """
 
     object: Literal["invoice", "credit_note"]
@@ -94,7 +94,7 @@ def _document(invoice: Invoice) -> InvoiceDocument:
         "customer_id": public_ids.encode("org", invoice.customer.uuid),
         "is_issued_by_reseller": invoice.seller_id is not None,
         "month": f"{invoice.period:%Y-%m}",
-        "state": "credit_note" if is_credit else ("open" if item and item.open_minor else "paid"),
+        "state": _state(invoice),
         "currency": invoice.currency,
         "net_minor": invoice.net_minor,
         "vat_minor": invoice.vat_minor,
@@ -116,6 +116,15 @@ def _document(invoice: Invoice) -> InvoiceDocument:
         "replaces_id": None if replaced is None else public_ids.encode("inv", replaced.uuid),
         "reason": invoice.reason,
     }
+
+
+def _state(invoice: Invoice) -> InvoiceState:
+    if invoice.kind == Invoice.Kind.CREDIT_NOTE:
+        return "credit_note"
+    if invoice.is_voided:  # type: ignore[attr-defined]  # as `rows` says
+        return "voided"
+    item = getattr(invoice, "open_item", None)
+    return "open" if item and item.open_minor else "paid"
 
 
 def line_documents(found: Sequence[InvoiceLine]) -> list[LineDocument]:
@@ -145,7 +154,9 @@ def _line(line: InvoiceLine) -> LineDocument:
 def rows(call: Call, kind: Invoice.Kind) -> QuerySet[Invoice]:
     """The bills of one kind that the key's organisations issued or got."""
     visible = Invoice.objects.visible_to(call.actor).filter(kind=kind)
-    joined = visible.select_related("customer", "open_item", "corrects", "replaces")
+    taken_back = Invoice.objects.filter(corrects=OuterRef("pk"))
+    said = visible.annotate(is_voided=Exists(taken_back))
+    joined = said.select_related("customer", "open_item", "corrects", "replaces")
     return joined.prefetch_related("taxes")
 
 
@@ -167,6 +178,11 @@ _FILTERS = {
     "number": Filter(meaning="The one with this number.", condition=lambda text: Q(number=text)),
     "issued_from": by_day("issued_at__date__gte", "Issued on this day or later."),
 }
+_IN_STATE = {
+    "open": Q(is_voided=False, open_item__open_minor__gt=0),
+    "paid": Q(is_voided=False, open_item__open_minor=0),
+    "voided": Q(is_voided=True),
+}
 _SORTS = {"created": ("pk",), "number": ("number", "pk")}
 INVOICES: Listing[Invoice] = Listing(
     shown=documents,
@@ -175,11 +191,9 @@ INVOICES: Listing[Invoice] = Listing(
     filters={
         **_FILTERS,
         "state": Filter(
-            meaning="With something left to pay, or without.",
-            condition=lambda text: (
-                Q(open_item__open_minor__gt=0) if text == "open" else Q(open_item__open_minor=0)
-            ),
-            choices=("open", "paid"),
+            meaning="With something left to pay, paid, or taken back by a credit note.",
+            condition=lambda text: _IN_STATE[text],
+            choices=("open", "paid", "voided"),
         ),
     },
 )

@@ -63,6 +63,19 @@ def test_a_credit_note_names_the_bill_that_it_takes_back(cast, bills, staff, rit
     assert one.json() == shown
 
 
+def test_a_bill_that_was_taken_back_is_voided_and_was_never_paid(cast, bills, staff, rita):
+    invoice = bills[cast.customer]
+    invoicing.credit(actor=cast.actor(cast.sam), invoice=invoice, reason="x", at=CLOSED_AT)
+
+    found = {
+        state: [each["number"] for each in rita.get(f"/invoices?state={state}").json()["items"]]
+        for state in ("open", "paid", "voided")
+    }
+
+    assert rita.get(path_of(invoice)).json()["state"] == "voided"
+    assert found == {"open": [bills[cast.reseller].number], "paid": [], "voided": [invoice.number]}
+
+
 @pytest.mark.parametrize(
     ("query", "count"),
     [("?month=2026-10", 2), ("?month=2026-09", 0), ("?state=open", 2), ("?state=paid", 0)],
