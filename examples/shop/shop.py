@@ -276,9 +276,12 @@ def made_before(house: House, body: Document) -> str | None:
     """The id of the mailbox that an order made whose answer nobody can have any more.
 
     The house forgets answers after 30 days, and gives none to a key that reaches less far or
-    further than the one before. It keeps references for good.
+    further than the one before. It keeps references for good. A key that may not look raises: an
+    order that may have been done is never called refused.
     """
     response = house.call("GET", "/mailboxes", params={"external_ref": body["external_ref"]})
+    if response.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        response.raise_for_status()
     found = response.json()["items"] if response.is_success else []
     return next((each["id"] for each in found if each["domain_id"] == body["domain_id"]), None)
 

@@ -225,6 +225,17 @@ def test_order_whose_answer_a_new_key_does_not_get_is_found_by_its_reference(int
     assert found == [("done", public_ids.encode("mbx", mailbox.uuid))]
 
 
+def test_order_that_may_have_been_made_waits_for_a_key_that_may_look(integrator, cast):
+    kill_at(PLACES[3], lambda: (integrator.take(cast.domain, "anna"), integrator.place()))
+    integrator.key = make_key(cast.reseller, "mailboxes:write").secret
+
+    with pytest.raises(httpx.HTTPStatusError):
+        integrator.place()
+
+    assert Mailbox.objects.count() == 1
+    assert integrator.rows("SELECT state FROM orders") == [("waiting",)]
+
+
 # The house is away, or says to wait -----------------------------------------------------------
 
 
