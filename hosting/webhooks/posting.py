@@ -33,8 +33,12 @@ MOST_KEPT_BYTES = 4 * 1024
 _MOST_HEAD_BYTES = 16 * 1024
 _CHUNK_BYTES = 16 * 1024
 
-# Looking a name up cannot be stopped; what hangs does so in one of these, and is left behind.
-_LOOK_UPS = 16
+# So many receivers are posted to at once.
+MOST_AT_ONCE = 64
+# Looking a name up cannot be stopped; what hangs does so in one of these, and is left behind. So
+# there is one for each receiver, and one for what the receiver before it left: whoever has names
+# that nobody answers for holds up no other.
+_LOOK_UPS = 2 * MOST_AT_ONCE
 
 
 @dataclass(frozen=True, kw_only=True)

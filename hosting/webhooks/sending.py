@@ -24,7 +24,7 @@ from accounts import sealing, spans
 from hosting import feed, storing
 from hosting.feed import Names
 from hosting.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSecret
-from hosting.webhooks import endpoints, feeding, signing
+from hosting.webhooks import endpoints, feeding, posting, signing
 from hosting.webhooks.posting import Courier, Outcome, Parcel
 
 logger = logging.getLogger(__name__)
@@ -49,7 +49,6 @@ _ALL_TRIES = sum(WAITS, timedelta())
 # Far longer than a turn can take.
 _LEASE = timedelta(minutes=2)
 _BATCH = 100
-_MOST_AT_ONCE = 64
 # No turn begins later than this after the run began: the next run takes over.
 _RUN = timedelta(seconds=45)
 _FIRST_REST, _LONGEST_REST = timedelta(seconds=5), timedelta(minutes=5)
@@ -73,7 +72,7 @@ def run(*, now: Clock) -> int:
     with Courier(allows_private=settings.ALLOW_PRIVATE_WEBHOOKS) as courier:
         while True:
             if now() < ends_at:
-                for turn in claim(limit=_MOST_AT_ONCE - len(under_way), at=now()):
+                for turn in claim(limit=posting.MOST_AT_ONCE - len(under_way), at=now()):
                     under_way[courier.send(turn.endpoint.url, turn.parcels)] = turn
             if not under_way:
                 return arrived

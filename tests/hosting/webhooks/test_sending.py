@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -356,6 +358,27 @@ def test_receiver_that_hangs_is_left_by_the_clock_on_the_wall(
     assert "within 1 seconds" in attempt.problem
     assert 900 <= attempt.duration_ms <= 2000
     assert states() == ["waiting"] * 3
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other_receiver(receiver, monkeypatch):
+    is_over, look_up = threading.Event(), socket.getaddrinfo
+
+    def hang(host, *more, **named):
+        if host.endswith(".hangs.example"):
+            is_over.wait()
+            raise OSError
+        return look_up(host, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    parcel = posting.Parcel(key=1, body=b"{}", stamp=lambda _at: {})
+    with posting.Courier(allows_private=True) as courier:
+        for number in range(posting.MOST_AT_ONCE - 1):
+            courier.send(f"http://n{number}.hangs.example/", [parcel])
+
+        [outcome] = courier.send(receiver.url, [parcel]).result(timeout=10)
+
+        is_over.set()
+    assert outcome.is_success
 
 
 def test_patience_is_fifteen_seconds():
