@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal, TypedDict, cast
 from uuid import UUID
@@ -285,11 +286,14 @@ class OneOrganisation(Endpoint):
         """Ask for the end of a customer.
 
         It begins at `closes_at`, is announced to the customer's owners, and can be called off by
-        them, or taken back by `keep`.
+        them, or taken back by `keep`. `Location` leads to its operation.
         """
         found = ORGANISATION.locked(call, organisation)
-        reselling.close(actor=call.actor, customer=found, wait=settings.COOLING_OFF, at=call.at)
-        return ORGANISATION.answer(call, load(call, organisation))
+        change = reselling.close(
+            actor=call.actor, customer=found, wait=settings.COOLING_OFF, at=call.at
+        )
+        where = f"/api/v1/operations/{public_ids.encode('opn', change.uuid)}"
+        return replace(ORGANISATION.answer(call, load(call, organisation)), location=where)
 
 
 class Suspension(Endpoint):

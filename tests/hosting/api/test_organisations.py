@@ -104,6 +104,8 @@ def test_an_end_waits_and_can_be_asked_for_once(cast, rita):
     assert (unnamed.status_code, asked.status_code) == (428, 202)
     assert asked.json()["closes_at"] is not None
     assert asked.json()["state"] == "active"
+    operation = rita.get(asked["Location"].removeprefix("/api/v1")).json()
+    assert (operation["kind"], operation["state"]) == ("close_organisation", "waiting")
 
 
 @pytest.mark.parametrize("path", ["", "/suspend", "/resume", "/keep"])
