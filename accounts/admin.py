@@ -36,8 +36,8 @@ from accounts.staff import ReadOnlyAdmin, StackedInline, StaffAdmin
 # (`hosting.staff_rights`), so groups would do nothing.
 admin.site.unregister(Group)
 
-# What restrictions make of an organisation; they are imposed and lifted elsewhere.
-_STANDING = ("state", "state_since", "unanswered_since", *SWITCHES)
+# What restrictions make of an organisation, and what it says of itself; both change elsewhere.
+_STANDING = ("state", "state_since", "unanswered_since", *SWITCHES, "app_passwords_only")
 # What of a person's row is told with its old value when staff change it.
 _TOLD = ("name",)
 # What `address_changes.set_by_staff` tells.

@@ -37,6 +37,7 @@ from hosting.views import (
     retention,
     rules,
     set_up,
+    sign_in_policy,
     webhooks,
     well_known,
 )
@@ -73,6 +74,17 @@ organisation_patterns = (
     [
         path("<uuid:uuid>/close", organisations.close, name="close"),
         path("<uuid:uuid>/keep", organisations.keep, name="keep"),
+        path("<uuid:uuid>/app-passwords", sign_in_policy.detail, name="app_passwords"),
+        path(
+            "<uuid:uuid>/app-passwords/new",
+            sign_in_policy.set_default,
+            name="default_app_passwords",
+        ),
+        path(
+            "<uuid:uuid>/app-passwords/all",
+            sign_in_policy.require_everywhere,
+            name="require_app_passwords",
+        ),
         path("<uuid:uuid>/second-factor", factor_demands.detail, name="factor"),
         path(
             "<uuid:uuid>/second-factor/<slug:reach>/demand",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from argon2 import PasswordHasher
 from django.core.exceptions import ValidationError
@@ -15,6 +16,7 @@ from django.db.models import QuerySet
 
 from accounts import keys, notices, outbox
 from accounts.access import Actor, Capability
+from accounts.models import Organisation
 from mailstore.models import AppPassword, Mailbox
 
 # 28 characters out of 32 are 140 bits. No l, o, 0 or 1: people read these from a screen.
@@ -275,12 +277,45 @@ def require_app_passwords(*, actor: Actor, mailbox: Mailbox, is_on: bool, at: da
     if not others.update(app_passwords_only=is_on):
         return
     mailbox.refresh_from_db(fields=["app_passwords_only", "password_hash"])
-    kind = "mailbox.app_passwords_only" if is_on else "mailbox.mailbox_password_allowed"
-    _record_of_mailbox(kind, mailbox=mailbox, actor=actor, at=at)
+    outbox.record(**_other_rule(mailbox, actor=actor, is_on=is_on, at=at))
     if is_on and mailbox.password_hash:
         _ask_to_end_sessions(mailbox, at=at)
     if not is_on:
         _tell_owners("mailbox_password_allowed", mailbox, actor=actor, at=at)
+
+
+@transaction.atomic
+def require_app_passwords_of(
+    *, actor: Actor, organisation: Organisation, mailboxes: Sequence[Mailbox], at: datetime
+) -> int:
+    """The same for many mailboxes of one organisation in a few statements; returns how many.
+
+    The caller holds the lock of the organisation. Open sessions end with the next sweep.
+    """
+    actor.must(Capability.MANAGE_MAIL, lineage=organisation.lineage)
+    rows = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in mailboxes])
+    locked = list(rows.select_for_update().filter(app_passwords_only=False).order_by("pk"))
+    keys = [mailbox.pk for mailbox in locked]
+    Mailbox.objects.filter(pk__in=keys).update(app_passwords_only=True)
+    opened = [mailbox.pk for mailbox in locked if mailbox.password_hash]
+    Mailbox.objects.filter(pk__in=opened).update(sessions_end_asked_at=at)
+    for mailbox in locked:
+        mailbox.organisation = organisation
+    facts = [_other_rule(mailbox, actor=actor, is_on=True, at=at) for mailbox in locked]
+    outbox.record_all([outbox.event(**fact) for fact in facts])
+    outbox.nudge("mailstore.end_due_sessions")
+    return len(locked)
+
+
+def _other_rule(mailbox: Mailbox, *, actor: Actor, is_on: bool, at: datetime) -> dict[str, Any]:
+    return {
+        "kind": "mailbox.app_passwords_only" if is_on else "mailbox.mailbox_password_allowed",
+        "at": at,
+        "actor": actor,
+        "organisation": mailbox.organisation,
+        "subject": mailbox.subject,
+        "data": {"app_passwords_only": {"old": not is_on, "new": is_on}},
+    }
 
 
 @transaction.atomic

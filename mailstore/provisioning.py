@@ -92,7 +92,10 @@ def draft(
     label: str,
     at: datetime,
 ) -> Mailbox:
-    """An unsaved mailbox for a canonical local part."""
+    """An unsaved mailbox for a canonical local part; load `organisation` with the domain.
+
+    Every door comes through here, so what its organisation wants of new mailboxes holds at each.
+    """
     return Mailbox(
         address=f"{local_part}@{domain.name}",
         local_part=local_part,
@@ -103,6 +106,7 @@ def draft(
         quota_bytes=quota_bytes,
         window_days=window_days,
         retention_policy_id=retention_policy_id,
+        app_passwords_only=domain.organisation.app_passwords_only,
         store_bytes=0,
         store_messages=0,
         created_at=at,

@@ -178,6 +178,11 @@ class Organisation(Switches):
     unanswered_since = models.DateTimeField(
         _("nobody answers for it since"), null=True, blank=True, editable=False
     )
+    # What new mailboxes begin with (`mailstore.sign_in_policy`); it stands here because whoever
+    # opens one has this row in hand, with a list of thousands as well.
+    app_passwords_only = models.BooleanField(
+        _("new mailboxes: app passwords only"), default=False, db_default=False, editable=False
+    )
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     objects = OrganisationQuerySet.as_manager()

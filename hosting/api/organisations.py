@@ -16,13 +16,14 @@ from hosting import capping, pricing, public_ids, reselling
 from hosting.api.contract import Answer, Call, Match, operation
 from hosting.api.endpoint import Endpoint
 from hosting.api.expanding import Expansion
-from hosting.api.fields import Body, ClearableText, Text, Whole, bytes_count
+from hosting.api.fields import Body, ClearableText, Flag, Text, Whole, bytes_count
 from hosting.api.filters import by_id
 from hosting.api.listing import Filter, Listing
 from hosting.api.loading import Things
 from hosting.api.moments import Moment, optional
 from hosting.api.problems import invalid
 from hosting.models import Limits
+from mailstore import sign_in_policy
 from mailstore.models import PendingChange
 
 _HIGHEST = 2**31 - 1
@@ -54,7 +55,10 @@ class OrganisationUseDocument(TypedDict):
 
 
 class OrganisationDocument(TypedDict):
-    """Who owns domains and mailboxes. `parent_id` is null where it is not one of the key's."""
+    """Who owns domains and mailboxes, which begin with its `app_passwords_only`.
+
+    `parent_id` is null where it is not one of the key's.
+    """
 
     object: Literal["organisation"]
     id: str
@@ -68,6 +72,7 @@ class OrganisationDocument(TypedDict):
     closes_at: Moment | None
     limits: LimitsDocument
     use: OrganisationUseDocument | None
+    app_passwords_only: bool
     created_at: Moment
 
 
@@ -86,6 +91,7 @@ class NewCustomerBody(Body):
     name = Text(max_length=120)
     external_ref = Text(max_length=120, required=False, allow_blank=True)
     owner_email = Text(max_length=254, required=False)
+    app_passwords_only = Flag(required=False)
     limits = LimitsBody(required=False)
 
 
@@ -94,6 +100,7 @@ class CustomerBody(Body):
 
     name = Text(max_length=120)
     external_ref = ClearableText(max_length=120)
+    app_passwords_only = Flag()
     limits = LimitsBody()
 
 
@@ -138,6 +145,7 @@ def _document(
         "closes_at": optional(closes_at),
         "limits": _limits(getattr(organisation, "limits", None) or Limits()),
         "use": _use(organisation),
+        "app_passwords_only": organisation.app_passwords_only,
         "created_at": Moment(organisation.created_at),
     }
 
@@ -238,7 +246,7 @@ class Organisations(Endpoint):
             is_test=call.api_key.is_test,
             at=call.at,
         )
-        _set_limits(call, customer, asked.get("limits", {}))
+        _set_terms(call, customer)
         return ORGANISATION.created(call, load(call, customer.uuid), below="organisations")
 
 
@@ -259,7 +267,7 @@ class OneOrganisation(Endpoint):
         problems=("already-exists",),
     )
     def patch(self, call: Call, *, organisation: UUID) -> Answer:
-        """Change a customer's name, reference and limits.
+        """Change a customer's name, reference and limits, and how new mailboxes are opened.
 
         Limits decide what may be spent, so the version that is meant must be named.
         """
@@ -272,7 +280,7 @@ class OneOrganisation(Endpoint):
                 external_ref=asked.get("external_ref", found.external_ref),
                 at=call.at,
             )
-        _set_limits(call, found, asked.get("limits", {}))
+        _set_terms(call, found)
         return ORGANISATION.answer(call, load(call, organisation))
 
     @operation(
@@ -352,6 +360,13 @@ def _seller(call: Call) -> Organisation:
     """The key's own organisation, which sells; a narrow key opens none."""
     found = Organisation.objects.select_related("parent__parent")
     return found.get(pk=call.api_key.organisation_id)
+
+
+def _set_terms(call: Call, customer: Organisation) -> None:
+    is_on = call.asked.get("app_passwords_only")
+    if is_on is not None:
+        sign_in_policy.set_default(actor=call.actor, organisation=customer, is_on=is_on, at=call.at)
+    _set_limits(call, customer, call.asked.get("limits", {}))
 
 
 def _set_limits(call: Call, customer: Organisation, asked: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop as _later
+from django.utils.translation import ngettext
 
 Facts = Mapping[str, Any]
 
@@ -37,6 +38,22 @@ def _standing(data: Facts) -> str:
     if data.get("was") == data.get("state"):
         return _("It was changed what is stopped.")
     return texts.get(data.get("state", ""), _("It was changed what is stopped."))
+
+
+def _sign_in_default(data: Facts) -> str:
+    if data["app_passwords_only"]["new"]:
+        return _("From here on, only app passwords open new mailboxes.")
+    return _("From here on, a mailbox password may open new mailboxes too.")
+
+
+def _required(data: Facts) -> str:
+    count = data["mailboxes"]
+    text = ngettext(
+        "Only app passwords open {count} mailbox from here on, where a mailbox password did too.",
+        "Only app passwords open {count} mailboxes from here on, where a mailbox password did too.",
+        count,
+    )
+    return text.format(count=count)
 
 
 def _visited(data: Facts) -> str:
@@ -86,6 +103,8 @@ SENTENCES: Mapping[str, str | Callable[[Facts], str]] = {
         "Its last owner was shut out: nobody answers for the organisation any more."
     ),
     "organisation.standing_changed": _standing,
+    "organisation.sign_in_default_changed": _sign_in_default,
+    "organisation.app_passwords_required": _required,
     "limits.set": _later("The limits were changed."),
     "domain.added": _later("The domain %(name)s was added."),
     "domain.verified": _later("The domain %(name)s was confirmed."),

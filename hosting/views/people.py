@@ -72,6 +72,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "rows": _rows(page, organisation, actor=actor, manages=manages),
         "manages": manages,
         "demands": actor.can(Capability.MANAGE_KEYS, lineage=organisation.lineage),
+        "manages_its_mail": actor.can(Capability.MANAGE_MAIL, lineage=organisation.lineage),
         "own": organisation.memberships.filter(user=request.user.pk).exists(),
         "count": organisation.memberships.count(),
         "invitations": _invitations(organisation, actor=actor) if manages else [],

@@ -76,6 +76,8 @@ SAMPLES = {
     "mailbox.restore_planned": {"messages": 2},
     "member.added": {"role": {"old": None, "new": "read_only"}},
     "member.role_changed": {"role": {"old": "owner", "new": "read_only"}},
+    "organisation.app_passwords_required": {"mailboxes": 2, "stopped": 1},
+    "organisation.sign_in_default_changed": {"app_passwords_only": {"old": False, "new": True}},
     "retention.policy_changed": {"folder": "Junk", "days": {"old": None, "new": 30}},
     "purge.planned": {"messages": 2, "kind": "retention"},
     "purge.finished": {"messages": 1, "kind": "asked"},

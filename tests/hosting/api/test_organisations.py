@@ -74,6 +74,24 @@ def test_what_is_left_out_of_a_change_stays(cast, rita):
     assert (changed["limits"]["mailbox_count"], changed["limits"]["domain_count"]) == (5, None)
 
 
+def test_a_program_says_what_new_mailboxes_begin_with(cast, rita, alice):
+    made = rita.post("/organisations", {"name": "Birch", "app_passwords_only": True})
+    path = path_of(cast.customer)
+    changed = rita.patch(path, {"app_passwords_only": True}, if_match="*")
+    refused = rita.patch(path, {"app_passwords_only": None}, if_match="*")
+    own = alice.patch(path, {"app_passwords_only": False}, if_match="*")
+
+    assert [each.json()["app_passwords_only"] for each in (made, changed, own)] == [
+        True,
+        True,
+        False,
+    ]
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (
+        422,
+        "/app_passwords_only",
+    )
+
+
 def test_null_clears_the_reference_and_no_name(cast, rita):
     made = rita.post("/organisations", {"name": "A", "external_ref": "c-1"})
     path = f"/organisations/{made.json()['id']}"

@@ -53,6 +53,8 @@ INSIDE = {
     "organisation.created",
     "notice.sent_again",
     "organisation.updated",
+    "organisation.app_passwords_required",
+    "organisation.sign_in_default_changed",
     "organisation.unanswered",
     "overage.held",
     "overage.let_go",
