@@ -28,7 +28,7 @@ KindName = Literal["usage", "invoice_lines", "customers", "activity", "activity_
 StateName = Literal["running", "ready", "failed", "cancelled", "forgotten"]
 _VALUE_LENGTH = 10
 # What changes while the file is written, which is no reason to refuse its removal.
-_VOLATILE = ("line_count",)
+_VOLATILE = ("line_count", "problem")
 
 
 class ExportDocument(TypedDict):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,12 +19,19 @@ from accounts.access import Actor, Door, Origin, system
 from hosting.exports import contents, keeping, telling
 from hosting.models import Export
 
+logger = logging.getLogger(__name__)
+
 # So long a file can be fetched.
 KEPT = timedelta(days=7)
 # Far longer than some lines take; a killed attempt is followed by another after that.
 _LEASE = timedelta(minutes=2)
 _LINES_AT_ONCE = 1_000
 _MOST_TRIES = 5
+# What the disk says when it takes no more: full, the share of a user used up, a file too long.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NEVER_WORKED = "It could not be written. Ask for it again, or write to us."
+_WAITS_FOR_ROOM = "There is no room for the file just now. It is tried again by itself."
+_NEVER_HAD_ROOM = "There was no room for the file. Ask for it again later, or write to us."
 
 
 class _LeaseLost(Exception):
@@ -83,6 +92,7 @@ class _Attempt:
             ended_at=at,
             expires_at=at + KEPT,
             leased_until=None,
+            problem="",
         )
         if not done:
             raise _LeaseLost
@@ -98,6 +108,10 @@ class _Attempt:
         )
         if failed:
             telling.of_end(self.export, actor=system("exports"), state="failed", at=at)
+
+    def wait_for_room(self) -> None:
+        """Say why there is no file yet; the next attempt begins when the lease is over."""
+        self._held().update(problem=_WAITS_FOR_ROOM)
 
     def _held(self) -> QuerySet[Export]:
         return self.mine.filter(leased_until=self.until)
@@ -119,7 +133,8 @@ def run(*, export_id: int, now: Callable[[], datetime]) -> bool:
     if attempt is None:
         return False
     if attempt.export.try_count > _MOST_TRIES:
-        attempt.fail("It could not be written. Ask for it again, or write to us.")
+        had_room = attempt.export.problem != _WAITS_FOR_ROOM
+        attempt.fail(_NEVER_WORKED if had_room else _NEVER_HAD_ROOM)
         return True
     try:
         actor = attempt.actor()
@@ -133,6 +148,12 @@ def run(*, export_id: int, now: Callable[[], datetime]) -> bool:
         return False
     except _Failed as failure:
         attempt.fail(str(failure))
+    except OSError as failure:
+        if failure.errno not in _NO_ROOM:
+            raise
+        # The others go on: a shorter file may still fit.
+        logger.warning("No room for export %s: %s", attempt.export.uuid, failure)
+        attempt.wait_for_room()
     return True
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from hashlib import sha256
 from importlib.metadata import version
@@ -17,6 +18,8 @@ from hosting import branding
 from hosting.models import Invoice
 from hosting.papers.values import Paper
 from hosting.periods import Period
+
+logger = logging.getLogger(__name__)
 
 _LOGO = "picture:logo"
 
@@ -42,16 +45,23 @@ def pdf(invoice: Invoice, paper: Paper) -> bytes:
 
 def _printed(html: str, *, css: str, pictures: Mapping[str, tuple[bytes, str]]) -> bytes:
     """What goes in alone decides what comes out, so that the same is set once for a while."""
-    kept = caches["papers"]
     name = _digest(html, css, version("weasyprint"), repr(sorted(pictures.items())))
-    made: bytes | None = kept.get(name)
+    made: bytes | None = caches["papers"].get(name)
     if made is None:
         # It says why it is not imported above.
         from hosting.papers import printing  # noqa: PLC0415
 
         made = printing.pdf(html, css=css, pictures=pictures)
-        kept.set(name, made)
+        _keep(name, made)
     return made
+
+
+def _keep(name: str, made: bytes) -> None:
+    """A paper that cannot be kept costs the time to set it once more, and is no less a paper."""
+    try:
+        caches["papers"].set(name, made)
+    except Exception:
+        logger.exception("A paper could not be kept")
 
 
 def _digest(*parts: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import resource
 import stat
 from datetime import timedelta
 
@@ -22,6 +21,7 @@ from hosting.models import Contract, MailboxImport, Plan
 from mailstore import credentials
 from mailstore.models import AppPassword, Domain, Mailbox
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
+from tests.disks import files_up_to
 from tests.factories import AT, make_domain, make_mailbox
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -649,14 +649,12 @@ def test_command_stops_where_the_disk_is_full(cast, command, tmp_path):
     text = as_csv(("a@alder.test", "imap", "Phone"), header=("address", "plan", "app_password"))
     file = tmp_path / "list.csv"
     file.write_text(text)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
-    try:
-        with pytest.raises(CommandError, match="passwords cannot be written: File too large"):
-            call_command("import_mailboxes", str(file), f"--passwords={tmp_path / 'passwords'}")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with (
+        files_up_to(30),
+        pytest.raises(CommandError, match="passwords cannot be written: File too large"),
+    ):
+        call_command("import_mailboxes", str(file), f"--passwords={tmp_path / 'passwords'}")
 
     assert not Mailbox.objects.exists()
 
