@@ -31,9 +31,12 @@ class NobodyCounts(NotNow):
     status = 503
 
 
-def take(*wanted: Bucket, at: datetime, too_often: str, away: str) -> None:
-    """One turn of each, or `NotNow` with one of the two sentences before what there is to do."""
-    result = rate_limits.take(*wanted, at=at, when_away="closed")
+def take(*wanted: Bucket, at: datetime, too_often: str, away: str | None) -> None:
+    """One turn of each, or `NotNow` with one of the two sentences before what there is to do.
+
+    Without a sentence for it (`away`), everybody is let through while nobody can count.
+    """
+    result = rate_limits.take(*wanted, at=at, when_away="open" if away is None else "closed")
     if result.allowed:
         return
     seconds = result.retry_after_seconds

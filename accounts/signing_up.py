@@ -18,8 +18,15 @@ from accounts.rate_limits import Bucket, Policy
 
 _HOUR_SECONDS = 3600
 _OF_ACCOUNT = Policy(name="sign-up-letter", limit=3, window_seconds=_HOUR_SECONDS)
-# An office behind one address has room for a course of newcomers.
-_OF_ADDRESS = Policy(name="sign-up-address", limit=20, window_seconds=_HOUR_SECONDS)
+# An office behind one address has room for a course of newcomers, each of whom asks for a letter
+# and then opens an account, which makes a customer.
+_NEWCOMERS_FROM_ONE_PLACE = 20
+_ASKED_FROM = Policy(
+    name="sign-up-address", limit=_NEWCOMERS_FROM_ONE_PLACE, window_seconds=_HOUR_SECONDS
+)
+_OPENED_FROM = Policy(
+    name="open-account", limit=_NEWCOMERS_FROM_ONE_PLACE, window_seconds=_HOUR_SECONDS
+)
 _GONE = "This link was used already, or is too old."
 
 
@@ -33,7 +40,7 @@ def ask(*, email: str, seller_id: int | None, address: str, at: datetime) -> Non
     typed = UserManager.canonical(email)
     holding_back.take(
         Bucket(policy=_OF_ACCOUNT, who=typed),
-        Bucket(policy=_OF_ADDRESS, who=keys.holder_of(address)),
+        Bucket(policy=_ASKED_FROM, who=keys.holder_of(address)),
         at=at,
         too_often="Several letters were asked for. The link in any of them works.",
         away="No account can be opened just now.",
@@ -81,13 +88,21 @@ def open_account(
     password: str,
     name: str,
     organisation_name: str,
+    address: str,
     at: datetime,
     origin: Origin | None = None,
 ) -> User:
-    """The account of whoever came by a link, once for each address.
+    """The account of whoever came by a link, once for each; `address` is from where they came.
 
-    Raises `links.NotValid`, `NoProvider` or `SellerStopped`.
+    Raises `NotNow`, `links.NotValid`, `NoProvider` or `SellerStopped`.
     """
+    holding_back.take(
+        Bucket(policy=_OPENED_FROM, who=keys.holder_of(address)),
+        at=at,
+        too_often="Many accounts were opened from here. This one was not.",
+        # Whoever has a link was counted when asking for it.
+        away=None,
+    )
     try:
         return membership.sign_up(
             email=newcomer.email,

@@ -1,6 +1,7 @@
 """How often pages may be asked for, and how often what costs others something.
 
-Passwords, codes and API keys are counted where they are tried. Here stands what is left: whoever
+Passwords, codes and API keys are counted where they are tried, and newcomers where they sign up
+(`accounts.signing_up`). Here stands what is left: whoever
 asks for so many pages that others wait, and the few that send letters, set PDFs, take pictures
 apart or call other servers. Turns come back evenly, so nobody is shut out for longer than it
 takes for one of them to come back.
@@ -57,8 +58,6 @@ _SECRETS = _an_hour("secrets", 120)
 
 # What each of these routes costs, beside the turn that every page takes.
 COSTS: Mapping[str, Cost] = {
-    # Each makes a customer; an office behind one address has room for a course of them.
-    "accounts:open_account": _an_hour("open-account", 20),
     "accounts:invitation": _an_hour("invitation", 60),
     "customers:invite": _LETTERS,
     "customers:open": _LETTERS,

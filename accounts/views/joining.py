@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import cast
 from urllib.parse import urlencode
@@ -52,7 +53,8 @@ def sign_up(request: HttpRequest) -> HttpResponse:
                 at=timezone.now(),
             )
         except holding_back.NotNow as refusal:
-            return _not_now(request, form, refusal)
+            context["refusal"] = str(refusal)
+            return _not_now(request, "accounts/sign_up.html", context, refusal)
         except (membership.NoProvider, membership.SellerStopped) as refusal:
             form.add_error(None, str(refusal))
         else:
@@ -65,9 +67,13 @@ def _must_be_open() -> None:
         raise Http404
 
 
-def _not_now(request: HttpRequest, form: SignUpForm, refusal: holding_back.NotNow) -> HttpResponse:
-    context = {"form": form, "refusal": str(refusal)}
-    response = render(request, "accounts/sign_up.html", context, status=refusal.status)
+def _not_now(
+    request: HttpRequest,
+    template: str,
+    context: Mapping[str, object],
+    refusal: holding_back.NotNow,
+) -> HttpResponse:
+    response = render(request, template, dict(context), status=refusal.status)
     response.headers["Retry-After"] = str(refusal.retry_after_seconds)
     return response
 
@@ -80,17 +86,25 @@ def open_account(request: HttpRequest, token: str) -> HttpResponse:
     host = request.seller_id  # type: ignore[attr-defined]
     newcomer = signing_up.found(token, seller_id=host, at=at)
     form = OpenAccountForm(request.POST or None, email=newcomer.email)
+    context = {"form": form, "email": newcomer.email}
     if request.method == "POST" and form.is_valid():
         origin = arriving.origin_of(request, door=Door.PANEL)
         try:
             user = signing_up.open_account(
-                newcomer=newcomer, **form.cleaned_data, at=at, origin=origin
+                newcomer=newcomer,
+                **form.cleaned_data,
+                address=address_of(request),
+                at=at,
+                origin=origin,
             )
+        except holding_back.NotNow as refusal:
+            form.add_error(None, str(refusal))
+            return _not_now(request, "accounts/open_account.html", context, refusal)
         except (membership.NoProvider, membership.SellerStopped) as refusal:
             form.add_error(None, str(refusal))
         else:
             return _let_in(request, user, at=at)
-    return render(request, "accounts/open_account.html", {"form": form, "email": newcomer.email})
+    return render(request, "accounts/open_account.html", context)
 
 
 def _let_in(request: HttpRequest, user: User, *, at: datetime) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import links, membership, notices, signing_up, tasks
+from accounts import links, membership, notices, rate_limits, signing_up, tasks
 from accounts.models import Event, Membership, Notice, Organisation, SignUpRequest, User
 from hosting import schedule
 from tests.factories import AT, PASSWORD, make_member
@@ -150,6 +150,33 @@ def test_twenty_letters_an_hour_are_asked_for_from_one_place(cast):
     assert "Wait" in text_of(answers[-1])
 
 
+def test_twenty_accounts_an_hour_are_opened_from_one_place(cast):
+    paths = [path_for(f"dora{number}@example.test") for number in range(22)]
+
+    answers = [Client(REMOTE_ADDR=HOME).post(path, form()) for path in paths]
+    elsewhere = Client(REMOTE_ADDR="198.51.100.7").post(paths[-1], form())
+
+    assert [each.status_code for each in answers] == [302] * 20 + [429] * 2
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert "Many accounts were opened from here." in text_of(answers[-1])
+    assert 'value="Hazel"' in text_of(answers[-1])
+    assert elsewhere.status_code == 302
+    assert User.objects.filter(email__startswith="dora").count() == 21
+
+
+def test_whoever_has_a_link_gets_in_while_nobody_can_count(cast, monkeypatch):
+    """They were counted when they asked for it; asking has to wait."""
+
+    class AwayBackend:
+        def take(self, buckets, *, now):
+            raise rate_limits.Away("away")
+
+    monkeypatch.setattr(rate_limits, "backend", AwayBackend)
+
+    assert ask().status_code == 503
+    assert Client().post(path_for(), form()).status_code == 302
+
+
 # The link -------------------------------------------------------------------------------
 
 
@@ -177,10 +204,10 @@ def test_link_works_once_and_so_do_its_sisters(cast):
 def test_two_at_once_open_one_account(cast):
     newcomer = links.SignUp(email=EMAIL, seller_id=None)
     typed = {"password": PASSWORD, "name": "Dora", "organisation_name": "Hazel"}
-    signing_up.open_account(newcomer=newcomer, **typed, at=AT)
+    signing_up.open_account(newcomer=newcomer, **typed, address=HOME, at=AT)
 
     with pytest.raises(links.NotValid):
-        signing_up.open_account(newcomer=newcomer, **typed, at=AT)
+        signing_up.open_account(newcomer=newcomer, **typed, address=HOME, at=AT)
 
     assert Organisation.objects.filter(name="Hazel").count() == 1
 

@@ -10,11 +10,9 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
-from accounts import links, rate_limits
-from accounts.models import User
+from accounts import rate_limits
 from hosting import throttling
 from tests.factories import make_mailbox
-from tests.newcomers import OPEN, form
 from tests.test_access import client_of, routes
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -88,20 +86,6 @@ def test_sending_letters_is_held_back_and_looking_is_not(cast, twin, settings):
 
     assert found == [302] * 60 + [429] * 2
     assert client.get(f"/mailboxes/{mailbox.uuid}/set-up").status_code == 200
-
-
-def test_accounts_are_opened_one_after_another(settings, cast):
-    def token(number):
-        newcomer = links.SignUp(email=f"dora{number}@example.test", seller_id=None)
-        return links.to_sign_up(newcomer)
-
-    def sign_up(number):
-        return Client().post(f"{OPEN}?token={token(number)}", form()).status_code
-
-    found = [sign_up(number) for number in range(22)]
-
-    assert found == [302] * 20 + [429] * 2
-    assert User.objects.filter(email__startswith="dora").count() == 20
 
 
 def test_everybody_goes_on_while_nobody_can_count(few, cast, monkeypatch):
