@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from accounts import personal_facts
-from accounts.access import Origin
+from accounts.access import Actor, Capability, Origin
 from accounts.models import OpenSession, User
 
 # How many a page lists; "end all others" ends the rest too.
@@ -75,14 +75,7 @@ def name_of(session: OpenSession) -> str:
 @transaction.atomic
 def end(*, user: User, name: str, at: datetime, origin: Origin | None = None) -> None:
     """End one session of the person, by its name; raises `NoSuchSession`."""
-    keys = [
-        each.session_key
-        for each in OpenSession.objects.filter(user=user).only("session_key").iterator()
-        if constant_time_compare(name_of(each), name)
-    ]
-    if not OpenSession.objects.filter(pk__in=keys).delete()[0]:
-        message = "This session has ended already."
-        raise NoSuchSession(message)
+    _end_named(user, name)
     _record(user, 1, at=at, origin=origin)
 
 
@@ -92,6 +85,43 @@ def end_others(*, user: User, kept: str, at: datetime, origin: Origin | None = N
     ended = OpenSession.objects.filter(user=user).exclude(pk=kept).delete()[0]
     if ended:
         _record(user, ended, at=at, origin=origin)
+    return ended
+
+
+@transaction.atomic
+def end_by_staff(*, actor: Actor, user: User, name: str = "", at: datetime) -> int:
+    """End all sessions of somebody, or the one of that name; returns how many.
+
+    Staff who look after people do it, and to other staff operators alone. Raises `Forbidden` or
+    `NoSuchSession`.
+    """
+    if user.is_staff:
+        refusal = "Only operators end the sessions of other staff."
+        actor.must_everywhere(Capability.RUN_HOUSE, refusal=refusal)
+    refusal = "Only staff who look after people end their sessions."
+    actor.must_everywhere(Capability.MANAGE_PEOPLE, refusal=refusal)
+    ended = _end_named(user, name) if name else drop_all(user)
+    if ended:
+        personal_facts.record(
+            kind="user.sessions_ended_by_staff",
+            user=user,
+            actor=actor,
+            at=at,
+            data={"sessions": ended},
+        )
+    return ended
+
+
+def _end_named(user: User, name: str) -> int:
+    keys = [
+        each.session_key
+        for each in OpenSession.objects.filter(user=user).only("session_key").iterator()
+        if constant_time_compare(name_of(each), name)
+    ]
+    ended: int = OpenSession.objects.filter(pk__in=keys).delete()[0]
+    if not ended:
+        message = "This session has ended already."
+        raise NoSuchSession(message)
     return ended
 
 

@@ -33,6 +33,8 @@ NEEDS: Mapping[str, Need] = {
     # Whoever sets the address or password of somebody can be that person: money, keys and all.
     # Support asks people in and out on the pages of their organisations.
     "accounts.user": Need(see=_SEE, change=_HOUSE),
+    # From where people come is for those who help with mail and people.
+    "accounts.signedin": Need(see=_SEE_MAIL, change=_PEOPLE),
     "accounts.event": Need(see=_SEE_MAIL, change=_HOUSE),
     "accounts.checkpoint": _OF_HOUSE,
     "accounts.factorloss": Need(see=_SEE, change=_HOUSE),
@@ -43,6 +45,7 @@ NEEDS: Mapping[str, Need] = {
     "accounts.setback": Need(see=_SEE_MAIL, change=_HOUSE),
     "mailstore.alarm": _OF_MAIL,
     "mailstore.apppassword": _OF_MAIL,
+    "mailstore.device": _OF_MAIL,
     "mailstore.domain": _OF_MAIL,
     "mailstore.drift": _OF_HOUSE,
     "mailstore.guessingalarm": _OF_MAIL,
@@ -57,6 +60,7 @@ NEEDS: Mapping[str, Need] = {
     "mailstore.restorerun": _OF_MAIL,
     "mailstore.restriction": Need(see=_SEE, change=_PEOPLE),
     "mailstore.retentionpolicy": _OF_HOUSE,
+    "mailstore.signin": _OF_MAIL,
     "hosting.bankimport": _MONEY,
     "hosting.billingprofile": _MONEY,
     "hosting.brand": Need(see=_SEE, change=_HOUSE),

@@ -25,7 +25,7 @@ from accounts.models.second_factor import (
     RecoveryCode,
     RecoveryCodes,
 )
-from accounts.models.sessions import OpenSession
+from accounts.models.sessions import OpenSession, SignedIn
 from accounts.models.setbacks import Setback
 from accounts.models.sign_up_requests import SignUpRequest
 from accounts.models.visits import Visit
@@ -60,6 +60,7 @@ __all__ = [
     "ResetRequest",
     "Setback",
     "SignUpRequest",
+    "SignedIn",
     "Switches",
     "User",
     "UserManager",

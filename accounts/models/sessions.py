@@ -18,12 +18,15 @@ from accounts.models.people import User
 class OpenSessionQuerySet(models.QuerySet["OpenSession"]):
     """Whose sessions, and which still count."""
 
-    def of(self, user: User, *, at: datetime) -> Self:
-        """Those in which the person is signed in, the one that came last before the others."""
+    def lasting(self, *, at: datetime) -> Self:
+        """Those that are not over."""
         started = at - settings.SESSION_LONGEST
         used = at - settings.SESSION_IDLE
-        lasting = self.filter(expire_date__gt=at, signed_in_at__gt=started, seen_at__gt=used)
-        return lasting.filter(user=user).order_by("-seen_at", "session_key")
+        return self.filter(expire_date__gt=at, signed_in_at__gt=started, seen_at__gt=used)
+
+    def of(self, user: User, *, at: datetime) -> Self:
+        """Those in which the person is signed in, the one that came last before the others."""
+        return self.lasting(at=at).filter(user=user).order_by("-seen_at", "session_key")
 
 
 class OpenSession(AbstractBaseSession):
@@ -52,3 +55,12 @@ class OpenSession(AbstractBaseSession):
         """What reads and writes these rows."""
         store: type[SessionStore] = import_string(f"{settings.SESSION_ENGINE}.SessionStore")
         return store
+
+
+class SignedIn(User):
+    """A person by the sessions that are open: keys of sessions are no names for staff pages."""
+
+    class Meta:
+        proxy = True
+        verbose_name = _("person with open sessions")
+        verbose_name_plural = _("open sessions")

@@ -140,6 +140,7 @@ SENTENCES: Mapping[str, str | Callable[[Facts], str]] = {
         "A change of address was taken back from the former one: %(name)s, all sessions ended."
     ),
     "user.sessions_ended": _later("%(name)s ended open sessions."),
+    "user.sessions_ended_by_staff": _later("Staff ended the open sessions of %(name)s."),
     "user.signed_in_anew": _later("%(name)s signed in from somewhere new."),
     "second_factor.added": _later("%(name)s added a second step for signing in."),
     "second_factor.renamed": _later("%(name)s gave a second step for signing in another name."),

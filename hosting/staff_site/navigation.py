@@ -13,16 +13,16 @@ _GROUPS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (
         _("Customers"),
         (
-            *("Organisation", "User", "Group", "FactorLoss", "Restriction", "Visit", "ApiKey"),
-            *("Brand", "PanelHost", "ClockAdvance"),
+            *("Organisation", "User", "SignedIn", "Group", "FactorLoss", "Restriction", "Visit"),
+            *("ApiKey", "Brand", "PanelHost", "ClockAdvance"),
         ),
     ),
     (
         _("Mail"),
         (
-            *("Mailbox", "Domain", "AppPassword", "Alarm", "Hold", "PendingChange"),
-            *("PurgeRun", "RestoreRun", "Removal", "QuotaWarning", "ProtocolSwitch"),
-            *("RetentionPolicy", "MailboxImport"),
+            *("Mailbox", "Domain", "AppPassword", "Device", "SignIn", "Alarm", "Hold"),
+            *("PendingChange", "PurgeRun", "RestoreRun", "Removal", "QuotaWarning"),
+            *("ProtocolSwitch", "RetentionPolicy", "MailboxImport"),
         ),
     ),
     (

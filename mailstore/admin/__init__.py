@@ -4,6 +4,7 @@ from mailstore.admin import (
     alarms,
     app_passwords,
     changes,
+    devices,
     domains,
     guesses,
     holds,
@@ -12,6 +13,7 @@ from mailstore.admin import (
     purges,
     quota_warnings,
     restores,
+    sign_ins,
     standing,
     switches,
 )
@@ -20,6 +22,7 @@ __all__ = [
     "alarms",
     "app_passwords",
     "changes",
+    "devices",
     "domains",
     "guesses",
     "holds",
@@ -28,6 +31,7 @@ __all__ = [
     "purges",
     "quota_warnings",
     "restores",
+    "sign_ins",
     "standing",
     "switches",
 ]

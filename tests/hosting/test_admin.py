@@ -16,7 +16,16 @@ from django.utils import timezone
 
 from accounts import checkpoints, membership, setbacks, verifying, visits
 from accounts.access import system
-from accounts.models import Authenticator, Event, FactorLoss, Membership, Notice, Organisation, User
+from accounts.models import (
+    Authenticator,
+    Event,
+    FactorLoss,
+    Membership,
+    Notice,
+    Organisation,
+    SignedIn,
+    User,
+)
 from accounts.second_factor import authenticators
 from accounts.staff import StaffAdmin
 from hosting import bulk, invoicing, ledger, tasks
@@ -42,6 +51,7 @@ from mailstore import credentials
 from mailstore.models import (
     Alarm,
     AppPassword,
+    Device,
     Domain,
     Drift,
     GuessingAlarm,
@@ -55,6 +65,7 @@ from mailstore.models import (
     Removal,
     RestoreRun,
     Restriction,
+    SignIn,
     Usage,
 )
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
@@ -192,6 +203,17 @@ def one_of_each_safeguard(cast, mailbox):
     )
 
 
+def what_signs_in(cast, mailbox):
+    """A device and an hour of it, and a session of somebody, whose key opens it."""
+    seen = {"credential": "-", "protocol": "imap", "first_at": AT, "last_at": AT, "sign_ins": 1}
+    Device.objects.create(mailbox=mailbox, last_address="192.0.2.7", **seen)
+    SignIn.objects.create(
+        mailbox=mailbox, hour_at=AT, address="192.0.2.7", outcome="signed_in", **seen
+    )
+    browser = verified(cast.alice)
+    return browser.session.session_key
+
+
 def one_of_each_payment(cast):
     """Rows of the ledger, with a bill that is partly paid, and a refund."""
     payment = paid(500, customer=cast.other_customer, source="stripe", external_id="pi_1")
@@ -286,6 +308,7 @@ def full_house(cast, staff, settings):
         user=cast.alice, asked_at=AT, due_at=AT + timedelta(days=3), told_at=AT
     )
     return [
+        what_signs_in(cast, mailbox),
         *secrets_of_programs(cast),
         issued.secret,
         issued.app_password.digest,
@@ -324,6 +347,9 @@ def test_all_that_staff_need_is_there_and_nothing_else():
         "Domain",
         "Mailbox",
         "AppPassword",
+        "Device",
+        "SignIn",
+        "SignedIn",
         "QuotaWarning",
         "GuessingAlarm",
         "Hold",
@@ -410,6 +436,9 @@ def test_nothing_is_deleted_here(staff, full_house, model):
         Recount,
         Drift,
         AppPassword,
+        Device,
+        SignIn,
+        SignedIn,
         QuotaWarning,
         PurgeRun,
         RestoreRun,

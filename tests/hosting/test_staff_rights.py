@@ -38,6 +38,7 @@ SUPPORT_SEES = BOTH_SEE | {
     "accounts.event",
     "accounts.eventcheck",
     "accounts.setback",
+    "accounts.signedin",
     "accounts.visit",
     "hosting.clockadvance",
     "hosting.mailboximport",
@@ -45,6 +46,7 @@ SUPPORT_SEES = BOTH_SEE | {
     "hosting.webhookendpoint",
     "mailstore.alarm",
     "mailstore.apppassword",
+    "mailstore.device",
     "mailstore.domain",
     "mailstore.drift",
     "mailstore.guessingalarm",
@@ -58,6 +60,7 @@ SUPPORT_SEES = BOTH_SEE | {
     "mailstore.removal",
     "mailstore.restorerun",
     "mailstore.retentionpolicy",
+    "mailstore.signin",
 }
 BILLING_SEES = BOTH_SEE | {
     "hosting.bankimport",
@@ -80,9 +83,11 @@ SUPPORT_CHANGES = {
     "hosting.bulkrequest",
     "accounts.notice",
     "accounts.organisation",
+    "accounts.signedin",
     "hosting.mailboximport",
     "mailstore.alarm",
     "mailstore.apppassword",
+    "mailstore.device",
     "mailstore.domain",
     "mailstore.guessingalarm",
     "mailstore.mailbox",
@@ -92,6 +97,7 @@ SUPPORT_CHANGES = {
     "mailstore.removal",
     "mailstore.restorerun",
     "mailstore.restriction",
+    "mailstore.signin",
 }
 BILLING_CHANGES = (BILLING_SEES - BOTH_SEE) | {"accounts.notice", "hosting.bulkrequest"}
 TABLE = {

@@ -101,6 +101,7 @@ INSIDE = {
     "user.password_changed",
     "user.password_set",
     "user.sessions_ended",
+    "user.sessions_ended_by_staff",
     "user.shut_out",
     "user.signed_in_anew",
     "user.updated",
