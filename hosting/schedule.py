@@ -28,6 +28,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "watch-quotas": _every("mailstore.watch_quotas", seconds=5),
     "read-mail-log": _every("mailstore.read_mail_log", seconds=5),
     "watch-devices": _every("mailstore.watch_devices", seconds=15),
+    "tell-of-copies": _every("mailstore.tell_of_copies", hours=6),
     "forget-sign-ins": _every("mailstore.forget_sign_ins", hours=1),
     "watch-guessing": _every("mailstore.watch_guessing", seconds=30),
     "watch-domain-dns": _every("mailstore.watch_domain_dns", seconds=30),

@@ -6,17 +6,18 @@ several sessions over more than two weeks are needed before one is said to keep 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum, auto
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
 from accounts import outbox
 from accounts.access import Actor, Capability
+from accounts.models import on_clock_of
 from mailstore import quotas, retention, sign_ins
 from mailstore.engine import Engine
 from mailstore.models import Device, Mailbox, SignIn
@@ -27,6 +28,7 @@ _LONG_ENOUGH = timedelta(days=15)
 _LOOKS_BACK = timedelta(days=31)
 # In so many hours it must have fetched something.
 _ENOUGH_HOURS = 3
+_AT_ONCE = 500
 _GROWN_TIMES = 2
 _GROWN_LEAST_BYTES = 100_000_000
 
@@ -88,6 +90,37 @@ def keepers(*, mailbox: Mailbox, devices: Sequence[Device], at: datetime) -> lis
     return [device for device in keeping if not _is_decided(device, used_bytes=used)]
 
 
+def suspected(*, at: datetime) -> Iterator[int]:
+    """Keys of mailboxes in which a device may leave copies that nobody was told of.
+
+    It reads the devices once, by key in pieces, and looks closer at those alone that have removed
+    nothing for long; most programs remove what they fetch. Test organisations get no letters.
+    """
+    last = 0
+    while piece := list(_untold(at).filter(pk__gt=last).order_by("pk")[:_AT_ONCE]):
+        last = piece[-1].pk
+        sums = _sums_of({device.mailbox_id for device in piece}, since=at - _LOOKS_BACK)
+        keeping = {
+            device.mailbox_id
+            for device in piece
+            if _judged(device, sums.get((device.mailbox_id, device.credential), {}), at=at).habit
+            is Habit.KEEPS
+        }
+        yield from sorted(keeping)
+
+
+def _untold(at: datetime) -> QuerySet[Device]:
+    return Device.objects.filter(
+        Q(last_removed_at=None) | Q(last_removed_at__lt=at - _LOOKS_BACK),
+        on_clock_of(None, "mailbox__organisation__"),
+        mailbox__in=Mailbox.objects.standing().filter(protocol=Mailbox.Protocol.POP),
+        protocol=Mailbox.Protocol.POP,
+        copies_told_at=None,
+        first_at__lte=at - _LONG_ENOUGH,
+        last_at__gte=at - _LOOKS_BACK,
+    )
+
+
 def measured(*, mailbox: Mailbox, devices: Sequence[Device], engine: Engine) -> Copies:
     """How much the copies take that devices left. Raises `EngineError`."""
     found = engine.messages(user=mailbox.address, folder=INBOX, retrieved=True)
@@ -123,19 +156,24 @@ def leave(*, actor: Actor, device: Device, at: datetime) -> None:
 
 
 def _sums(mailbox: Mailbox, *, since: datetime) -> dict[str, dict[str, Any]]:
+    found = _sums_of([mailbox.pk], since=since)
+    return {credential: sums for (_mailbox, credential), sums in found.items()}
+
+
+def _sums_of(mailboxes: Iterable[int], *, since: datetime) -> dict[tuple[int, str], dict[str, Any]]:
     rows = SignIn.objects.filter(
-        mailbox=mailbox,
+        mailbox__in=mailboxes,
         hour_at__gte=since,
         protocol=Mailbox.Protocol.POP,
         outcome=SignIn.Outcome.SIGNED_IN,
     )
-    counted = rows.values("credential").annotate(
+    counted = rows.values("mailbox_id", "credential").annotate(
         fetches=Sum("fetched"),
         removals=Sum("removed"),
         sessions=Sum("ended"),
         hours=Count("pk", filter=Q(fetched__gt=0)),
     )
-    return {row["credential"]: dict(row) for row in counted.order_by()}
+    return {(row["mailbox_id"], row["credential"]): dict(row) for row in counted.order_by()}
 
 
 def _judged(device: Device, sums: Mapping[str, Any], *, at: datetime) -> Evidence:

@@ -129,7 +129,7 @@ def lock_out(*, actor: Actor, device: Device, at: datetime) -> LockedOut:
 
 @transaction.atomic
 def switch_letters(*, actor: Actor, mailbox: Mailbox, is_on: bool, at: datetime) -> None:
-    """Whether the owners get a letter when somebody signs in from a new place."""
+    """Whether the owners get letters about new places, and about programs that leave copies."""
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     letters = _letters_of(mailbox)
     if letters.is_on == is_on:
@@ -146,7 +146,7 @@ def switch_letters(*, actor: Actor, mailbox: Mailbox, is_on: bool, at: datetime)
 
 
 def are_letters_on(mailbox: Mailbox) -> bool:
-    """Whether the owners get letters about new places; they do unless somebody said no."""
+    """Whether the owners get letters about devices; they do unless somebody said no."""
     return not PlaceLetters.objects.filter(mailbox=mailbox, is_on=False).exists()
 
 

@@ -11,6 +11,7 @@ from accounts.access import system
 from mailstore import (
     closing,
     cooling,
+    copy_letters,
     devices,
     dns_watch,
     guessing,
@@ -106,6 +107,12 @@ def watch_devices() -> int:
     at = timezone.now()
     devices.judge(at=at)
     return devices.tell(at=at)
+
+
+@shared_task(name="mailstore.tell_of_copies")
+def tell_of_copies() -> int:
+    """Write to owners whose programs fetch mail and leave all of it."""
+    return copy_letters.tell(engine=engine(), at=timezone.now())
 
 
 @shared_task(name="mailstore.forget_sign_ins")

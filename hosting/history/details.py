@@ -135,7 +135,7 @@ FIELDS: Mapping[str, tuple[Any, Shown]] = {
     "payment_days": (gettext_lazy("Days to pay"), _plain),
     "percent": (gettext_lazy("Percent"), _plain),
     "period": (gettext_lazy("Month"), _plain),
-    "place_letters": (gettext_lazy("Letters about new places"), _plain),
+    "place_letters": (gettext_lazy("Letters about devices"), _plain),
     "plan": (gettext_lazy("Plan"), _plain),
     "pools_storage": (gettext_lazy("Shares included space"), _plain),
     "previous_plan": (gettext_lazy("Plan before"), _plain),

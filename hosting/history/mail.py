@@ -32,8 +32,8 @@ def _updated(data: Facts) -> str:
 def _switched_on_or_off(data: Facts) -> str:
     if "place_letters" in data:
         is_on = data["place_letters"]["new"] == "on"
-        on = _("Letters about new places were switched on.")
-        return on if is_on else _("Letters about new places were switched off.")
+        on = _("Letters about devices were switched on.")
+        return on if is_on else _("Letters about devices were switched off.")
     if "tripwire" in data:
         is_on = data["tripwire"] == "on"
         return _("The tripwire was switched on.") if is_on else _("The tripwire was switched off.")

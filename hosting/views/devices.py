@@ -131,11 +131,11 @@ def leave_copies(request: HttpRequest, uuid: UUID, device_uuid: UUID) -> HttpRes
 @login_required
 @require_POST
 def letters(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Letters about new places, on or off for this mailbox."""
+    """Letters about devices, on or off for this mailbox."""
     actor = actor_of(request)
     is_on = request.POST.get("state") == "on"
     devices.switch_letters(actor=actor, mailbox=load(actor, uuid), is_on=is_on, at=timezone.now())
-    done = _("You get a letter about new places.") if is_on else _("No more letters about that.")
+    done = _("You get letters about devices.") if is_on else _("No more letters about that.")
     messages.success(request, done)
     return redirect("mailboxes:devices", uuid=uuid)
 

@@ -101,6 +101,8 @@ class Device(models.Model):
     sign_ins = models.PositiveBigIntegerField(_("sign-ins"), default=0)
     # When it last removed something, by the log; null for never.
     last_removed_at = models.DateTimeField(_("last removed"), null=True)
+    # When its owners had the letter about the copies that it leaves; there is one for each.
+    copies_told_at = models.DateTimeField(_("told of copies"), null=True)
     # Its owner wants its copies to stay, although it was told what they take.
     copies_kept_at = models.DateTimeField(_("copies stay"), null=True)
     # How much the mailbox held then: beyond twice as much the question comes back.
@@ -182,7 +184,7 @@ class Place(models.Model):
 
 
 class PlaceLetters(models.Model):
-    """Whether the owners of a mailbox get letters about new places, and the last of them."""
+    """Whether the owners of a mailbox get letters about devices, and the last about new places."""
 
     mailbox = models.OneToOneField(Mailbox, on_delete=models.CASCADE, related_name="place_letters")
     is_on = models.BooleanField(_("letters"), default=True)

@@ -189,7 +189,7 @@ def test_letters_are_switched_off_and_on(alice, mailbox):
     assert not devices.are_letters_on(mailbox)
     on = alice.post(path, {"state": "on"}, follow=True)
 
-    assert "You get a letter about new places." in text_of(on)
+    assert "You get letters about devices." in text_of(on)
     assert devices.are_letters_on(mailbox)
 
 
