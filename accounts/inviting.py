@@ -65,20 +65,36 @@ def checked_email(text: str) -> str:
 
 @transaction.atomic
 def invite(
-    *, actor: Actor, organisation: Organisation, email: str, role: str, at: datetime
+    *,
+    actor: Actor,
+    organisation: Organisation,
+    email: str,
+    role: str,
+    at: datetime,
+    told_at: datetime | None = None,
 ) -> Invitation:
     """Ask by a letter; an address that was asked already gets a new one and the new role.
 
-    Load `parent` with the organisation. Raises `Refused`, `membership.Refused` or `Forbidden`.
+    `at` is what time it really is: people read letters by it, whatever clock a test organisation
+    has. `told_at` is the moment of the fact, where it has one of its own. Load `parent` with the
+    organisation. Raises `Refused`, `membership.Refused` or `Forbidden`.
     """
     membership.must_appoint(actor, organisation, role)
     _refuse_floods(organisation, checked_email(email), at=at)
-    return ask(actor=actor, organisation=organisation, email=email, role=role, at=at)
+    return ask(
+        actor=actor, organisation=organisation, email=email, role=role, at=at, told_at=told_at
+    )
 
 
 @transaction.atomic
 def ask(
-    *, actor: Actor, organisation: Organisation, email: str, role: str, at: datetime
+    *,
+    actor: Actor,
+    organisation: Organisation,
+    email: str,
+    role: str,
+    at: datetime,
+    told_at: datetime | None = None,
 ) -> Invitation:
     """As `invite`, for verbs that have looked at who may; raises `Refused`."""
     address = checked_email(email)
@@ -103,7 +119,7 @@ def ask(
     invitation.invited_at = at
     invitation.expires_at = at + invitations.VALID_FOR
     invitation.save()
-    people.record_invitation("member.invited", invitation, actor=actor, at=at)
+    people.record_invitation("member.invited", invitation, actor=actor, at=told_at or at)
     _send(invitation, at=at)
     return invitation
 

@@ -7,6 +7,7 @@ from typing import Literal, TypedDict
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 from rest_framework import serializers
 
 from accounts import inviting, membership, people
@@ -215,7 +216,10 @@ class Invitations(Endpoint):
             organisation=organisations.ORGANISATION.locked(call, organisation),
             email=call.asked["email"],
             role=call.asked["role"],
-            at=call.at,
+            # A link is good for as long as people have to read it, whatever clock the
+            # organisation lives by.
+            at=timezone.now(),
+            told_at=call.at,
         )
         where = f"organisations/{public_ids.encode('org', organisation)}/invitations"
         return INVITATION.created(call, made, below=where)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.core import mail
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
-from accounts import notices
-from accounts.models import Invitation, Membership
+from accounts import invitations, notices
+from accounts.models import Event, Invitation, Membership
 from accounts.second_factor import authenticators
-from hosting import public_ids
+from hosting import models, public_ids
 from tests.factories import make_member
 from tests.hosting.api.caller import Caller, make_key
+from tests.hosting.simulated import make_test_customer
 from tests.staffing import SECRET
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -114,3 +119,29 @@ def test_members_of_another_organisation_are_not_found_through_ones_own(cast):
 
     assert answer.status_code == 404
     assert Membership.objects.get(user=cast.bob).role == "read_only"
+
+
+@pytest.mark.parametrize("years", [-2, 30])
+def test_an_invitation_of_a_test_organisation_lives_by_the_real_time(cast, years):
+    """However far its clock is behind or ahead, people have two weeks to read the letter."""
+    trial = make_test_customer(cast.reseller)
+    there = trial.created_at + timedelta(days=365 * years)
+    models.TestClock.objects.create(organisation=trial, now=there)
+    program = Caller(make_key(cast.reseller, is_test=True).secret)
+    before = timezone.now()
+
+    asked = {"email": "dora@example.test", "role": "admin"}
+    made = program.post(f"{base(trial)}/invitations", asked)
+
+    invitation = Invitation.objects.get()
+    assert made.status_code == 201
+    assert before <= invitation.invited_at <= timezone.now()
+    assert invitation.expires_at == invitation.invited_at + invitations.VALID_FOR
+    assert Event.objects.get(kind="member.invited", organisation=trial).at == there
+    token = invitations.token_for(invitation)
+    late = invitation.expires_at
+    assert invitations.found(token, at=late - timedelta(seconds=1)) == invitation
+    with pytest.raises(invitations.NotValid):
+        invitations.found(token, at=late)
+    models.TestClock.objects.update(now=there + timedelta(days=1000))
+    assert Client().get(reverse("accounts:invitation", args=[token])).status_code == 200
