@@ -164,12 +164,22 @@ def test_every_uuid_that_is_recorded_with_a_fact_is_told_as_an_id():
     named = set()
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and name_of(node.func) in RECORDERS:
-                for keyword in node.keywords:
-                    named |= names_of_uuids(keyword.value) if keyword.arg == "data" else set()
+            for facts in facts_of(node):
+                named |= names_of_uuids(facts)
 
     assert named <= set(audit_ids.IN_FACTS)
     assert {"mailbox", "restore", "alarm", "invoice"} <= named
+
+
+def facts_of(node):
+    """What a call records with a fact, or what stands beside the kind of one."""
+    if isinstance(node, ast.Call) and name_of(node.func) in RECORDERS:
+        return [keyword.value for keyword in node.keywords if keyword.arg == "data"]
+    if not isinstance(node, ast.Dict):
+        return []
+    pairs = zip(node.keys, node.values, strict=True)
+    values = {getattr(key, "value", None): value for key, value in pairs}
+    return [values["data"]] if {"kind", "data"} <= set(values) else []
 
 
 def names_of_uuids(tree):
