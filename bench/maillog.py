@@ -7,6 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -186,18 +187,20 @@ def _counted(log: Path, expected: int) -> None:
             place, _ = LogPosition.objects.select_for_update().get_or_create(
                 path=str(log), defaults={"inode": 0, "offset": 0}
             )
-            known = Position(inode=place.inode, offset=place.offset, head=place.head)
+            known = Position(
+                inode=place.inode,
+                offset=place.offset,
+                head=place.head,
+                written_ns=place.written_ns,
+            )
             text, position = rotation.read(log, known)
             for line in text.split(b"\n"):
                 count += bool(line)
             has_more = position != known
             if position is not None:
-                place.inode, place.offset, place.head = (
-                    position.inode,
-                    position.offset,
-                    position.head,
-                )
-                place.save(update_fields=["inode", "offset", "head"])
+                for name, value in asdict(position).items():
+                    setattr(place, name, value)
+                place.save(update_fields=list(asdict(position)))
     if count != expected:
         message = f"{count} lines were counted, not {expected}."
         raise RuntimeError(message)
