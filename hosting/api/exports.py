@@ -11,7 +11,6 @@ from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.renderers import BaseRenderer
 
-from accounts.models import Organisation
 from hosting import exports, public_ids
 from hosting.api import operations, targets, turns, versions
 from hosting.api.contract import Answer, Call, Match, operation
@@ -162,14 +161,6 @@ def _must_have_scopes(call: Call, kind: str, wanted: exports.Wanted) -> None:
         call.must_have(scope)
 
 
-def _owner(call: Call) -> Organisation:
-    """What it is about: the organisation that was named, or the key's own."""
-    if "organisation_id" in call.asked:
-        return targets.organisation(call, call.asked["organisation_id"])
-    own = Organisation.objects.select_related("parent__parent")
-    return own.get(pk=call.api_key.organisation_id)
-
-
 class Exports(Endpoint):
     """All exports."""
 
@@ -207,7 +198,7 @@ class Exports(Endpoint):
         export = exports.ask(
             actor=call.actor,
             by=call.api_key,
-            organisation=_owner(call),
+            organisation=targets.organisation_or_own(call),
             kind=kind,
             wanted=wanted,
             at=timezone.now(),

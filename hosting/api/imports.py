@@ -11,7 +11,6 @@ from django.db.models import CharField, F, Q, QuerySet, Value
 from django.utils import timezone
 from rest_framework import serializers
 
-from accounts.models import Organisation
 from hosting import customer_lists, importing, piecework, public_ids, quoting
 from hosting.api import cost_previews, operations, targets, turns, versions
 from hosting.api.contract import Answer, Call, Match, operation
@@ -244,14 +243,6 @@ def _locked(call: Call, uuid: UUID) -> Any:
     return found
 
 
-def _owner(call: Call) -> Organisation:
-    """Whose it becomes: the organisation that was named, or the key's own."""
-    if "organisation_id" in call.asked:
-        return targets.organisation(call, call.asked["organisation_id"])
-    own = Organisation.objects.select_related("parent__parent")
-    return own.get(pk=call.api_key.organisation_id)
-
-
 def _name(call: Call) -> str:
     name: str = call.asked.get("name", f"{call.asked['kind']}.csv")
     if not name.isprintable():
@@ -265,7 +256,7 @@ def _taken_in(call: Call, kind: _Kind) -> Any:
         return kind.take_in(
             actor=call.actor,
             by=call.api_key,
-            owner=_owner(call),
+            owner=targets.organisation_or_own(call),
             file_name=_name(call),
             text=call.asked["csv"].removeprefix("\ufeff"),
             at=timezone.now(),

@@ -13,6 +13,7 @@ from django.db.models import Q
 
 from accounts.models import Organisation, OrganisationQuerySet
 from hosting import capping, pricing, public_ids, reselling
+from hosting.api import targets
 from hosting.api.contract import Answer, Call, Match, operation
 from hosting.api.endpoint import Endpoint
 from hosting.api.expanding import Expansion
@@ -239,7 +240,7 @@ class Organisations(Endpoint):
         asked = call.asked
         customer = reselling.open_customer(
             actor=call.actor,
-            reseller=_seller(call),
+            reseller=targets.own_organisation(call),
             name=asked["name"],
             owner_email=asked.get("owner_email"),
             external_ref=asked.get("external_ref", ""),
@@ -354,12 +355,6 @@ class Keeping(Endpoint):
         found = ORGANISATION.locked(call, organisation)
         reselling.keep(actor=call.actor, customer=found, at=call.at)
         return ORGANISATION.answer(call, load(call, organisation))
-
-
-def _seller(call: Call) -> Organisation:
-    """The key's own organisation, which sells; a narrow key opens none."""
-    found = Organisation.objects.select_related("parent__parent")
-    return found.get(pk=call.api_key.organisation_id)
 
 
 def _set_terms(call: Call, customer: Organisation) -> None:

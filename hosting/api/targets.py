@@ -51,6 +51,19 @@ def named(call: Call) -> Target:
     return domain(call, uuid) if asked == ["domain_id"] else mailbox(call, uuid)
 
 
+def own_organisation(call: Call) -> Organisation:
+    """The key's own organisation, with those above it; a narrow key opens no other."""
+    found = Organisation.objects.select_related("parent__parent")
+    return found.get(pk=call.api_key.organisation_id)
+
+
+def organisation_or_own(call: Call) -> Organisation:
+    """The organisation that a body may name, or else the key's own."""
+    if "organisation_id" in call.asked:
+        return organisation(call, call.asked["organisation_id"])
+    return own_organisation(call)
+
+
 def organisation(call: Call, uuid: UUID) -> Organisation:
     """The organisation that a body names."""
     visible = Organisation.objects.visible_to(call.actor).select_related("parent")

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db.models import Prefetch, QuerySet
 from rest_framework import serializers
 
-from accounts.models import Organisation
 from hosting import feed, public_ids
+from hosting.api import targets
 from hosting.api.contract import Answer, Call, operation
 from hosting.api.endpoint import Endpoint
 from hosting.api.fields import Body, ClearableText, Text, Whole
@@ -222,7 +222,7 @@ class WebhookEndpoints(Endpoint):
         """Make an endpoint for all that happens from now on. Its secret is shown once."""
         made = endpoints.make(
             actor=call.actor,
-            organisation=_owner(call),
+            organisation=targets.own_organisation(call),
             url=call.beforehand,
             event_types=call.asked.get("event_types", []),
             description=call.asked.get("description", ""),
@@ -366,9 +366,3 @@ class WebhookRedelivery(Endpoint):
             raise not_found()
         endpoints.send_again(actor=call.actor, delivery=found, at=call.at)
         return Answer(document=_delivery(found, feed.names()))
-
-
-def _owner(call: Call) -> Organisation:
-    return Organisation.objects.select_related("parent__parent").get(
-        pk=call.api_key.organisation_id
-    )
