@@ -21,7 +21,7 @@ from mailstore import (
     quotas,
     retention,
     switching,
-    tripwire,
+    thresholds,
 )
 from mailstore.engine import Engine, FolderUsage, RemovedMessage, RemovedSearch
 from mailstore.models import Mailbox
@@ -287,8 +287,8 @@ def _rules(proposal: Proposal, *, until_text: str) -> list[Difference]:
 
 def _tripwire(proposal: Proposal, *, until_text: str) -> Difference:
     mailbox, plan = proposal.settled.contract.mailbox, proposal.settled.effect.terms.policy
-    old = tripwire.thresholds_of(mailbox)
-    new = tripwire.Thresholds(
+    old = thresholds.of(mailbox)
+    new = thresholds.Thresholds(
         messages=mailbox.trip_messages or plan.trip_messages,
         percent=mailbox.trip_percent or plan.trip_percent,
         minutes=mailbox.trip_minutes or plan.trip_minutes,

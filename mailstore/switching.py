@@ -28,7 +28,7 @@ from mailstore import (
     quotas,
     retention,
     rules,
-    tripwire,
+    thresholds,
     working,
 )
 from mailstore.engine import Engine, EngineError, EngineUnavailable, FolderUsage
@@ -124,7 +124,7 @@ def foresee(*, mailbox: Mailbox, terms: Terms) -> Effect:
 def _fires_later(mailbox: Mailbox, terms: Terms) -> bool:
     """Whether some removal would ring the tripwire now and not under these terms."""
     moved = retention.under_plan(mailbox, plan=terms.policy, protocol=terms.protocol)
-    return tripwire.thresholds_of(moved).is_weaker_than(tripwire.thresholds_of(mailbox))
+    return thresholds.of(moved).is_weaker_than(thresholds.of(mailbox))
 
 
 @transaction.atomic

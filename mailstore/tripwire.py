@@ -19,7 +19,7 @@ from django.db.models import Min
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import alarm_letters, credentials, policy, recovery, retention
+from mailstore import alarm_letters, credentials, policy, recovery, thresholds
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -34,7 +34,6 @@ from mailstore.models import (
     Mailbox,
     Removal,
     RestoreRun,
-    RetentionPolicy,
 )
 
 logger = logging.getLogger(__name__)
@@ -43,39 +42,8 @@ _PASSING = frozenset({"\\Junk", "\\Trash"})
 _WATCH = system("tripwire")
 
 
-# Below the first the tripwire would fire at work, above the second never.
-_BOUNDS = {
-    "messages": (1, 1_000_000),
-    "percent": (1, 100),
-    "minutes": (1, 24 * 60),
-    "fewest": (1, 1_000),
-}
-
-
 class NothingToAnswer(Exception):
     """The alarm was answered already."""
-
-
-class ThresholdsRefused(Exception):
-    """Thresholds that make no sense; the text says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Thresholds:
-    """It fires at `messages`, or at `percent` of the mailbox, removed within `minutes`.
-
-    Less than `fewest` are a person at work, whatever share of a mailbox or folder they are.
-    """
-
-    messages: int
-    percent: int
-    minutes: int
-    fewest: int
-
-    def is_weaker_than(self, other: Thresholds) -> bool:
-        """Whether some removal would fire the other and not this."""
-        is_higher = self.messages > other.messages or self.percent > other.percent
-        return is_higher or self.fewest > other.fewest or self.minutes < other.minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,47 +55,6 @@ class Weight:
     with_passing: int
     held_before: int
     whole_folder: str
-
-
-def thresholds_of(target: Mailbox | RetentionPolicy) -> Thresholds:
-    """A policy's thresholds, or a mailbox's own, which its policy completes."""
-    return completed(
-        target,
-        messages=target.trip_messages,
-        percent=target.trip_percent,
-        minutes=target.trip_minutes,
-        fewest=target.trip_fewest,
-    )
-
-
-def completed(
-    target: Mailbox | RetentionPolicy,
-    *,
-    messages: int | None,
-    percent: int | None,
-    minutes: int | None,
-    fewest: int | None,
-) -> Thresholds:
-    """Thresholds as they would hold for a target; what is None comes from its policy.
-
-    Raises `ThresholdsRefused` where one is out of bounds, or a policy itself leaves one out.
-    """
-    asked = {"messages": messages, "percent": percent, "minutes": minutes, "fewest": fewest}
-    for name, value in asked.items():
-        least, most = _BOUNDS[name]
-        if value is not None and not least <= value <= most:
-            message = f"The tripwire's {name} are a whole number from {least} to {most}."
-            raise ThresholdsRefused(message)
-    base = _defaults_of(target)
-    if isinstance(target, RetentionPolicy) and None in asked.values():
-        message = "A policy says all four: messages, percent, minutes and fewest."
-        raise ThresholdsRefused(message)
-    return Thresholds(
-        messages=messages or base.messages,
-        percent=percent or base.percent,
-        minutes=minutes or base.minutes,
-        fewest=fewest or base.fewest,
-    )
 
 
 def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
@@ -166,7 +93,7 @@ def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
     """Fire if what was removed lately is beyond the thresholds; the alarm, or None."""
     if mailbox.tripwire_off_at is not None or mailbox.frozen_at is not None:
         return None
-    limits = thresholds_of(mailbox)
+    limits = thresholds.of(mailbox)
     removals = _not_answered(mailbox, limits)
     for window in _windows(removals, limits):
         weight = _weight(mailbox, window, since=removals, fewest=limits.fewest, engine=engine)
@@ -209,21 +136,7 @@ def roll_back(*, actor: Actor, alarm: Alarm, engine: Engine, at: datetime) -> Re
     return run
 
 
-def _defaults_of(target: Mailbox | RetentionPolicy) -> Thresholds:
-    """What a policy says; of two that hold at once, what fires sooner."""
-    if isinstance(target, RetentionPolicy):
-        policies = [target]
-    else:
-        policies = [p for p in (retention.policy_of(target), target.former_policy) if p is not None]
-    return Thresholds(
-        messages=min(one.trip_messages for one in policies),
-        percent=min(one.trip_percent for one in policies),
-        minutes=max(one.trip_minutes for one in policies),
-        fewest=min(one.trip_fewest for one in policies),
-    )
-
-
-def _not_answered(mailbox: Mailbox, limits: Thresholds) -> list[Removal]:
+def _not_answered(mailbox: Mailbox, limits: thresholds.Thresholds) -> list[Removal]:
     """What was removed since the last answer and could be weighed with something new."""
     removals = Removal.objects.filter(mailbox=mailbox).order_by("ended_at", "pk")
     answered = Alarm.objects.filter(mailbox=mailbox).exclude(answered_at=None)
@@ -238,7 +151,7 @@ def _not_answered(mailbox: Mailbox, limits: Thresholds) -> list[Removal]:
     )
 
 
-def _windows(removals: Sequence[Removal], limits: Thresholds) -> Iterator[list[Removal]]:
+def _windows(removals: Sequence[Removal], limits: thresholds.Thresholds) -> Iterator[list[Removal]]:
     """All that was removed within the time that counts, wherever that begins.
 
     The last minutes alone would not do: a thief who stays silent until the log is read again,
@@ -322,7 +235,7 @@ def _whole_folder(lasting: Sequence[Removal], left: Mapping[str, int], *, fewest
     return min((folder for folder in emptied if not left.get(folder)), default="")
 
 
-def _reason(weight: Weight, limits: Thresholds) -> str:
+def _reason(weight: Weight, limits: thresholds.Thresholds) -> str:
     if weight.counted >= limits.messages:
         return f"{weight.counted} messages were removed within {limits.minutes} minutes."
     if weight.with_passing < limits.fewest:

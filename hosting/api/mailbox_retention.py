@@ -22,7 +22,7 @@ from hosting.api.moments import Moment
 from hosting.api.pending_changes import PendingChangeDocument
 from hosting.api.problems import wrong_parameter
 from hosting.api.retention_rules import CountedFromName
-from mailstore import cooling, policy, previewing, retention, tripwire
+from mailstore import cooling, policy, previewing, retention, thresholds
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox, PendingChange
 
@@ -281,7 +281,7 @@ def _folder(decision: policy.Decision) -> FolderRuleDocument:
 
 
 def _tripwire(mailbox: Mailbox) -> TripwireDocument:
-    found = tripwire.thresholds_of(mailbox)
+    found = thresholds.of(mailbox)
     return {
         "is_on": mailbox.tripwire_off_at is None,
         "message_count": found.messages,

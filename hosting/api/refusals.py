@@ -53,7 +53,7 @@ from mailstore import (
     recovery,
     standing,
     switching,
-    tripwire,
+    thresholds,
     working,
 )
 from mailstore.addresses import InvalidAddress
@@ -109,7 +109,7 @@ FIELDS: tuple[tuple[type[Exception], str], ...] = (
     (quotas.ImpossibleLimit, "/quota_bytes"),
     (capping.CapRefused, "/limits/spend_cap_minor"),
     (policy.RuleRefused, "/rule"),
-    (tripwire.ThresholdsRefused, "/tripwire"),
+    (thresholds.ThresholdsRefused, "/tripwire"),
     (credentials.NoProtocol, "/protocols"),
     (inviting.Refused, "/email"),
     (keys.UnknownScope, "/scopes"),

@@ -19,7 +19,7 @@ from accounts.stepping_up import needs_fresh_proof
 from hosting import itemising
 from hosting.forms.keeping import RuleForm, ThresholdsForm, WindowForm
 from hosting.views import actor_of, load, rule_setting, sees_bills
-from mailstore import alarm_letters, cooling, fates, previewing, retention, rules, tripwire
+from mailstore import alarm_letters, cooling, fates, previewing, retention, rules, thresholds
 from mailstore.engine import EngineError, engine
 from mailstore.models import Mailbox, PendingChange, PurgeRun
 
@@ -53,7 +53,7 @@ def _context(actor: Actor, mailbox: Mailbox, **forms: Any) -> dict[str, Any]:
         "is_unavailable": not outlooks,
         "stopped_text": stopped_text,
         "own_rules": rules.own_rules(mailbox),
-        "limits": tripwire.thresholds_of(mailbox),
+        "limits": thresholds.of(mailbox),
         "told_count": len(alarm_letters.outside(mailbox.organisation)),
         "pending": PendingChange.objects.waiting().reaching(mailbox),
         "runs": PurgeRun.objects.filter(mailbox=mailbox).order_by("-pk")[:10],
@@ -165,7 +165,7 @@ def set_thresholds(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 wait=settings.COOLING_OFF,
                 at=timezone.now(),
             )
-        except tripwire.ThresholdsRefused as refusal:
+        except thresholds.ThresholdsRefused as refusal:
             form.add_error(None, str(refusal))
         else:
             return _done(request, mailbox, change)

@@ -17,13 +17,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
-from mailstore import checking, cooling, policy, previewing, quotas, rules, tripwire
+from mailstore import checking, cooling, policy, previewing, quotas, rules, thresholds
 from mailstore.admin.acting import ActingAdmin, answer
 from mailstore.admin.tables import Row, Table
 from mailstore.engine import engine
 from mailstore.models import RetentionPolicy
 
-POLICY_REFUSALS = (policy.RuleRefused, tripwire.ThresholdsRefused, Forbidden)
+POLICY_REFUSALS = (policy.RuleRefused, thresholds.ThresholdsRefused, Forbidden)
 _MOST_DATES = 6
 
 

@@ -19,7 +19,7 @@ from mailstore import (
     recovery,
     rules,
     standing,
-    tripwire,
+    thresholds,
 )
 from mailstore.cooling import changes, switches, telling, wording
 from mailstore.cooling.changes import NotWaiting
@@ -254,13 +254,13 @@ def ask_thresholds(
 ) -> PendingChange | None:
     """Change when the tripwire fires, at once unless it fires later or less often by it.
 
-    For a mailbox, None means what its policy says. Raises `tripwire.ThresholdsRefused`.
+    For a mailbox, None means what its policy says. Raises `thresholds.ThresholdsRefused`.
     """
     what = {"messages": messages, "percent": percent, "minutes": minutes, "fewest": fewest}
     rules.must_manage(actor, target)
     with transaction.atomic():
         earlier = changes.waiting_for(target, Kind.THRESHOLDS)
-        new, old = tripwire.completed(target, **what), tripwire.thresholds_of(target)
+        new, old = thresholds.completed(target, **what), thresholds.of(target)
         if not new.is_weaker_than(old):
             changes.replace(earlier, actor=actor, at=at)
             switches.set_thresholds(target, **what, actor=actor, at=at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mailstore import policy, rules
 from mailstore.models import RetentionPolicy
-from mailstore.tripwire import Thresholds
+from mailstore.thresholds import Thresholds
 
 
 def of_rule(rule: policy.Rule, *, owner: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from accounts import membership, notices
 from accounts.access import Forbidden, system
 from accounts.models import Event, Membership, Notice
-from mailstore import cooling, holding, policy, provisioning, rules, tripwire
+from mailstore import cooling, holding, policy, provisioning, rules, thresholds
 from mailstore.models import Mailbox, PendingChange, PurgeRun, RetentionPolicy
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
@@ -330,7 +330,7 @@ def ask_thresholds(actor, target, *limits):
 def test_sharper_tripwire_holds_at_once(mailbox, alice):
     assert ask_thresholds(alice, mailbox, 50, None, None) is None
 
-    limits = tripwire.thresholds_of(mailbox)
+    limits = thresholds.of(mailbox)
     assert (limits.messages, limits.percent, limits.minutes) == (50, 50, 10)
 
 
@@ -342,7 +342,7 @@ def test_weaker_tripwire_waits(twin, mailbox, alice, weaker):
     change = ask_thresholds(alice, mailbox, *weaker)
 
     assert change.kind == PendingChange.Kind.THRESHOLDS
-    assert tripwire.thresholds_of(mailbox).messages == 200
+    assert thresholds.of(mailbox).messages == 200
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
     mailbox.refresh_from_db()
     own = (mailbox.trip_messages, mailbox.trip_percent, mailbox.trip_minutes, mailbox.trip_fewest)
@@ -351,7 +351,7 @@ def test_weaker_tripwire_waits(twin, mailbox, alice, weaker):
 
 @pytest.mark.parametrize("absurd", [(0, 50, 10), (200, 101, 10), (200, 50, 1441), (-1, 50, 10)])
 def test_absurd_thresholds_are_refused(mailbox, alice, absurd):
-    with pytest.raises(tripwire.ThresholdsRefused, match="whole number from"):
+    with pytest.raises(thresholds.ThresholdsRefused, match="whole number from"):
         ask_thresholds(alice, mailbox, *absurd)
 
     assert not PendingChange.objects.exists()
@@ -364,10 +364,10 @@ def test_only_staff_change_the_tripwire_of_a_policy(cast, mailbox, alice):
             ask_thresholds(alice, policy_row, weaker_or_sharper, 50, 10, 10)
     staff = cast.actor(cast.sam)
 
-    with pytest.raises(tripwire.ThresholdsRefused, match="all four"):
+    with pytest.raises(thresholds.ThresholdsRefused, match="all four"):
         ask_thresholds(staff, policy_row, 100, None, 10, 10)
     assert ask_thresholds(staff, policy_row, 100, 50, 10, 10) is None
-    assert tripwire.thresholds_of(mailbox).messages == 100
+    assert thresholds.of(mailbox).messages == 100
 
 
 DAY = timedelta(days=1)
@@ -440,7 +440,7 @@ def test_sharper_thresholds_call_off_the_weaker_ones(twin, mailbox, alice):
     assert ask_thresholds(alice, mailbox, 50, None, None) is None
 
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
-    assert tripwire.thresholds_of(Mailbox.objects.get()).messages == 50
+    assert thresholds.of(Mailbox.objects.get()).messages == 50
 
 
 def test_of_two_less_safe_wishes_the_later_one_waits_alone(twin, mailbox, alice):

@@ -24,7 +24,7 @@ from mailstore import (
     sweeping,
     switching,
     tasks,
-    tripwire,
+    thresholds,
     working,
 )
 from mailstore.engine import EngineUnavailable
@@ -297,11 +297,11 @@ def test_tripwire_fires_by_the_stricter_of_both_policies(mailbox):
 
     switch(mailbox, POP)
 
-    assert tripwire.thresholds_of(mailbox) == tripwire.Thresholds(
+    assert thresholds.of(mailbox) == thresholds.Thresholds(
         messages=200, percent=50, minutes=60, fewest=10
     )
-    with pytest.raises(tripwire.ThresholdsRefused):
-        tripwire.completed(
+    with pytest.raises(thresholds.ThresholdsRefused):
+        thresholds.completed(
             RetentionPolicy.objects.get(slug="pop"), messages=None, percent=1, minutes=1, fewest=1
         )
 
@@ -318,10 +318,10 @@ def test_tripwire_that_fires_later_by_another_plan_waits(twin, mailbox):
 
     switch(mailbox, IMAP, retention_policy=lax)
 
-    assert tripwire.thresholds_of(mailbox).messages == present.trip_messages
+    assert thresholds.of(mailbox).messages == present.trip_messages
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
     mailbox.refresh_from_db()
-    assert tripwire.thresholds_of(mailbox).messages == 1_000_000
+    assert thresholds.of(mailbox).messages == 1_000_000
 
 
 def test_less_than_there_is_in_use_is_refused(mailbox):
