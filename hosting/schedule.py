@@ -27,6 +27,7 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "follow-switches": _every("mailstore.follow_switches", seconds=10),
     "watch-quotas": _every("mailstore.watch_quotas", seconds=5),
     "read-mail-log": _every("mailstore.read_mail_log", seconds=5),
+    "forget-moves": _every("mailstore.forget_moves", hours=1),
     "watch-devices": _every("mailstore.watch_devices", seconds=15),
     "tell-of-copies": _every("mailstore.tell_of_copies", hours=6),
     "forget-sign-ins": _every("mailstore.forget_sign_ins", hours=1),

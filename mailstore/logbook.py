@@ -13,6 +13,7 @@ from django.db import transaction
 from mailstore import due, quotas, sign_ins
 from mailstore.engine import Attendance, maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
+    Copied,
     FolderDeleted,
     FolderRenamed,
     QuotaRefusal,
@@ -20,7 +21,7 @@ from mailstore.engine.maillog import (
     Removed,
 )
 from mailstore.engine.rotation import Position
-from mailstore.models import LogPosition, Mailbox, Removal
+from mailstore.models import LogPosition, Mailbox, MessageCopy, Removal
 
 # So long goes on whoever finds that much was written meanwhile; then others have their turn.
 _PATIENCE_SECONDS = 30.0
@@ -63,6 +64,7 @@ def _read_part(path: Path) -> tuple[int, bool]:
     told = [record for record in records if _is_about_this(record, mailboxes)]
     _note_refusals(records)
     _note_removals(told, mailboxes)
+    _note_copies(told, mailboxes)
     _note_deleted_folders(told, mailboxes)
     _note_renamed_folders(told, mailboxes)
     _note_retrievals(reading.attendances)
@@ -113,7 +115,9 @@ def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
     first, last = removed[0], removed[-1]
     same = Removal.objects.filter(mailbox=mailbox, session=first.session, folder=first.folder)
     minute = _minute(first.at)
-    row = same.filter(began_at__gte=minute, began_at__lt=minute + timedelta(minutes=1)).first()
+    # Locked, for whoever sets moves off writes to the same row.
+    of_minute = same.filter(began_at__gte=minute, began_at__lt=minute + timedelta(minutes=1))
+    row = of_minute.select_for_update().first()
     uids = [record.uid for record in removed]
     size = sum(record.bytes for record in removed)
     if row is None:
@@ -137,6 +141,21 @@ def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
     row.ended_at = last.at
     row.is_weighed = False
     row.save(update_fields=["uids", "messages", "bytes", "ended_at", "is_weighed"])
+
+
+def _note_copies(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    """Keep one row for what went from a folder to another in a minute."""
+    uids: dict[tuple[str, str, str, datetime], list[int]] = {}
+    for record in records:
+        if isinstance(record, Copied) and record.user in mailboxes:
+            key = (record.user, record.origin, record.folder, _minute(record.at))
+            uids.setdefault(key, []).append(record.uid)
+    for (user, origin, folder, minute), copied in uids.items():
+        row, _ = MessageCopy.objects.get_or_create(
+            mailbox=mailboxes[user], made_at=minute, origin=origin, folder=folder
+        )
+        row.uids = uid_set([*uids_of(row.uids), *copied])
+        row.save(update_fields=["uids"])
 
 
 def _minute(at: datetime) -> datetime:

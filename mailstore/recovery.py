@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import outbox
 from accounts.access import Actor, Capability
-from mailstore import due, holding, origins, quotas, restore_ends, working
+from mailstore import due, holding, moves, origins, quotas, restore_ends, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -144,7 +144,8 @@ def roll_back(
 ) -> RestoreRun:
     """Bring back everything that was removed since a moment, each to its own folder."""
     since = RemovedSearch(since=moment)
-    picked = engine.removed_mail(user=mailbox.address, search=since, headers=False)
+    removed = engine.removed_mail(user=mailbox.address, search=since, headers=False)
+    picked = moves.without_moved(mailbox, removed, since=moment, engine=engine)
     return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=moment, at=at)
 
 

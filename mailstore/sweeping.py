@@ -86,6 +86,9 @@ def note_retrievals(*, engine: Engine, at: datetime, limit: int = 500) -> int:
             break
         except EngineError:
             logger.exception("The mail server could not say what was fetched in %s", mailbox.uuid)
+            # It asks again, behind all others.
+            asked.filter(pk=mailbox.pk).update(retrievals_asked_at=at)
+            continue
         # What was fetched meanwhile asks anew.
         asked.filter(pk=mailbox.pk, retrievals_asked_at=asked_at).update(retrievals_asked_at=None)
     return noted

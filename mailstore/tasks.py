@@ -16,6 +16,7 @@ from mailstore import (
     dns_watch,
     guessing,
     logbook,
+    moves,
     outages,
     provisioning,
     quotas,
@@ -99,6 +100,12 @@ def read_mail_log() -> int:
     found = logbook.read(path=settings.DOVECOT_LOG)
     tripwire.watch(engine=engine(), at=timezone.now())
     return found
+
+
+@shared_task(name="mailstore.forget_moves")
+def forget_moves() -> int:
+    """Forget which messages were copied long ago."""
+    return moves.forget(at=timezone.now())
 
 
 @shared_task(name="mailstore.watch_devices")

@@ -3,7 +3,7 @@
 It weighs what the log told of removals by mail programs; our own workers do not appear there.
 A POP program that fetches and removes does what POP is for, so only what it removed without
 ever fetching counts. Emptying Trash or Junk counts towards the share of the mailbox alone,
-or every spring-clean would fire.
+or every spring-clean would fire; but what went there within the same minutes counts in full.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db.models import Min
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import alarm_letters, credentials, policy, recovery, thresholds
+from mailstore import alarm_letters, credentials, moves, policy, recovery, thresholds
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -32,6 +32,7 @@ from mailstore.models import (
     Alarm,
     AppPassword,
     Mailbox,
+    MessageCopy,
     Removal,
     RestoreRun,
 )
@@ -66,27 +67,33 @@ def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     unweighed = Removal.objects.filter(is_weighed=False)
     turns = unweighed.values("mailbox").annotate(first=Min("id")).order_by("first")
     ids = [turn["mailbox"] for turn in turns[:limit]]
-    fresh = list(unweighed.filter(mailbox__in=ids).order_by("id"))
-    mailboxes = Mailbox.objects.filter(pk__in=ids).select_related(
+    known = Mailbox.objects.filter(pk__in=ids).select_related(
         "organisation__parent", "retention_policy", "former_policy"
     )
-    fired, unknown = 0, set()
-    for mailbox in mailboxes.standing():
+    standing = {mailbox.pk: mailbox for mailbox in known.standing()}
+    fired = 0
+    for key in ids:
         try:
-            fired += weigh(mailbox=mailbox, engine=engine, at=at) is not None
+            fired += _take_turn(key, standing.get(key), engine=engine, at=at)
         except EngineUnavailable:
             raise
         except EngineError:
-            logger.exception("The mail server could not say what is left in %s", mailbox.uuid)
-            unknown.add(mailbox.pk)
+            logger.exception("The mail server could not say what is left in mailbox %s", key)
+    return fired
+
+
+def _take_turn(key: int, mailbox: Mailbox | None, *, engine: Engine, at: datetime) -> bool:
+    """Weigh what is new of one mailbox, unless it stands no more; whether an alarm rose."""
+    if mailbox is not None:
+        moves.settle(mailbox=mailbox, engine=engine)
+    fresh = list(Removal.objects.filter(mailbox=key, is_weighed=False))
+    has_fired = mailbox is not None and bool(weigh(mailbox=mailbox, engine=engine, at=at))
     for removal in fresh:
-        if removal.mailbox_id in unknown:
-            continue
         # What the log told meanwhile is weighed next time.
         Removal.objects.filter(pk=removal.pk, messages=removal.messages).filter(
             took_folder=removal.took_folder
         ).update(is_weighed=True)
-    return fired
+    return has_fired
 
 
 def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
@@ -96,7 +103,7 @@ def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
     limits = thresholds.of(mailbox)
     removals = _not_answered(mailbox, limits)
     for window in _windows(removals, limits):
-        weight = _weight(mailbox, window, since=removals, fewest=limits.fewest, engine=engine)
+        weight = _weight(mailbox, window, since=removals, limits=limits, engine=engine)
         reason = _reason(weight, limits)
         if reason:
             return _fire(mailbox, weight, reason=reason, at=at)
@@ -171,11 +178,13 @@ def _weight(
     window: list[Removal],
     *,
     since: Sequence[Removal],
-    fewest: int,
+    limits: thresholds.Thresholds,
     engine: Engine,
 ) -> Weight:
+    fewest = limits.fewest
     by_imap = [removal for removal in window if removal.service == "imap"]
-    lasting = [r for r in by_imap if policy.special_use(r.folder) not in _PASSING]
+    lasting = [r for r in by_imap if not _is_passing(r.folder)]
+    passing = [r for r in by_imap if _is_passing(r.folder)]
     by_pop = [removal for removal in window if removal.service != "imap"]
     unfetched = _unfetched(mailbox, by_pop, engine=engine) if _sum(by_pop) >= fewest else 0
     later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
@@ -184,11 +193,33 @@ def _weight(
     left = _left(mailbox, engine=engine) if with_passing >= fewest else {}
     return Weight(
         removals=window,
-        counted=_sum(lasting) + unfetched,
+        counted=_sum(lasting) + _passed_through(mailbox, passing, limits) + unfetched,
         with_passing=with_passing,
         held_before=sum(left.values()) + with_passing + _sum(later),
         whole_folder=_whole_folder(lasting, left, fewest=fewest),
     )
+
+
+def _is_passing(folder: str) -> bool:
+    return policy.special_use(folder) in _PASSING
+
+
+def _passed_through(
+    mailbox: Mailbox, removals: Sequence[Removal], limits: thresholds.Thresholds
+) -> int:
+    """How many were removed from a folder into which they had been put within the same time."""
+    if not removals:
+        return 0
+    removed: Counter[str] = Counter()
+    for removal in removals:
+        removed[removal.folder] += removal.messages
+    came: Counter[str] = Counter()
+    last = max(removal.ended_at for removal in removals)
+    copies = MessageCopy.objects.filter(mailbox=mailbox, folder__in=removed, made_at__lte=last)
+    for copy in copies.filter(made_at__gt=last - timedelta(minutes=limits.minutes)):
+        if not _is_passing(copy.origin):
+            came[copy.folder] += len(uids_of(copy.uids))
+    return (removed & came).total()
 
 
 def _left(mailbox: Mailbox, *, engine: Engine) -> Counter[str]:

@@ -225,6 +225,9 @@ class Engine(Protocol):
     ) -> Present:
         """Which of these messages are still there, in a folder or in its part of the store."""
 
+    def arrived(self, *, user: str, since: datetime) -> set[str]:
+        """The guids of messages that came into a folder, from wherever, since a moment."""
+
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Take messages out of sight, into the recoverable store; those gone are no error."""
 

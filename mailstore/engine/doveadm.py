@@ -228,6 +228,12 @@ class DoveadmEngine:
             guids={int(row["uid"]): row["guid"] for row in rows},
         )
 
+    def arrived(self, *, user: str, since: datetime) -> set[str]:
+        """Of folders that a person can see."""
+        query = ["mailbox", "*", "savedsince", store.seconds(since)]
+        found = self._api.call("fetch", NOTHING_FOUND, user=user, field=["guid"], query=query)
+        return {row["guid"] for row in found}
+
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move into the store.
 

@@ -37,6 +37,11 @@ def shown(name: str) -> str:
     return _first_bytes(clean, _MOST_SHOWN_BYTES - len(_CUT)) + _CUT
 
 
+def is_whole(name: str) -> bool:
+    """Whether what the log shows can be the name of one folder only, which is that."""
+    return "?" not in name and not name.endswith(_CUT)
+
+
 def is_shown_as(folder: str, kept: str) -> bool:
     """Whether the log may show one folder as `folder` and the store's folder for it as `kept`."""
     begin = folder.removesuffix(_CUT)

@@ -21,13 +21,14 @@ _LINE = re.compile(
     rb"(?:Info|Error|Warning): (?P<text>.*)\Z",
 )
 _REFUSAL = re.compile(rb".*(?:Quota exceeded|Mailbox is full|mailbox is full)")
-_REMOVED = re.compile(
+_COPIED = re.compile(
     rb"copy from (?P<folders>.+), uid=(?P<uid>\d+), size=(?P<bytes>\d+)\Z",
 )
 _LOGIN = frozenset({b"imap-", b"pop3-"})
 _SESSION = frozenset({b"imap(", b"pop3("})
 _AUTH = frozenset({b"auth-", b"auth:"})
-_INTO_STORE = ": box=.EXPUNGED/"
+_INTO = ": box="
+_INTO_STORE = f"{_INTO}.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
 # Which of the arrows parts the two names cannot be told, and need not be.
 _FOLDER_RENAMED = re.compile(rb"Mailbox renamed: .+ -> .+\Z")
@@ -60,6 +61,18 @@ class Removed(Record):
     folder: str
     uid: int
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copied(Record):
+    """A program copied or moved a message from `origin` to `folder`, where it has this uid.
+
+    Both are named as for `Removed`. Of a name that has `: box=` in it, part may stand in the other.
+    """
+
+    origin: str
+    folder: str
+    uid: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,17 +144,25 @@ def _record(line: bytes) -> Record | None:
 def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None:
     if who["service"] == "lmtp":
         return QuotaRefusal(at=at, **who) if _REFUSAL.match(text) else None
-    removed = _REMOVED.match(text)
-    if removed:
-        folder = _removed_from(_text(removed["folders"]))
-        if not folder:
-            return None  # It was copied to a folder that a program sees.
-        uid, size = int(removed["uid"]), int(removed["bytes"])
-        return Removed(at=at, folder=folder, uid=uid, bytes=size, **who)
+    copied = _COPIED.match(text)
+    if copied:
+        return _copy(copied, at=at, who=who)
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
     return FolderRenamed(at=at, **who) if _FOLDER_RENAMED.match(text) else None
+
+
+def _copy(copied: re.Match[bytes], *, at: datetime, who: dict[str, str]) -> Record | None:
+    """A removal is a copy into the store."""
+    folders, uid = _text(copied["folders"]), int(copied["uid"])
+    removed_from = _removed_from(folders)
+    if removed_from:
+        return Removed(at=at, folder=removed_from, uid=uid, bytes=int(copied["bytes"]), **who)
+    origin, _, folder = folders.partition(_INTO)
+    if not folder or folders.startswith(_INTO_STORE, len(origin)):
+        return None
+    return Copied(at=at, origin=origin, folder=folder, uid=uid, **who)
 
 
 def _removed_from(folders: str) -> str:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import email
-import email.message
-import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from itertools import count
+from dataclasses import replace
+from datetime import datetime
 
 from mailstore.engine.base import (
     EVERYTHING,
@@ -26,88 +22,9 @@ from mailstore.engine.base import (
     StoredMessage,
     UnknownMailbox,
 )
+from mailstore.engine.memory_folders import Account, Folder, whole_seconds
 
-_uidvalidities = count(1)
 _SET_ASIDE = "$ReadBefore"
-
-
-def _now() -> datetime:
-    """Like Dovecot, the twin knows whole seconds only."""
-    return datetime.now(tz=UTC).replace(microsecond=0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """One message in one folder."""
-
-    uid: int
-    raw: bytes
-    saved_at: datetime
-    guid: str = field(default_factory=lambda: uuid.uuid4().hex)
-    flags: frozenset[str] = frozenset()
-
-    @property
-    def headers(self) -> email.message.Message:
-        """The message as a reader sees it."""
-        return email.message_from_bytes(self.raw)
-
-
-@dataclass(kw_only=True)
-class Folder:
-    """Messages in order of their uids, which are never given twice."""
-
-    uidvalidity: int = field(default_factory=lambda: next(_uidvalidities))
-    next_uid: int = 1
-    kept: list[Kept] = field(default_factory=list)
-
-    def append(self, raw: bytes, *, at: datetime | None = None) -> Kept:
-        """A message that comes in."""
-        at = at or _now()
-        return self.take(Kept(uid=0, raw=raw, saved_at=at), at=at)
-
-    def take(self, message: Kept, *, at: datetime) -> Kept:
-        """A message from elsewhere, with a uid of this folder."""
-        taken = replace(message, uid=self.next_uid, saved_at=at)
-        self.next_uid += 1
-        self.kept.append(taken)
-        return taken
-
-    def drop(self, uids: Sequence[int]) -> list[Kept]:
-        """Take messages out; returns those that were there."""
-        dropped = [message for message in self.kept if message.uid in set(uids)]
-        self.kept = [message for message in self.kept if message not in dropped]
-        return dropped
-
-    @property
-    def raws(self) -> list[bytes]:
-        """The messages themselves."""
-        return [message.raw for message in self.kept]
-
-    @property
-    def size(self) -> int:
-        """The bytes of all messages."""
-        return sum(map(len, self.raws))
-
-
-@dataclass(kw_only=True)
-class Account:
-    """What the twin knows of one mailbox."""
-
-    quota_bytes: int = 10**9
-    defers_when_full: bool = True
-    folders: dict[str, Folder] = field(default_factory=lambda: {"INBOX": Folder()})
-    store: dict[str, Folder] = field(default_factory=dict)
-    sessions: int = 0
-
-    @property
-    def used_bytes(self) -> int:
-        """Bytes that a person can see."""
-        return sum(folder.size for folder in self.folders.values())
-
-    @property
-    def messages(self) -> int:
-        """How many messages those are."""
-        return sum(len(folder.kept) for folder in self.folders.values())
 
 
 class MemoryEngine:
@@ -253,6 +170,11 @@ class MemoryEngine:
         guids = {message.uid: message.guid for message in found.kept if message.uid in set(uids)}
         return Present(uidvalidity=found.uidvalidity, guids=guids)
 
+    def arrived(self, *, user: str, since: datetime) -> set[str]:
+        """Those of every folder."""
+        folders = self._folders(user, removed=False).values()
+        return {m.guid for folder in folders for m in folder.kept if m.saved_at >= since}
+
     def remove(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
         """Move into the store, unless the same message lies there already."""
         self.on_change("before remove")
@@ -261,7 +183,7 @@ class MemoryEngine:
         known = {message.guid for message in store.kept}
         for message in account.folders.get(folder, Folder()).drop(uids):
             if message.guid not in known:
-                store.take(message, at=_now())
+                store.take(message, at=whole_seconds())
         self.on_change("after remove")
 
     def remove_for_good(self, *, user: str, folder: str, uids: Sequence[int]) -> None:
@@ -279,7 +201,7 @@ class MemoryEngine:
         target = account.folders.setdefault(folder, Folder())
         lost = frozenset({"\\Seen"} if as_unfetched else ())
         for message in account.store.get(folder, Folder()).drop(uids):
-            target.take(replace(message, flags=message.flags - lost), at=_now())
+            target.take(replace(message, flags=message.flags - lost), at=whole_seconds())
         self.on_change("after restore")
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
@@ -310,7 +232,7 @@ class MemoryEngine:
         self.on_change("before gather")
         folders = self._account(user).folders
         for message in folders.get(folder, Folder()).drop(uids):
-            folders["INBOX"].take(message, at=_now())
+            folders["INBOX"].take(message, at=whole_seconds())
         self.on_change("after gather")
 
     def _reflag(self, user: str, *, wanted: set[int], add: str, drop: str) -> None:

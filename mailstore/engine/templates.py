@@ -183,8 +183,6 @@ plugin {
   last_login_key = last-login/%u/%s/%{userdb:device}/%{rip}
   # The slash at the end keeps the name of the folder of origin.
   lazy_expunge = .EXPUNGED/
-  # Without this, a move to Trash would leave a second copy in the store.
-  lazy_expunge_only_last_instance = yes
   # The mailbox's own row names another file while its mail can only be read.
   acl = vfile:$conf/acl-all
   acl_globals_only = yes
@@ -199,6 +197,9 @@ protocol doveadm {
   mail_plugins = quota lazy_expunge quota_clone
   plugin {
     quota = count:User quota:noenforcing
+    # Of what the panel moves no second copy is kept. Of what a program expunges one always is:
+    # two sessions that expunge two copies at once would each take the other's for what is left.
+    lazy_expunge_only_last_instance = yes
   }
 }
 

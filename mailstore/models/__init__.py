@@ -17,7 +17,7 @@ from mailstore.models.purging import (
     WorkState,
 )
 from mailstore.models.quotas import QuotaWarning
-from mailstore.models.removals import Alarm, Removal
+from mailstore.models.removals import Alarm, MessageCopy, Removal
 from mailstore.models.reports import (
     Drift,
     LastLogin,
@@ -48,6 +48,7 @@ __all__ = [
     "LastLogin",
     "LogPosition",
     "Mailbox",
+    "MessageCopy",
     "PendingChange",
     "Place",
     "PlaceLetters",

@@ -53,6 +53,31 @@ class Removal(models.Model):
         return f"{self.mailbox} {self.folder}: {self.messages}"
 
 
+class MessageCopy(models.Model):
+    """Messages that programs copied or moved from one folder into another in a minute.
+
+    `uids` are those they have in `folder`, in the short form of RFC 3501. Folders are named as
+    the log does it, by `folder_names.shown`.
+    """
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="copies")
+    origin = models.CharField(max_length=255)
+    folder = models.CharField(max_length=255)
+    uids = models.TextField()
+    # The beginning of the minute.
+    made_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=("mailbox", "made_at", "origin", "folder"), name="mailstore_copies_of_minute"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.mailbox} {self.origin} to {self.folder}: {self.uids}"
+
+
 class AlarmQuerySet(models.QuerySet["Alarm"]):
     """Alarms that an actor may know of, and those that wait for an answer."""
 

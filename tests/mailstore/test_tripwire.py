@@ -127,7 +127,7 @@ def test_log_becomes_one_row_for_each_session_and_folder(twin, log, mailbox):
 @pytest.mark.parametrize(
     "text",
     [
-        "copy from INBOX: box=Trash, uid=1, size=9",
+        "copy from INBOX: box=, uid=1, size=9",
         "copy from A: box=.EXPUNGED/B, uid=1, size=9",
         "copy from INBOX: box=.EXPUNGED/INBOX, uid=1, size=9, subject=x",
         "x copy from INBOX: box=.EXPUNGED/INBOX, uid=1, size=9",
@@ -441,6 +441,19 @@ def test_pop_session_that_fetched_asks_for_a_look(twin, log, pop):
     assert pop.retrievals_asked_at is None
     later = retention.outlook(mailbox=pop, engine=twin, until=NOW + timedelta(days=30))
     assert [len(found.fates) for found in later] == [2]
+
+
+def test_mailbox_that_cannot_be_looked_at_is_looked_at_later(twin, log, pop, cast):
+    put(twin, pop, "INBOX", 2, flags=["\\Seen"])
+    other = known(make_mailbox(cast.domain, "other", "pop"), twin)
+    put(twin, other, "INBOX", 1, flags=["\\Seen"])
+    Mailbox.objects.update(retrievals_asked_at=NOW)
+    account = twin.accounts.pop(pop.address)
+
+    assert sweeping.note_retrievals(engine=twin, at=NOW + timedelta(minutes=1)) == 1
+    twin.accounts[pop.address] = account
+    assert sweeping.note_retrievals(engine=twin, at=NOW + timedelta(minutes=2)) == 2
+    assert not Mailbox.objects.exclude(retrievals_asked_at=None).exists()
 
 
 def emptied(twin, log, mailbox):
