@@ -12,11 +12,11 @@ SOURCES = [
     for floor in ("accounts", "mailstore", "hosting")
     for path in (ROOT / floor).rglob("*.py")
     # The API is a door: it calls verbs, and records nothing by itself.
-    if not {"migrations", "api"} & set(path.parts)
+    if not {"migrations", "api"} & set(path.relative_to(ROOT).parts)
 ]
 # Handlers of the API record nothing themselves, and what they give back may hold a secret that is
 # shown once: there, `created` is an answer.
-RECORDING = [path for path in SOURCES if "api" not in path.parts]
+RECORDING = [path for path in SOURCES if "api" not in path.relative_to(ROOT).parts]
 # What a fact is recorded with: outbox itself, and what the modules call their own way to it.
 RECORDERS = {"record", "event", "_record", "tell", "tell_of_bill", "move", "_change", "created"}
 RECORDERS |= {"_give_back", "_tell", "_record_of_mailbox", "record_invitation", "admit"}
