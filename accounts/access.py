@@ -140,6 +140,8 @@ class Actor:
     # The house, if it is among them: everybody stands below it.
     house_id: int | None = None
     visit_id: int | None = None
+    # Whose key it is. A narrow key has roles in organisations below that one alone.
+    key_of: int | None = None
     origin: Origin = Origin()
 
     @property
@@ -177,6 +179,11 @@ class Actor:
         own = frozenset[Capability]().union(*(ROLE_CAPABILITIES[role] for role in held))
         return own | {each for each in Capability if self.can_everywhere(each)}
 
+    def belongs_to(self, organisation_id: int) -> bool:
+        """Whether it is one of the organisation's own people or keys, and not here as a guest."""
+        is_own_key = self.key_of in {None, organisation_id}
+        return organisation_id in self.roles and is_own_key and self.visit_id is None
+
     def standing_to(self, organisation_id: int, *, parent_id: int | None) -> tuple[Standing, str]:
         """How the actor stands to an organisation with this parent, and by which role."""
         lineage = (organisation_id, parent_id)
@@ -186,7 +193,7 @@ class Actor:
             return Standing.HOUSE, ""
         if self.visit_id is not None:
             return Standing.VISIT, role
-        if held == organisation_id:
+        if self.belongs_to(organisation_id):
             return Standing.OWN, role
         if self.is_staff and (held is None or role in STAFF_ROLES):
             return Standing.STAFF, self.staff_role

@@ -12,15 +12,7 @@ from django.db.models import Q
 from accounts import keys, outbox
 from accounts.access import Actor, ActorKind, Capability, Forbidden
 from accounts.compiled import CompiledQuery
-from accounts.models import (
-    ApiKey,
-    ApiKeyQuerySet,
-    Event,
-    Organisation,
-    User,
-    below,
-    standing_of,
-)
+from accounts.models import ApiKey, ApiKeyQuerySet, Event, Organisation, User, below, standing_of
 
 USE_NOTED_EVERY = timedelta(minutes=1)
 LONGEST_OVERLAP = timedelta(days=30)
@@ -352,6 +344,7 @@ def actor_with(api_key: ApiKey) -> Actor:
         roles=dict.fromkeys(reached, "owner"),
         scopes=frozenset(api_key.scopes),
         is_test=api_key.is_test,
+        key_of=api_key.organisation_id,
         **standing_of(reached),
     )
 

@@ -59,9 +59,8 @@ class Reader:
         if self.actor.is_staff:
             return True
         # A guest looks after mail; whoever stands above has people of its own.
-        is_own = event.organisation_id in self.actor.roles and self.actor.visit_id is None
         return (
-            is_own
+            self.actor.belongs_to(event.organisation_id)
             and event.standing == Standing.OWN
             and event.visit_id is None
             and self.actor.can(Capability.MANAGE_PEOPLE, lineage=(event.organisation_id,))

@@ -77,3 +77,12 @@ def test_customer_reads_it_in_the_activity(cast, mailbox):
     page = signed_in(cast.alice).get("/activity/").content.decode()
 
     assert "Somebody from above looked at the mailbox." in page
+
+
+def test_program_of_a_reseller_is_from_above_though_its_key_is_for_one_customer(cast, mailbox):
+    program = Caller(make_key(cast.reseller, only_for=(cast.customer,)).secret)
+    (one,) = program.get("/mailboxes").json()["items"]
+
+    program.get(f"/mailboxes/{one['id']}/devices")
+
+    assert [organisation for _name, organisation in looked()] == [cast.customer.pk]

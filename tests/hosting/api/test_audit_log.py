@@ -85,6 +85,21 @@ def test_an_entry_says_in_which_standing_and_from_where(cast, rita, alice, charl
     assert [entry["address"] for entry in seen] == [None, None]
 
 
+def test_a_key_for_one_customer_alone_is_still_its_seller_s(cast, alice):
+    mailbox = make_mailbox(cast.domain)
+    narrow = Caller(make_key(cast.reseller, only_for=(cast.customer,)).secret)
+    path = f"/mailboxes/{public_ids.encode('mbx', mailbox.uuid)}"
+    narrow.patch(path, {"label": "Desk"})
+    alice.patch(path, {"label": "Door"})
+
+    by_seller, by_alice = narrow.get("/audit-log?type=mailbox.updated").json()["items"]
+    seen = alice.get("/audit-log?type=mailbox.updated").json()["items"]
+
+    assert [each["actor"]["standing"] for each in (by_seller, by_alice)] == ["above", "own"]
+    assert [each["address"] for each in (by_seller, by_alice)] == [None, None]
+    assert sorted(str(entry["address"]) for entry in seen) == ["127.0.0.1", "None"]
+
+
 def test_an_entry_of_a_guest_says_why(cast, alice):
     visits.begin(actor=cast.actor(cast.rita), organisation=cast.customer, reason="A phone", at=AT)
 
