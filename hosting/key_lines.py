@@ -8,6 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.access import Actor
 from accounts.models import ApiKey, Organisation
 from hosting.scopes import IN_WORDS
 
@@ -24,10 +25,11 @@ class KeyLine:
     scopes: tuple[str, ...]
     scopes_text: str
     networks_text: str
+    used_from: str
 
     @classmethod
-    def of(cls, api_key: ApiKey, *, at: datetime) -> KeyLine:
-        """The words that hold at a moment."""
+    def of(cls, api_key: ApiKey, *, reader: Actor, at: datetime) -> KeyLine:
+        """The words that hold at a moment, as far as they are for this reader."""
         count = len(api_key.scopes)
         # A scope that is gone from the table still stands in old keys.
         words = tuple(str(IN_WORDS.get(scope, scope)) for scope in api_key.scopes)
@@ -35,10 +37,11 @@ class KeyLine:
         return cls(
             api_key=api_key,
             state=api_key.state_at(at),
-            for_whom=_for_whom(api_key),
+            for_whom=for_whom(api_key),
             scopes=words,
             scopes_text=words[0] if count == 1 else several % {"count": count},
             networks_text=", ".join(api_key.networks),
+            used_from=api_key.used_from(reader) or "",
         )
 
     @property
@@ -52,7 +55,8 @@ class KeyLine:
         return self.state is ApiKey.State.WORKING
 
 
-def _for_whom(api_key: ApiKey) -> str:
+def for_whom(api_key: ApiKey) -> str:
+    """Whom it reaches, with the first few by name. Load the key `with_reach`."""
     holder = api_key.organisation
     if not api_key.is_narrow:
         has_more = holder.kind != Organisation.Kind.CUSTOMER

@@ -109,6 +109,13 @@ class ApiKey(models.Model):
         names = ("scopes", "networks", "is_test", "hint")
         return {name: getattr(self, name) for name in names}
 
+    def used_from(self, reader: Actor) -> str | None:
+        """From where it was last used, for its own organisation alone.
+
+        Whoever stands above manages the key, and does not read where its programs run.
+        """
+        return self.last_used_from if reader.belongs_to(self.organisation_id) else None
+
     def works(self, *, at: datetime) -> bool:
         """Whether it opens anything at a moment."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import keyring
 from accounts.access import Actor, Forbidden
 from accounts.models import ApiKey, ApiKeyQuerySet
-from hosting.key_lines import KeyLine
+from hosting import key_lines
 from mailstore.admin.acting import ActingAdmin, answer
 from mailstore.admin.tables import Row, Table, first, url_of
 
@@ -67,7 +67,6 @@ class ApiKeyAdmin(ActingAdmin):
         "expires_at",
         "revoked_at",
         "last_used_at",
-        "last_used_from",
         "uuid",
     )
     fields = (
@@ -103,7 +102,7 @@ class ApiKeyAdmin(ActingAdmin):
 
     @admin.display(description=_("for"))
     def for_whom(self, api_key: ApiKey) -> str:
-        return KeyLine.of(api_key, at=timezone.now()).for_whom
+        return key_lines.for_whom(api_key)
 
     def is_offered(self, action: str, row: ApiKey) -> bool:
         return row.works(at=timezone.now())

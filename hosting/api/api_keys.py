@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Literal, TypedDict
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 
 from accounts import keyring
+from accounts.access import Actor
 from accounts.keys import SCOPES
 from accounts.models import ApiKey, Organisation
 from hosting import public_ids
@@ -30,7 +32,10 @@ VOLATILE = ("last_used_at", "last_used_from")
 
 
 class ApiKeyDocument(TypedDict):
-    """A key without its secret. `only_for` is null if it reaches all below its organisation."""
+    """A key without its secret. `only_for` is null if it reaches all below its organisation.
+
+    `last_used_from` is told to keys of its own organisation alone.
+    """
 
     object: Literal["api_key"]
     id: str
@@ -78,12 +83,12 @@ class RotateBody(Body):
     )
 
 
-def documents(found: Sequence[ApiKey]) -> list[ApiKeyDocument]:
-    """Keys that `rows` gave."""
-    return [_document(each) for each in found]
+def documents(found: Sequence[ApiKey], *, reader: Actor) -> list[ApiKeyDocument]:
+    """Keys that `rows` gave, as this reader may know them."""
+    return [_document(each, reader=reader) for each in found]
 
 
-def _document(key: ApiKey) -> ApiKeyDocument:
+def _document(key: ApiKey, *, reader: Actor) -> ApiKeyDocument:
     only_for = [public_ids.encode("org", each.uuid) for each in key.narrowed_to.all()]
     return {
         "object": "api_key",
@@ -99,7 +104,7 @@ def _document(key: ApiKey) -> ApiKeyDocument:
         "expires_at": optional(key.expires_at),
         "revoked_at": optional(key.revoked_at),
         "last_used_at": optional(key.last_used_at),
-        "last_used_from": key.last_used_from,
+        "last_used_from": key.used_from(reader),
     }
 
 
@@ -114,11 +119,12 @@ API_KEY: Things[ApiKey] = Things(
     rows=rows,
     lives_in=lambda _key: None,
     locks=ApiKey.objects.select_for_update(),
-    document=lambda _call, key: _document(key),
+    document=lambda call, key: _document(key, reader=call.actor),
     volatile=VOLATILE,
 )
+# What is shown of a key depends on who reads, so each page says how.
 API_KEYS: Listing[ApiKey] = Listing(
-    shown=documents,
+    shown=list,
     document=ApiKeyDocument,
     filters={
         "organisation_id": by_id("org", "organisation__uuid", "Of one organisation."),
@@ -132,7 +138,8 @@ class ApiKeys(Endpoint):
     @operation(name="list_api_keys", scope="keys:write", lists=API_KEYS)
     def get(self, call: Call) -> Answer:
         """List keys, revoked ones as well."""
-        return API_KEYS.page(call, rows(call))
+        shown = partial(documents, reader=call.actor)
+        return API_KEYS.page(call, rows(call), shown=shown)
 
     @operation(
         name="create_api_key",

@@ -38,7 +38,8 @@ Row = TypeVar("Row", bound=Model)
 @require_safe
 def key_list(request: HttpRequest) -> HttpResponse:
     """The keys of all that the person owns, newest first."""
-    owner = _owner(actor_of(request))
+    actor = actor_of(request)
+    owner = _owner(actor)
     found = _kept(owner).with_reach().order_by("-pk")
     search = request.GET.get("q", "").strip()[:120]
     if request.GET.get("state") != "all":
@@ -49,7 +50,7 @@ def key_list(request: HttpRequest) -> HttpResponse:
     shown, next_url = _page_of(request, found)
     at = timezone.now()
     context = {
-        "lines": [KeyLine.of(each, at=at) for each in shown],
+        "lines": [KeyLine.of(each, reader=actor, at=at) for each in shown],
         "search": search,
         "shows_all": request.GET.get("state") == "all",
         "next_url": next_url,
@@ -132,12 +133,13 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     at = timezone.now()
     deeds, next_url = _page_of(request, api_key.deeds().select_related("organisation"))
     made = keyring.made_with(api_key).visible_to(_owner(actor)).working(at=at).with_reach()
+    shown = made.order_by("-pk")[:PAGE_LENGTH]
     context = {
-        "line": KeyLine.of(api_key, at=at),
+        "line": KeyLine.of(api_key, reader=actor, at=at),
         "deeds": deeds,
         "next_url": next_url,
         "is_first_page": not request.GET.get("after"),
-        "made": [KeyLine.of(each, at=at) for each in made.order_by("-pk")[:PAGE_LENGTH]],
+        "made": [KeyLine.of(each, reader=actor, at=at) for each in shown],
         "made_count": made.count(),
     }
     return render(request, "hosting/key.html", context)
@@ -153,11 +155,12 @@ def rotate(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 @needs_fresh_proof
 def _rotate(request: HttpRequest, api_key: ApiKey) -> HttpResponse:
+    actor = actor_of(request)
     form = RotateForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
             made = keyring.rotate(
-                actor=actor_of(request),
+                actor=actor,
                 api_key=api_key,
                 overlap=timedelta(seconds=form.cleaned_data["overlap"]),
                 at=timezone.now(),
@@ -166,7 +169,7 @@ def _rotate(request: HttpRequest, api_key: ApiKey) -> HttpResponse:
             form.add_error(None, str(refusal))
         else:
             return _to_secret(request, made)
-    context = {"form": form, "line": KeyLine.of(api_key, at=timezone.now())}
+    context = {"form": form, "line": KeyLine.of(api_key, reader=actor, at=timezone.now())}
     status = 422 if form.errors else 200
     return render(request, "hosting/key_rotate.html", context, status=status)
 

@@ -44,6 +44,13 @@ def test_the_list_names_each_key_and_never_its_secret_or_digest(staff, leaked):
         assert leaked.secret not in text
 
 
+def test_the_list_of_all_does_not_tell_from_where_programs_call(staff, leaked):
+    keyring.authenticate(secret=leaked.secret, address="192.0.2.7", at=AT)
+
+    assert "192.0.2.7" in staff.get(page_of(leaked.api_key)).content.decode()
+    assert "192.0.2.7" not in str(lines_of(staff.get(f"{KEYS}export/")))
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_list_takes_the_same_queries_however_long(
     staff, cast, count, django_assert_max_num_queries

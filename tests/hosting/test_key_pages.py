@@ -371,6 +371,17 @@ def test_the_list_says_of_each_key_what_an_owner_needs_to_know(rita, cast):
     )
 
 
+def test_from_where_a_key_was_used_is_for_its_own_organisation(rita, alice, cast):
+    made = make_key(cast.customer)
+    keyring.authenticate(secret=made.secret, address="192.0.2.7", at=AT)
+
+    for path in (LIST, url("detail", made.api_key)):
+        assert "Last used 2 Nov 2026, 09:30 UTC from 192.0.2.7" in text_of(alice.get(path))
+        above = text_of(rita.get(path))
+        assert "Last used 2 Nov 2026, 09:30 UTC" in above
+        assert "192.0.2.7" not in above
+
+
 def test_the_list_shows_what_works_and_on_demand_all(rita, cast):
     make_key(cast.reseller)
     gone = make_key(cast.reseller).api_key
@@ -465,7 +476,7 @@ def test_every_scope_has_words_and_no_other():
 
 
 def for_whom(api_key):
-    return key_lines.KeyLine.of(ApiKey.objects.with_reach().get(pk=api_key.pk), at=AT).for_whom
+    return key_lines.for_whom(ApiKey.objects.with_reach().get(pk=api_key.pk))
 
 
 def test_for_whom_a_key_is_stands_there_in_words(cast):

@@ -26,6 +26,19 @@ def test_a_new_key_works_and_its_secret_is_shown_once(cast, rita):
     assert (used["last_used_from"], shown["last_used_from"]) == ("127.0.0.1", None)
 
 
+def test_from_where_a_key_was_used_is_for_its_own_organisation(cast, rita, alice):
+    key = make_key(cast.customer)
+    Caller(key.secret).get("/mailboxes")
+    narrow = Caller(make_key(cast.reseller, only_for=(cast.customer,)).secret)
+
+    read = [caller.get(path_of(key.api_key)).json() for caller in (alice, rita, narrow)]
+    listed = {each["id"]: each for each in rita.get("/api-keys").json()["items"]}
+
+    assert [each["last_used_from"] for each in read] == ["127.0.0.1", None, None]
+    assert all(each["last_used_at"] for each in read)
+    assert listed[read[1]["id"]] == read[1]
+
+
 @pytest.mark.parametrize(
     "wider",
     [
