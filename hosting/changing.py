@@ -212,8 +212,6 @@ class Locked:
 
 def lock(mailbox: Mailbox, *, at: datetime) -> Locked:
     """Keep everybody else from changing what decides about a change of plan."""
-    # Limits first, as an order does, and the mailbox last, as who stops an organisation does,
-    # or two would wait for each other.
     rooms = limits.lock([mailbox.organisation], at=at)
     standing.lock(mailbox.organisation)
     return Locked(rooms=rooms, mailbox=holding.lock(mailbox))

@@ -181,17 +181,25 @@ class Rooms:
             room.count_in(wanted, owner=organisation)
 
 
-def lock(organisations: Iterable[Organisation], *, at: datetime) -> Rooms:
+def lock_rows(organisations: Iterable[Organisation]) -> list[Limits]:
     """Lock the limits of these and of all above them; load `parent` with them.
 
-    Call it in the transaction that opens what is counted. Without a limit it costs one query. What
-    a test organisation spends is counted in the month in which its own clock is.
+    For who counts later and locks something else before, since limits come first everywhere.
     """
     lineage = {pk for organisation in organisations for pk in organisation.lineage}
     rows = Limits.objects.filter(organisation__in=lineage)
     # Whoever stands higher is locked first: an organisation is made after the one above it.
     locked = rows.select_for_update(of=("self",)).order_by("organisation_id")
-    found = list(locked.select_related("organisation__parent"))
+    return list(locked.select_related("organisation__parent"))
+
+
+def lock(organisations: Iterable[Organisation], *, at: datetime) -> Rooms:
+    """Lock the limits of these and of all above them, and look at what is left.
+
+    Call it in the transaction that opens what is counted. Without a limit it costs one query. What
+    a test organisation spends is counted in the month in which its own clock is.
+    """
+    found = lock_rows(organisations)
     there = clocks.moments(row.organisation for row in found)
     return Rooms(_room(row, at=there.get(row.organisation_id, at)) for row in found)
 

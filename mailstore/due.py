@@ -123,9 +123,7 @@ def begin_look(mailboxes: Sequence[Mailbox], *, at: datetime) -> None:
         return
     rows = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in unknown], retention_due_at=None)
     with transaction.atomic():
-        # All that locks several mailboxes does so in the order of their keys.
-        list(rows.select_for_update().order_by("pk").values_list("pk"))
-        rows.update(retention_due_at=at)
+        rows.lock().update(retention_due_at=at)
     for mailbox in unknown:
         mailbox.retention_due_at = at
 
@@ -136,9 +134,7 @@ def ask_for_look(keys: Collection[int]) -> None:
     Call it in a transaction. A look that began before puts no moment back.
     """
     if keys:
-        rows = Mailbox.objects.filter(pk__in=keys)
-        list(rows.select_for_update().order_by("pk").values_list("pk"))
-        rows.update(retention_due_at=None)
+        Mailbox.objects.filter(pk__in=keys).lock().update(retention_due_at=None)
 
 
 def note(mailbox: Mailbox, **moments: Any) -> None:

@@ -195,4 +195,4 @@ def _note_retrievals(told: Sequence[Attendance]) -> None:
     ]
     if keys:
         at = max(fetched.values())
-        Mailbox.objects.filter(pk__in=keys).update(retrievals_asked_at=at)
+        Mailbox.objects.filter(pk__in=keys).lock().update(retrievals_asked_at=at)

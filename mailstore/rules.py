@@ -245,7 +245,7 @@ def must_manage(actor: Actor, target: Target) -> None:
 def _changed(
     *, actor: Actor, target: Target, folder: str, days: dict[str, int | None], at: datetime
 ) -> None:
-    mailboxes_under(target).update(retention_due_at=None)
+    mailboxes_under(target).lock().update(retention_due_at=None)
     if isinstance(target, RetentionPolicy):
         organisation = Organisation.objects.get(kind=Organisation.Kind.PROVIDER)
         subject = ("retention_policy", target.slug, target.name)

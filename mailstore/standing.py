@@ -292,7 +292,7 @@ def _end_sessions(organisation: Organisation, *, changed: set[str], at: datetime
     if "sign_in_below" in changed:
         whose |= Q(organisation__parent=organisation)
     if whose:
-        Mailbox.objects.standing().filter(whose).update(sessions_end_asked_at=at)
+        Mailbox.objects.standing().filter(whose).lock().update(sessions_end_asked_at=at)
         outbox.nudge("mailstore.end_due_sessions")
 
 

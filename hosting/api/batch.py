@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from rest_framework import serializers
 
 from accounts.access import Actor, Forbidden
-from hosting import importing, ordering, quoting
+from hosting import importing, limits, ordering, quoting
 from hosting.api import batch_documents, cost_previews, devices, mailboxes
 from hosting.api.batch_documents import BatchDocument, Costs, ItemDocument
 from hosting.api.contract import Answer, Call, operation
@@ -126,6 +126,7 @@ class Batch(Endpoint):
         if any("app_password" in item.asked for item in items):
             call.must_have("passwords:write")
         orders = _Orders(call, [item for item in items if item.operation == _CREATE], faults)
+        orders.lock_limits()
         changes = _Changes(call, [item for item in items if item.operation != _CREATE], faults)
         faults.raise_any()
         is_dry_run = call.flag("dry_run")
@@ -197,6 +198,11 @@ class _Orders:
         self._domains = _domains(call, items)
         self._rows = [row for item in items if (row := self._row(item)) is not None]
         self._refuse_taken()
+
+    def lock_limits(self) -> None:
+        """Keep what is left below the limits. It comes before the lock of any mailbox."""
+        if self._rows:
+            limits.lock_rows({row.domain.organisation for row in self._rows})
 
     def carry_out(self) -> dict[str, ItemDocument]:
         """Open them; what is beyond a limit, or was taken just now, goes to the faults.
@@ -323,8 +329,7 @@ class _Changes:
     def __init__(self, call: Call, items: Sequence[Item], faults: Faults) -> None:
         self._call, self._items, self._faults = call, items, faults
         wanted = [item.mailbox_uuid for item in items if item.mailbox_uuid is not None]
-        locked = Mailbox.objects.select_for_update().filter(uuid__in=wanted).order_by("pk")
-        list(locked.values_list("pk"))
+        Mailbox.objects.filter(uuid__in=wanted).lock()
         visible = mailboxes.rows(call.actor).standing().filter(uuid__in=wanted)
         found = visible.select_related(*mailboxes.PEOPLE) if items else []
         self._found = {mailbox.uuid: mailbox for mailbox in found}

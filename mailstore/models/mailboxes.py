@@ -50,6 +50,17 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         """All that have not been erased."""
         return self.exclude(state=Mailbox.State.CLOSED)
 
+    def lock(self) -> Self:
+        """Lock these rows until the transaction ends; call it in one.
+
+        Whoever changes several mailboxes locks them here, in the order of their keys, and after
+        limits and organisations ("In which order rows are locked" in docs/architecture.md).
+        """
+        keys = self.order_by().values("pk")
+        rows = Mailbox.objects.filter(pk__in=keys).select_for_update().order_by("pk")
+        list(rows.values_list("pk"))
+        return self
+
 
 class Mailbox(models.Model):
     """One address's mail account.

@@ -1,0 +1,128 @@
+"""Batches beside verbs that lock the same rows: nobody waits in a ring, on a real database."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from accounts.access import system
+from hosting import public_ids
+from hosting.models import Limits, Plan, Price
+from mailstore import standing
+from tests.factories import AT, make_cast, make_mailbox
+from tests.hosting.api.caller import Caller, make_key
+from tests.live.test_key_races import all_at_once
+
+pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
+
+ROUNDS = 6
+MAILBOXES = 6
+
+
+def sell_another_plan():
+    """One more plan for IMAP, so that a change asks nothing of the mail server."""
+    plan = Plan.objects.get(slug="imap")
+    prices = list(Price.objects.filter(plan=plan))
+    plan.pk, plan.slug, plan.name = None, "imap-plus", "IMAP plus"
+    plan.save(force_insert=True)
+    for price in prices:
+        price.pk, price.plan = None, plan
+        price.save(force_insert=True)
+
+
+@pytest.fixture
+def shop():
+    """Rita's program, one customer of hers with a limit, and mailboxes of it."""
+    cast = make_cast()
+    sell_another_plan()
+    Limits.objects.create(organisation=cast.reseller, mailboxes=100_000)
+    Limits.objects.create(organisation=cast.customer, mailboxes=100_000)
+    mailboxes = [make_mailbox(cast.domain, f"m{number}") for number in range(MAILBOXES)]
+    return Caller(make_key(cast.reseller).secret), cast, mailboxes
+
+
+def batch_of(cast, mailboxes, *, name):
+    """An order, and a change of each mailbox; every other batch names them the other way round."""
+    order = {
+        "key": "order",
+        "operation": "create_mailbox",
+        "body": {
+            "domain_id": public_ids.encode("dom", cast.domain.uuid),
+            "local_part": name,
+            "plan": "imap",
+        },
+    }
+    changes = [
+        {
+            "key": str(mailbox.pk),
+            "operation": "update_mailbox",
+            "mailbox_id": public_ids.encode("mbx", mailbox.uuid),
+            "body": {"label": name},
+        }
+        for mailbox in mailboxes
+    ]
+    return {"items": [*changes, order]}
+
+
+def at_once(tmp_path, *works):
+    """Each work in a process of its own; gives how often each status was answered."""
+
+    def noted(number, work):
+        statuses = [answer.status_code for answer in work()]
+        (tmp_path / str(number)).write_text(json.dumps(statuses))
+
+    endings = all_at_once(*[partial(noted, *each) for each in enumerate(works)])
+    assert set(endings) == {0}
+    return Counter(status for path in tmp_path.iterdir() for status in json.loads(path.read_text()))
+
+
+def test_batches_and_changes_of_plans_end_without_a_ring(shop, tmp_path, counts):
+    caller, cast, mailboxes = shop
+
+    def batches(worker):
+        named = mailboxes if worker % 2 else mailboxes[::-1]
+        for turn in range(ROUNDS):
+            yield caller.post("/batch", batch_of(cast, named, name=f"w{worker}t{turn}"))
+
+    def plans(worker):
+        path = f"/mailboxes/{public_ids.encode('mbx', mailboxes[worker].uuid)}/change-plan"
+        for turn in range(ROUNDS):
+            plan = "imap" if turn % 2 else "imap-plus"
+            yield caller.post(path, {"plan": plan}, if_match="*")
+
+    works = [partial(kind, worker) for worker in range(4) for kind in (batches, plans)]
+    told = at_once(tmp_path, *works)
+
+    counts(calls=sum(told.values()))
+    assert told == {200: len(works) * ROUNDS}
+
+
+def test_batches_and_stops_of_the_seller_end_without_a_ring(shop, tmp_path, counts):
+    caller, cast, mailboxes = shop
+    actor = system("tests")
+    # Rows that were written again lie elsewhere in the table, so a scan meets them later.
+    for mailbox in mailboxes[: MAILBOXES // 2]:
+        mailbox.save()
+
+    def batches(worker):
+        for turn in range(ROUNDS):
+            items = batch_of(cast, mailboxes, name=f"w{worker}t{turn}")["items"][:-1]
+            yield caller.post("/batch", {"items": items})
+
+    def stops():
+        for turn in range(ROUNDS):
+            stopped = {"actor": actor, "organisation": cast.reseller, "cause": "abuse", "at": AT}
+            standing.impose(
+                **stopped, state="past_due", stops={"sign_in_below": "shut"}, reason="A race"
+            )
+            standing.lift(**stopped, reason="Over")
+            yield caller.get(f"/mailboxes?limit={turn + 1}")
+
+    works = [*[partial(batches, worker) for worker in range(4)], stops]
+    told = at_once(tmp_path, *works)
+
+    counts(calls=sum(told.values()))
+    assert told == {200: len(works) * ROUNDS}
