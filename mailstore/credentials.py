@@ -176,6 +176,7 @@ def set_reach(
         allows_imap=allows_imap,
         networks=tuple(keys.canonical_networks(networks)),
     )
+    _lock(mailbox)
     locked = AppPassword.objects.select_for_update().get(pk=app_password.pk)
     if locked.revoked_at is not None:
         message = "This app password is revoked."
@@ -206,6 +207,11 @@ def set_reach(
         _tell_owners("app_password_loosened", mailbox, actor=actor, at=at, label=app_password.label)
 
 
+def _lock(mailbox: Mailbox) -> None:
+    """Whoever closes a mailbox or shuts a device out has it locked before its app passwords."""
+    Mailbox.objects.filter(pk=mailbox.pk).lock()
+
+
 def _protocols(reach: Reach) -> list[str]:
     protocols = [("pop", reach.allows_pop), ("imap", reach.allows_imap)]
     return [name for name, is_allowed in protocols if is_allowed]
@@ -216,6 +222,7 @@ def revoke(*, actor: Actor, app_password: AppPassword, at: datetime) -> None:
     """Make the secret worthless at once and end open sessions; twice does no harm."""
     mailbox = app_password.mailbox
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
+    _lock(mailbox)
     revoked = AppPassword.objects.filter(pk=app_password.pk, revoked_at__isnull=True).update(
         revoked_at=at,
     )

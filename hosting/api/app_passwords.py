@@ -16,7 +16,7 @@ from hosting.api.fields import Body, Text
 from hosting.api.listing import Listing
 from hosting.api.loading import Things
 from hosting.api.mailboxes import MAILBOX
-from mailstore import credentials
+from mailstore import credentials, holding
 from mailstore.models import AppPassword, Mailbox
 
 
@@ -55,6 +55,12 @@ APP_PASSWORD: Things[AppPassword] = Things(
 APP_PASSWORDS: Listing[AppPassword] = Listing(
     shown=devices.documents, document=devices.AppPasswordDocument
 )
+
+
+def _locked(call: Call, password: UUID, mailbox: UUID) -> AppPassword:
+    return APP_PASSWORD.locked(
+        call, password, mailbox, first=lambda found: holding.lock(found.mailbox)
+    )
 
 
 class AppPasswords(Endpoint):
@@ -116,7 +122,7 @@ class OneAppPassword(Endpoint):
 
         What becomes narrower ends open sessions; what becomes wider is told to the owners.
         """
-        found = APP_PASSWORD.locked(call, password, mailbox)
+        found = _locked(call, password, mailbox)
         former = credentials.Reach.of(found)
         protocols = call.asked.get("protocols")
         credentials.set_reach(
@@ -134,6 +140,6 @@ class OneAppPassword(Endpoint):
     )
     def delete(self, call: Call, *, mailbox: UUID, password: UUID) -> Answer:
         """Revoke an app password: it is worthless at once, and open sessions end."""
-        found = APP_PASSWORD.locked(call, password, mailbox)
+        found = _locked(call, password, mailbox)
         credentials.revoke(actor=call.actor, app_password=found, at=call.at)
         return APP_PASSWORD.answer(call, APP_PASSWORD.load(call, password, mailbox))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from functools import partial
 
@@ -11,7 +12,8 @@ import pytest
 from accounts.access import system
 from hosting import public_ids
 from hosting.models import Limits, Plan, Price
-from mailstore import standing
+from mailstore import credentials, devices, standing
+from mailstore.models import Device
 from tests.factories import AT, make_cast, make_mailbox
 from tests.hosting.api.caller import Caller, make_key
 from tests.live.test_key_races import all_at_once
@@ -126,3 +128,41 @@ def test_batches_and_stops_of_the_seller_end_without_a_ring(shop, tmp_path, coun
 
     counts(calls=sum(told.values()))
     assert told == {200: len(works) * ROUNDS}
+
+
+def test_revoking_beside_locking_out_ends_without_a_ring(shop, tmp_path, counts):
+    _caller, cast, mailboxes = shop
+    actor = system("tests")
+    made = [
+        credentials.issue(actor=actor, mailbox=mailbox, label="Phone", at=AT).app_password
+        for mailbox in mailboxes
+    ]
+    seen = {"protocol": "imap", "last_address": "192.0.2.7", "first_at": AT, "last_at": AT}
+    found = [
+        Device.objects.create(mailbox=each.mailbox, credential=each.uuid.hex, **seen)
+        for each in made
+    ]
+    alice = Caller(make_key(cast.customer).secret)
+    start = time.time() + 5
+
+    def revokes():
+        for turn, each in enumerate(made):
+            path = f"/mailboxes/{public_ids.encode('mbx', each.mailbox.uuid)}/app-passwords"
+            meet(start, turn)
+            yield alice.delete(f"{path}/{public_ids.encode('pwd', each.uuid)}", if_match="*")
+
+    def lock_outs():
+        for turn, each in enumerate(found):
+            meet(start, turn)
+            devices.lock_out(actor=actor, device=each, at=AT)
+            yield alice.get("/plans")
+
+    told = at_once(tmp_path, *[revokes, lock_outs] * 4)
+
+    counts(calls=sum(told.values()))
+    assert told == {200: 8 * MAILBOXES}
+
+
+def meet(start, turn):
+    """Wait for a moment at which the others come to the same mailbox."""
+    time.sleep(max(0, start + turn / 2 - time.time()))
