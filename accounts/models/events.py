@@ -38,8 +38,15 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(belongs_to__in=thing_ids)
 
     def visible_to(self, actor: Actor) -> Self:
-        """Facts about organisations in the actor's tree."""
-        return self.filter(below(actor, "organisation__"))
+        """Facts about organisations in the actor's tree; a key reads those of its own mode."""
+        mine = self.filter(below(actor.in_any_mode(), "organisation__"))
+        if actor.is_test is None:
+            return mine
+        if actor.is_test:
+            return mine.filter(Q(organisation__is_test=True) | Q(data__is_test=True))
+        # What a live organisation has for testing, such as a key, says so by itself.
+        says_nothing = Q(data__is_test__isnull=True)
+        return mine.filter(says_nothing | Q(data__is_test=False), organisation__is_test=False)
 
 
 class Event(models.Model):
