@@ -268,7 +268,8 @@ SPECTACULAR_SETTINGS = {
         "Mailboxes, their mail and their bills, for programs. Send an API key as "
         "`Authorization: Bearer rst_…`. Sizes are in bytes, money in the smallest unit of its "
         "currency, moments in UTC. Failures are problem documents (RFC 9457). Send an "
-        "`Idempotency-Key` with each POST, and it is done once however often it arrives."
+        "`Idempotency-Key` with each POST, and it is done once however often it arrives. What GET "
+        "answers, HEAD answers without the body."
     ),
     "POSTPROCESSING_HOOKS": [],
 }

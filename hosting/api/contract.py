@@ -26,6 +26,8 @@ from hosting.api.problems import Problem, stale_version, wrong_parameter
 
 # Declared by whatever can be looked at before it is done.
 PREVIEW = {"preview": "With true, nothing is changed, and the answer says what would be."}
+# What changes nothing. HEAD is answered as GET is, without the body (RFC 9110).
+READING = frozenset({"GET", "HEAD"})
 # As many as the highest number of 64 bits has.
 _MOST_DIGITS = 19
 
@@ -98,7 +100,7 @@ class Operation:
         """
         if self.match is not None:
             return self.match
-        if method == "GET" or not names_a_thing:
+        if method in READING or not names_a_thing:
             return Match.NEVER
         return Match.REQUIRED if method == "DELETE" else Match.OPTIONAL
 

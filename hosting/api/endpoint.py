@@ -18,7 +18,7 @@ from accounts.access import Actor
 from accounts.models import ApiKey
 from hosting.api import idempotency
 from hosting.api.authentication import BearerAuthentication, limit_rate
-from hosting.api.contract import Answer, Call, Handler, Match, Operation
+from hosting.api.contract import READING, Answer, Call, Handler, Match, Operation
 from hosting.api.problems import (
     CONTENT_TYPE,
     Problem,
@@ -44,7 +44,8 @@ class Endpoint(APIView):
     permission_classes = ()
     parser_classes: tuple[type[BaseParser], ...] = (StrictJsonParser, MergePatchParser)
     renderer_classes: tuple[type[BaseRenderer], ...] = (JsonRenderer,)
-    http_method_names = ["get", "post", "patch", "put", "delete"]
+    # Django answers HEAD by the handler of GET; a route without one refuses both.
+    http_method_names = ["get", "head", "post", "patch", "put", "delete"]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Find out who asks, and count the call, also one that comes to nothing."""
@@ -77,7 +78,7 @@ class Endpoint(APIView):
         match = promise.match_of(str(request.method), names_a_thing=bool(ids))
         _check_version_is_named(request, call, match)
         work = partial(self._work, promise, handler, request, call, ids)
-        if request.method == "GET":
+        if request.method in READING:
             return _response(work(), promise)
         return _once(request, call, promise, work)
 
@@ -132,7 +133,7 @@ def _check_version_is_named(request: Request, call: Call, match: Match) -> None:
     """Raise a problem where a version must be named and is not, or cannot be and is."""
     if match is Match.REQUIRED and call.if_match is None and not call.is_preview:
         raise version_needed()
-    if match is Match.NEVER and call.if_match is not None and request.method != "GET":
+    if match is Match.NEVER and call.if_match is not None and request.method not in READING:
         message = "Nothing that is there already is changed here, so leave If-Match out."
         raise wrong_header("If-Match", message)
 
@@ -142,7 +143,7 @@ def _check_body(request: Request, call: Call, promise: Operation) -> None:
         body = promise.takes(data=request.data, partial=request.method == "PATCH")
         body.is_valid(raise_exception=True)
         call.asked = body.validated_data
-    elif request.method != "GET" and request.data:
+    elif request.method not in READING and request.data:
         message = "Nothing is taken here; leave the body out."
         raise wrong_body(message)
 

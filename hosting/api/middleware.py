@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from hosting import request_ids
 from hosting.api.authentication import limits_told
@@ -32,6 +32,8 @@ class ApiMiddleware:
         told = {**limits_told(request), **getattr(request, "warnings", {})}
         for name, value in told.items():
             response.headers.setdefault(name, value)
+        if request.method == "HEAD":
+            _leave_out_body(response)
         response.headers["Request-Id"] = request_id
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -50,6 +52,14 @@ class ApiMiddleware:
         if not request.path_info.startswith(PREFIX):
             return None
         return problem_response(problem_of(error), request_id=request_id_of(request))
+
+
+def _leave_out_body(response: HttpResponse | StreamingHttpResponse) -> None:
+    """What HEAD is answered with: the length is told as it would be, and a file is not read."""
+    if isinstance(response, StreamingHttpResponse):
+        response.streaming_content = ()
+    else:
+        response.content = b""
 
 
 def _problem_for(response: HttpResponse) -> Problem:

@@ -45,6 +45,9 @@ class Caller:
     def get(self, path: str, **headers: str) -> Any:
         return self.client.get(self.prefix + path, headers={**self.headers, **headers})
 
+    def head(self, path: str, **headers: str) -> Any:
+        return self.client.head(self.prefix + path, headers={**self.headers, **headers})
+
     def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return self._send("post", path, body, headers)
 

@@ -105,6 +105,8 @@ MUST_NAME_A_VERSION = {
     "take_back_plan",
     "update_organisation",
 }
+# Headers that no two answers have in common.
+EACH_TIME = ("Request-Id", "RateLimit")
 # A live organisation has no clock of its own, so for Alice these are absent.
 OF_TESTS = {"get_test_clock", "advance_test_clock"}
 
@@ -295,6 +297,37 @@ def undone(work):
         return work()
     finally:
         transaction.savepoint_rollback(point)
+
+
+def test_head_is_answered_as_get_without_the_body(cast, ids, counts):
+    """Of what is there, of what is not, and where a parameter is wrong."""
+    caller = Caller(make_key(cast.customer).secret)
+    absent = {prefix: public_ids.encode(prefix, uuid4()) for prefix in ids}
+    wrong = []
+    for route in (each for each in ROUTES if each.method == "get"):
+        path = path_of(route, ids) + QUERIES.get(route.promise.name, "")
+        for address in (path, path_of(route, absent), f"{path_of(route, ids)}?such=1"):
+            full, head = caller.get(address), caller.head(address)
+            if head_of(full) != head_of(head) or b"".join(head):
+                wrong.append((str(route), address, head_of(full), head_of(head)))
+            full.close()
+            counts(calls=1)
+
+    assert wrong == []
+
+
+def head_of(answer):
+    return answer.status_code, {**answer.headers, **dict.fromkeys(EACH_TIME)}
+
+
+def test_head_is_refused_where_nothing_is_read(cast, ids):
+    caller = Caller(make_key(cast.customer).secret)
+    read = {route.path for route in ROUTES if route.method == "get"}
+
+    for route in ROUTES:
+        if route.path not in read:
+            answer = caller.head(path_of(route, ids))
+            assert (answer.status_code, "HEAD" in answer.headers["Allow"]) == (405, False), route
 
 
 def test_an_id_of_another_kind_or_none_leads_nowhere(cast, ids, counts):
