@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.db.models import Q
 
@@ -13,6 +13,8 @@ from hosting import money
 from hosting.models import Invoice, InvoiceLine
 from hosting.periods import Period
 
+# The lines of so many bills are one question, and so many rows are held at one time.
+_BILLS_AT_ONCE = 500
 _AT_ONCE = 1_000
 COLUMNS = (
     "number",
@@ -50,10 +52,20 @@ def lines(*, actor: Actor, organisation: Organisation, month: Period) -> Iterato
     bills = Invoice.objects.visible_to(actor).filter(
         issued | Q(customer=organisation), period=month.first_day
     )
-    for bill in bills.select_related("customer", "corrects").order_by("pk").iterator(_AT_ONCE):
-        rows = bill.lines.select_related("mailbox", "price__plan").order_by("position")
-        for row in rows.iterator(_AT_ONCE):
-            yield csv_line([*_of_bill(bill), *_of_line(row, bill)])
+    found = bills.select_related("customer", "corrects").order_by("pk")
+    last_pk = 0
+    while piece := list(found.filter(pk__gt=last_pk)[:_BILLS_AT_ONCE]):
+        yield from _of_bills(piece)
+        last_pk = piece[-1].pk
+
+
+def _of_bills(bills: Sequence[Invoice]) -> Iterator[str]:
+    """The lines of some bills, in their order: one statement, however many bills there are."""
+    by_key = {bill.pk: bill for bill in bills}
+    rows = InvoiceLine.objects.filter(invoice__in=by_key).order_by("invoice_id", "position")
+    for row in rows.select_related("mailbox", "price__plan").iterator(_AT_ONCE):
+        bill = by_key[row.invoice_id]
+        yield csv_line([*_of_bill(bill), *_of_line(row, bill)])
 
 
 def _of_bill(bill: Invoice) -> Iterator[object]:

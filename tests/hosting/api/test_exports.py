@@ -20,7 +20,7 @@ from accounts.rate_limits import Policy
 from accounts.tasks import chain_events
 from hosting import exports, figures, invoicing, tasks
 from hosting.api import turns
-from hosting.exports import asking, contents, keeping, writing
+from hosting.exports import asking, bill_lines, contents, keeping, writing
 from hosting.models import Export, Invoice
 from tests.factories import make_mailbox
 from tests.hosting.api.caller import Caller, make_key
@@ -176,6 +176,21 @@ def test_lines_of_invoices_add_up_to_the_bill(cast, alice, rita, bill):
     # The seller finds what it issued beside what it got.
     sellers = table(rita, "invoice_lines", **MONTH)
     assert {row["customer"] for row in sellers} == {"Alder", "Rowan"}
+
+
+def test_lines_of_invoices_cost_the_same_however_many_bills_there_are(
+    cast, bill, django_assert_num_queries, monkeypatch
+):
+    invoicing.credit(actor=ACTOR, invoice=bill, reason="x", at=CLOSED_AT)
+    asked_for = {"organisation": cast.reseller, "month": OCTOBER}
+    rita = cast.actor(cast.rita)
+
+    # The bills, their lines, and that there are no more bills.
+    with django_assert_num_queries(3):
+        found = list(bill_lines.lines(actor=rita, **asked_for))
+    monkeypatch.setattr(bill_lines, "_BILLS_AT_ONCE", 1)
+    assert len({line.split(",")[0] for line in found}) == 4
+    assert list(bill_lines.lines(actor=rita, **asked_for)) == found
 
 
 def test_customers_come_with_amounts_where_these_were_asked_for(cast, rita, bill):
