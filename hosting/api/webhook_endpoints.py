@@ -94,7 +94,10 @@ class EndpointBody(Body):
 
 
 class RotateSecretBody(Body):
-    """How long the old secret goes on signing beside the new one."""
+    """How long the old secret goes on signing beside the new one.
+
+    At most three secrets sign at a time; a further rotation retires the oldest before its time.
+    """
 
     overlap_seconds = Whole(
         min_value=0,
@@ -280,7 +283,11 @@ class WebhookSecretRotation(Endpoint):
         gives=NewEndpointDocument,
     )
     def post(self, call: Call, *, endpoint: UUID) -> Answer:
-        """Replace the secret; both sign until the overlap is over."""
+        """Replace the secret; both sign until the overlap is over.
+
+        Three secrets sign at a time at most. Whoever rotates more often than that within an
+        overlap retires the oldest of them at once.
+        """
         overlap = timedelta(
             seconds=call.asked.get("overlap_seconds", endpoints.OVERLAP.total_seconds())
         )

@@ -19,6 +19,8 @@ from hosting.webhooks import signing, targets
 OVERLAP = timedelta(hours=24)
 LONGEST_OVERLAP = timedelta(days=30)
 MOST_ENDPOINTS = 20
+# Each makes the header with the signatures longer, and receivers take only so much.
+MOST_SECRETS = 3
 DESCRIPTION_LENGTH = 200
 _EDITED = ("url", "event_types", "description")
 _SENDER = system("webhooks")
@@ -154,7 +156,11 @@ def edit(
 def rotate(
     *, actor: Actor, endpoint: WebhookEndpoint, overlap: timedelta = OVERLAP, at: datetime
 ) -> Made:
-    """A new secret. Until `overlap` is over, deliveries are signed with the former one too."""
+    """A new secret. Until `overlap` is over, deliveries are signed with the former one too.
+
+    Of all that would sign, the newest `MOST_SECRETS` go on. To refuse instead would keep a secret
+    in use that has leaked.
+    """
     _must(actor, endpoint)
     if not timedelta() <= overlap <= LONGEST_OVERLAP:
         message = f"The old secret can go on for {LONGEST_OVERLAP.days} days at most."
@@ -164,6 +170,7 @@ def rotate(
     WebhookSecret.objects.filter(endpoint=endpoint, expires_at__lte=at).delete()
     WebhookSecret.objects.filter(endpoint=endpoint, expires_at=None).update(expires_at=at + overlap)
     secret = _new_secret(endpoint, at=at)
+    _retire_oldest(endpoint, at=at)
     _record("webhook_endpoint.secret_rotated", endpoint, actor=actor, at=at)
     return Made(endpoint=endpoint, secret=secret)
 
@@ -283,6 +290,12 @@ def _new_secret(endpoint: WebhookEndpoint, *, at: datetime) -> str:
     secret = signing.new_secret()
     WebhookSecret.objects.create(endpoint=endpoint, sealed=sealing.seal(secret), created_at=at)
     return signing.shown(secret)
+
+
+def _retire_oldest(endpoint: WebhookEndpoint, *, at: datetime) -> None:
+    own = WebhookSecret.objects.filter(endpoint=endpoint)
+    beyond = own.signing(at=at).values_list("pk", flat=True)[MOST_SECRETS:]
+    own.filter(pk__in=list(beyond)).delete()
 
 
 def _lock(endpoint: WebhookEndpoint) -> None:

@@ -158,6 +158,18 @@ def test_secret_that_was_replaced_twice_ends_when_it_was_to_end(cast, rita, made
     assert not WebhookSecret.objects.filter(expires_at=first_end).exists()
 
 
+def test_of_many_secrets_the_newest_three_sign(rita, made):
+    month = timedelta(days=30)
+    moments = [AT + timedelta(minutes=minute) for minute in range(6)]
+    for moment in moments:
+        endpoints.rotate(actor=rita, endpoint=made.endpoint, overlap=month, at=moment)
+
+    left = WebhookSecret.objects.signing(at=moments[-1])
+    assert [each.created_at for each in left] == moments[:-4:-1]
+    assert [each.expires_at for each in left] == [None, *(at + month for at in moments[:-3:-1])]
+    assert WebhookSecret.objects.filter(endpoint=made.endpoint).count() == 3
+
+
 def test_leaked_secret_ends_at_once(cast, rita, made):
     endpoints.rotate(actor=rita, endpoint=made.endpoint, overlap=timedelta(), at=AT)
 
