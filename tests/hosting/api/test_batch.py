@@ -291,10 +291,3 @@ def test_app_passwords_need_their_own_scope(cast):
     answer = caller.post("/batch", {"items": [create(cast, 0, app_password={"label": "Phone"})]})
 
     assert (answer.status_code, answer.json()["scope"]) == (403, "passwords:write")
-
-
-@pytest.mark.parametrize("count", [0, 501])
-def test_a_batch_has_one_to_five_hundred_items(count, cast, rita):
-    answer = rita.post("/batch", {"items": [create(cast, n) for n in range(count)]})
-
-    assert [pointer for pointer, _code in faults_of(answer)] == ["/items"]
