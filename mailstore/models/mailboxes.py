@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from typing import Self
 
 from django.db import models
@@ -58,7 +59,8 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         """
         keys = self.order_by().values("pk")
         rows = Mailbox.objects.filter(pk__in=keys).select_for_update().order_by("pk")
-        list(rows.values_list("pk"))
+        # A rule of the house reaches every mailbox, and their keys need not be held at one time.
+        deque(rows.values_list("pk").iterator(), maxlen=0)
         return self
 
 
