@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+import hypothesis
 import pytest
 from django.db.backends.base.operations import BaseDatabaseOperations
 
@@ -14,6 +15,16 @@ from mailstore.engine import engine
 from mailstore.engine.memory import MemoryEngine
 from tests.factories import Cast, make_cast
 from tests.staffing import verified
+
+# The same examples in every run, and no run fails because the machine is slow. Who looks for new
+# examples asks for `--hypothesis-profile=default`.
+hypothesis.settings.register_profile(
+    "steady",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 _emptied = BaseDatabaseOperations.execute_sql_flush
 
