@@ -7,7 +7,7 @@ import pytest
 from accounts import rate_limits
 from accounts.rate_limits import Bucket, Policy
 from accounts.rate_limits.in_process import InProcess
-from tests.accounts.limiter_contract import NOW, SECOND, LimiterContract, bucket
+from tests.accounts.limiter_contract import NOW, PART, LimiterContract, bucket
 from tests.factories import AT
 
 WIDE = Policy(name="wide", limit=3000, window_seconds=60)
@@ -45,7 +45,7 @@ class TestInProcess(LimiterContract):
 
         limiter.clear()
 
-        assert limiter.take([bucket()], now=NOW) == (True, [2 * SECOND])
+        assert limiter.take([bucket()], now=NOW) == (True, [2 * PART])
 
 
 def take(*policies, at=AT, when_away="closed"):

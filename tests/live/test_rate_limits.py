@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from uuid import uuid4
 
 import pytest
@@ -14,16 +13,22 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from accounts import rate_limits
-from accounts.rate_limits import Bucket, Policy
+from accounts.rate_limits import Bucket, Policy, in_redis
 from accounts.rate_limits.buckets import Away
 from accounts.rate_limits.in_process import InProcess
 from accounts.rate_limits.in_redis import PAUSE, InRedis
-from tests.accounts.limiter_contract import FIVE, NOW, SECOND, THREE, LimiterContract, bucket
+from tests.accounts.limiter_contract import (
+    FIVE,
+    NOW,
+    PART,
+    PART_SECONDS,
+    THREE,
+    LimiterContract,
+    bucket,
+)
 from tests.factories import AT
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import free_port, redis
-
-# A machine that runs all tests at once may not answer in fifty milliseconds.
-PATIENCE_SECONDS = 5
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +67,8 @@ class TestInRedis(LimiterContract):
         with Redis.from_url(redis_url) as client:
             [key] = client.keys("*")
 
-            assert 1500 < client.pttl(key) <= 2000
+            turn = 2 * PART_SECONDS * 1000
+            assert turn // 2 < client.pttl(key) <= turn
             limiter.give_back([bucket()], now=NOW)
             assert client.keys("*") == []
 
@@ -72,14 +78,14 @@ class TestInRedis(LimiterContract):
             client.flushall()
             client.script_flush()
 
-        assert limiter.take([bucket()], now=NOW) == (True, [2 * SECOND])
+        assert limiter.take([bucket()], now=NOW) == (True, [2 * PART])
 
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["take", "give_back"]),
         st.sampled_from([[FIVE], [THREE], [FIVE, THREE], [THREE, FIVE]]),
-        st.integers(min_value=-5 * SECOND, max_value=70 * SECOND),
+        st.integers(min_value=-5 * PART, max_value=70 * PART),
     ),
     min_size=1,
     max_size=30,
@@ -96,10 +102,10 @@ def test_memory_and_redis_count_alike(limiter, counts, steps):
         now += later
         wanted = [Bucket(policy=policy, who=who) for policy in policies]
 
-        in_redis = getattr(limiter, verb)(wanted, now=now)
-        in_memory = getattr(twin, verb)(wanted, now=now)
+        by_redis = getattr(limiter, verb)(wanted, now=now)
+        by_memory = getattr(twin, verb)(wanted, now=now)
 
-        assert in_redis == in_memory
+        assert by_redis == by_memory
 
 
 # When Redis is away ---------------------------------------------------------------------
@@ -151,22 +157,20 @@ def test_redis_that_comes_back_counts_again(tmp_path):
     assert answers == [True, True]
 
 
-def test_a_redis_that_hangs_holds_up_one_request_for_a_moment(tmp_path):
-    """Every other request goes on at once, for as long as it hangs."""
+def test_a_redis_that_hangs_holds_up_one_request_for_a_moment(tmp_path, caplog):
+    """Every other request goes on at once, for as long as it hangs: it does not ask at all."""
     with redis(tmp_path) as url:
-        limiter = InRedis(url)
+        limiter = InRedis(url, patience_seconds=3)
         with Redis.from_url(url) as client:
             process = client.info("server")["process_id"]
         limiter.take([bucket(Policy(name="warm", limit=9, window_seconds=9))], now=NOW)
         os.kill(process, signal.SIGSTOP)
         try:
-            started_at = time.monotonic()
             for _ in range(1000):
                 with pytest.raises(Away):
                     limiter.take([bucket()], now=NOW)
-            seconds = time.monotonic() - started_at
         finally:
             os.kill(process, signal.SIGCONT)
         limiter.close()
 
-    assert seconds < 1
+    assert [record.name for record in caplog.records] == [in_redis.__name__]
