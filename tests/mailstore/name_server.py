@@ -13,6 +13,7 @@ import dns.rdatatype
 import dns.rrset
 
 from mailstore.resolver.dns_client import DnsClient
+from tests.patience import PATIENCE_SECONDS
 
 
 class NameServer:
@@ -24,9 +25,12 @@ class NameServer:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
-        self.resolver = DnsClient(servers=["127.0.0.1"], port=self.port, patience=0.4)
+        self.resolver = self.asked_by(patience=PATIENCE_SECONDS)
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
+
+    def asked_by(self, *, patience):
+        return DnsClient(servers=["127.0.0.1"], port=self.port, patience=patience)
 
     def hold(self, name, kind, value):
         if kind == "TXT":
@@ -38,6 +42,8 @@ class NameServer:
 
     def fall_silent(self):
         self.is_silent = True
+        # Only silence is waited for in vain.
+        self.resolver = self.asked_by(patience=0.4)
 
     def serve(self):
         while True:
@@ -68,4 +74,4 @@ class NameServer:
     def end(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"end", ("127.0.0.1", self.port))
-        self.thread.join(timeout=5)
+        self.thread.join(timeout=PATIENCE_SECONDS)
