@@ -681,7 +681,8 @@ def test_support_orders_without_a_word_of_money(cast):
     page = ask_the_price(support, cast.domain, "desk")
 
     assert Mailbox.objects.get().address == "desk@alder.test"
-    assert b"EUR" not in page.content
+    # Without its space, the word may be a part of a random token of the page.
+    assert b" EUR" not in page.content
 
 
 def test_billing_staff_order_nothing_and_see_no_price(cast):
@@ -980,7 +981,7 @@ def test_list_says_what_it_would_cost_to_staff_who_see_money(staff, cast):
     assert (total.currency, total.full_month_text) == ("EUR", "3.50 EUR")
     assert b"3.50 EUR" in page.content
     assert not support.context["totals"]
-    assert b"EUR" not in support.content
+    assert b" EUR" not in support.content
 
 
 def test_list_is_left_alone(staff, cast):
