@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from datetime import datetime
 
 import hypothesis
 import pytest
 from django.db.backends.base.operations import BaseDatabaseOperations
+from django.utils import timezone
 
 from accounts import guarding, outbox, rate_limits, triggers
 from accounts.rate_limits.in_process import InProcess
@@ -83,6 +85,14 @@ def twin(settings) -> MemoryEngine:
     twin.is_down = False
     twin.on_change = lambda _moment: None
     return twin
+
+
+@pytest.fixture
+def still_clock(monkeypatch) -> datetime:
+    """The moment at which the clock stands, so that no turn comes back and no code grows old."""
+    moment = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: moment)
+    return moment
 
 
 @pytest.fixture

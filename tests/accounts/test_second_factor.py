@@ -216,6 +216,7 @@ def test_proof_changes_the_key_of_the_session(alice):
     assert not Session.objects.filter(pk=before).exists()
 
 
+@pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize("steps", [-1, 0, 1])
 def test_a_clock_may_be_half_a_minute_off(alice, steps):
     assert alice.post(VERIFY, {"code": now_code(steps=steps)}).status_code == 302
@@ -278,6 +279,7 @@ def test_the_page_looks_at_five_codes_at_once_from_however_many_addresses(alice,
     assert refused.status_code == 429
 
 
+@pytest.mark.usefixtures("still_clock")
 def test_who_guesses_elsewhere_shuts_nobody_out_at_home(alice, cast):
     home = "192.0.2.7"
     alice.post(VERIFY, {"code": now_code(steps=-1)}, REMOTE_ADDR=home)

@@ -15,7 +15,10 @@ from hosting import throttling
 from tests.factories import make_mailbox
 from tests.test_access import client_of, routes
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "reports"]),
+    pytest.mark.usefixtures("still_clock"),
+]
 
 
 @pytest.fixture
@@ -48,11 +51,11 @@ def test_refusal_says_when_to_come_again(few, cast):
     assert f"Try again in {refused.headers['Retry-After']} seconds." in refused.content.decode()
 
 
-def test_turns_come_back_one_by_one(few, cast, monkeypatch):
+def test_turns_come_back_one_by_one(few, cast, still_clock, monkeypatch):
     client = client_of(cast.alice)
     statuses(client, "/domains/", 6)
-    later = timezone.now() + timedelta(seconds=13)
-    monkeypatch.setattr(throttling.timezone, "now", lambda: later)
+    later = still_clock + timedelta(seconds=13)
+    monkeypatch.setattr(timezone, "now", lambda: later)
 
     assert statuses(client, "/domains/", 2) == [200, 429]
 
