@@ -21,6 +21,7 @@ from mailstore import credentials, provisioning
 from mailstore.engine import config, engine, process, server_from_settings
 from mailstore.engine.config import SQLiteFiles
 from tests.factories import AT, make_cast, make_mailbox
+from tests.patience import PATIENCE_SECONDS
 from tests.servers import wait_for_port
 
 
@@ -50,7 +51,7 @@ class Dovecot:
 
     def wait(self):
         while self.started:
-            self.started.pop().wait(timeout=15)
+            self.started.pop().wait(timeout=PATIENCE_SECONDS)
 
     @property
     def master(self):
@@ -136,7 +137,7 @@ class Program:
         self.address = mailbox.address
 
     def imap(self, secret=None):
-        client = imaplib.IMAP4("127.0.0.1", self.server.imap_port, timeout=20)
+        client = imaplib.IMAP4("127.0.0.1", self.server.imap_port, timeout=PATIENCE_SECONDS)
         self.at_end.callback(_shut, client.shutdown)
         client.login(self.address, secret or self.secret)
         return client
@@ -144,14 +145,14 @@ class Program:
     def imaps(self):
         context = ssl.create_default_context(cafile=str(self.server.certificate))
         client = imaplib.IMAP4_SSL(
-            "localhost", self.server.imaps_port, ssl_context=context, timeout=20
+            "localhost", self.server.imaps_port, ssl_context=context, timeout=PATIENCE_SECONDS
         )
         self.at_end.callback(_shut, client.shutdown)
         client.login(self.address, self.secret)
         return client
 
     def pop(self, secret=None):
-        client = poplib.POP3("127.0.0.1", self.server.pop3_port, timeout=20)
+        client = poplib.POP3("127.0.0.1", self.server.pop3_port, timeout=PATIENCE_SECONDS)
         self.at_end.callback(_shut, client.close)
         client.user(self.address)
         client.pass_(secret or self.secret)

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-_PATIENCE_SECONDS = 30
+from tests.patience import PATIENCE_SECONDS
+
 _PORTS = range(20_000, 32_000)
 
 
@@ -50,7 +51,7 @@ def _require_unused(port: int) -> None:
 
 
 def wait_for_port(port: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args[0]} ended with code {process.returncode}")
@@ -72,7 +73,7 @@ def running(arguments: list[str], *, port: int, log: Path) -> Iterator[subproces
         yield process
     finally:
         process.terminate()
-        process.wait(timeout=_PATIENCE_SECONDS)
+        process.wait(timeout=PATIENCE_SECONDS)
 
 
 def postgresql_program(name: str) -> str:

@@ -3,20 +3,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 
 import pytest
 
 from hosting.stack import leftovers
 from hosting.stack.parts import Part
 from hosting.stack.supervision import Supervisor
-
-
-def wait_until(happened, seconds=15.0):
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "this took too long"
-        time.sleep(0.05)
+from tests.patience import eventually
 
 
 def part(folder, name, code) -> Part:
@@ -38,18 +31,18 @@ def running_pid(supervisor, name):
 
 def test_a_part_that_dies_comes_back(tmp_path, supervisor):
     supervisor.start([part(tmp_path, "sleeper", "import time; time.sleep(60)")])
-    wait_until(lambda: running_pid(supervisor, "sleeper"))
+    eventually(lambda: running_pid(supervisor, "sleeper"))
     first = running_pid(supervisor, "sleeper")
 
     os.kill(first, signal.SIGKILL)
 
-    wait_until(lambda: running_pid(supervisor, "sleeper") not in {None, first})
+    eventually(lambda: running_pid(supervisor, "sleeper") not in {None, first})
 
 
 def test_a_part_that_cannot_start_is_told_apart_and_its_words_are_kept(tmp_path, supervisor):
     supervisor.start([part(tmp_path, "broken", "raise SystemExit('100 %: no')")])
 
-    wait_until(lambda: getattr(supervisor.part_states().get("broken"), "state", "") == "BACKOFF")
+    eventually(lambda: getattr(supervisor.part_states().get("broken"), "state", "") == "BACKOFF")
     assert "100 %: no" in (tmp_path / "log" / "broken.log").read_text(encoding="utf-8")
 
 
@@ -58,14 +51,12 @@ def test_a_part_that_takes_its_time_to_fail_is_given_up_too(tmp_path, supervisor
     code = "import time; time.sleep(1.5); raise SystemExit('no disk')"
     supervisor.start([part(tmp_path, "broken", code)])
 
-    wait_until(
-        lambda: getattr(supervisor.part_states().get("broken"), "state", "") == "FATAL", seconds=120
-    )
+    eventually(lambda: getattr(supervisor.part_states().get("broken"), "state", "") == "FATAL")
 
 
 def test_stop_leaves_no_process_behind(tmp_path, supervisor):
     supervisor.start([part(tmp_path, "sleeper", "import time; time.sleep(60)")])
-    wait_until(lambda: running_pid(supervisor, "sleeper"))
+    eventually(lambda: running_pid(supervisor, "sleeper"))
 
     supervisor.stop()
 

@@ -11,12 +11,13 @@ from itertools import product
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from accounts.models import Authenticator, User
 from accounts.second_factor import authenticators, demanding, devices
 from tests.factories import PASSWORD
 from tests.live.settings import PICTURES
+from tests.patience import PATIENCE_SECONDS
 from tests.real_mail import cast, live, mail_server, make_program
 from tests.staffing import SECRET
 
@@ -24,6 +25,10 @@ __all__ = ["cast", "live", "mail_server", "make_program"]
 
 # Playwright runs an event loop in this thread, which Django takes for asynchronous code.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+# Both wait for what comes true, by default for a few seconds only.
+PATIENCE_MILLISECONDS = PATIENCE_SECONDS * 1000
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 WIDTHS = (390, 1280)
 SCHEMES = ("light", "dark")
@@ -35,7 +40,9 @@ def chromium():
     assert program, "chromium is missing: install Debian's package chromium"
     arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
+        browser = playwright.chromium.launch(
+            executable_path=program, args=arguments, timeout=PATIENCE_MILLISECONDS
+        )
         yield browser
         browser.close()
 
@@ -45,6 +52,7 @@ def page(chromium, live_server):
     context = chromium.new_context(
         base_url=live_server.url, viewport={"width": 1280, "height": 900}
     )
+    context.set_default_timeout(PATIENCE_MILLISECONDS)
     page = context.new_page()
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))

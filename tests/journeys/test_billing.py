@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from datetime import timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from hosting.periods import Period
 from mailstore.models import Mailbox, Usage, UsageDay
 from tests.factories import make_mailbox
 from tests.hosting.billing_rows import make_list, make_profile
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -34,20 +34,13 @@ def fill(program, folder, megabytes):
 
 def since_the_month_began(mailbox, megabytes):
     """As if all that lies there had lain there since the month began, and been sold so."""
-    wait_until(lambda: metering.sizes([mailbox.address])[mailbox.address] >= megabytes * MEGABYTE)
+    eventually(lambda: metering.sizes([mailbox.address])[mailbox.address] >= megabytes * MEGABYTE)
     period = Period.of(timezone.now())
     Contract.objects.filter(mailbox=mailbox).update(
         starts_at=period.starts_at, start_mark=0, end_mark=0
     )
     Mailbox.objects.filter(pk=mailbox.pk).update(created_at=period.starts_at)
     Usage.objects.filter(username=mailbox.address).update(since=period.start, day_byte_seconds=0)
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < deadline, "The mail server did not report in time"
-        time.sleep(0.2)
 
 
 def amount(locator):
@@ -88,7 +81,7 @@ def test_customer_sees_the_forecast_fall_after_emptying_junk(
     client.expunge()
     client.logout()
     address = program.mailbox.address
-    wait_until(lambda: metering.sizes([address])[address] < 5 * MEGABYTE)
+    eventually(lambda: metering.sizes([address])[address] < 5 * MEGABYTE)
     page.reload()
 
     expect(page.get_by_text("Clear Junk now and save")).to_be_hidden()

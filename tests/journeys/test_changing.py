@@ -12,7 +12,8 @@ from accounts.access import system
 from mailstore import credentials, switching
 from mailstore.models import Mailbox
 from tests.factories import AT, make_mailbox
-from tests.live.test_mail import eventually, refusal
+from tests.live.test_mail import refusal
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 

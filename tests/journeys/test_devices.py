@@ -14,8 +14,8 @@ from mailstore import credentials, devices, sign_ins, tasks
 from mailstore.engine import Attendance, Outcome
 from mailstore.models import Device, Mailbox, Usage
 from tests.factories import AT
-from tests.live.test_mail import eventually
 from tests.live.test_programs import Fetcher
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 

@@ -12,6 +12,7 @@ from mailstore import provisioning
 from mailstore.models import Mailbox
 from tests import newcomers
 from tests.factories import make_mailbox
+from tests.patience import PATIENCE_SECONDS
 from tests.real_mail import Program
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
@@ -81,11 +82,11 @@ def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, 
     lines = program.retr(1)[1]
     program.close()
     assert b"Subject: It works: hello@hats.test" in lines
-    expect(page.get_by_text("“Till” signed in by POP")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("“Till” signed in by POP")).to_be_visible()
 
 
 def pop_client(mailbox, secret, server):
-    client = poplib.POP3("127.0.0.1", server.pop3_port, timeout=20)
+    client = poplib.POP3("127.0.0.1", server.pop3_port, timeout=PATIENCE_SECONDS)
     client.user(mailbox.address)
     client.pass_(secret)
     return client
@@ -104,7 +105,7 @@ def test_owner_watches_use_grow_without_reloading(page, cast, make_program, sign
 
     program.deliver("One more")
 
-    expect(page.get_by_text("all 9 messages would still be here")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("all 9 messages would still be here")).to_be_visible()
 
 
 def test_owner_revokes_suspends_and_closes(page, cast, make_program, sign_in, look):

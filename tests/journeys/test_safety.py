@@ -15,8 +15,9 @@ from accounts.tasks import send_notices
 from mailstore import credentials, tasks
 from mailstore.models import Alarm, Mailbox
 from tests.factories import AT
-from tests.live.test_mail import eventually, is_ended
+from tests.live.test_mail import is_ended
 from tests.live.test_programs import Computer, Fetcher
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -75,7 +76,7 @@ def test_pop_customer_gets_back_a_downloaded_and_deleted_message(  # noqa: PLR09
     page.get_by_role("button", name="Bring back what is ticked").click()
     expect(page.get_by_text("1 message comes back.")).to_be_visible()
     tasks.run_restores()
-    expect(page.get_by_text("1 message came back on")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("1 message came back on")).to_be_visible()
     look("pop-back")
 
     tasks.note_retrievals()
@@ -161,7 +162,7 @@ def test_owner_rolls_back_what_a_thief_deleted(  # noqa: PLR0917
     page.get_by_role("button", name="Roll it back").click()
     expect(page.get_by_text("All of it comes back.")).to_be_visible()
     tasks.run_restores()
-    expect(page.get_by_text("100 messages came back on")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("100 messages came back on")).to_be_visible()
     look("rolled-back")
 
     page.goto(link)

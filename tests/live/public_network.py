@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from tests.patience import PATIENCE_SECONDS
+
 PUBLIC, PUBLIC_V6, INNER = "93.184.216.34", "2a00:1450:4001:80b::200e", "10.0.0.5"
 HOSTS = Path("/etc/hosts")
 
@@ -75,7 +77,7 @@ def post(url, count=1):
 
     parcels = [Parcel(key=n, body=b"{}", stamp=lambda _moment: {}) for n in range(count)]
     with Courier(allows_private=False) as courier:
-        outcomes = courier.send(url, parcels).result(timeout=40)
+        outcomes = courier.send(url, parcels).result(timeout=PATIENCE_SECONDS)
     return [[each.status, each.problem] for each in outcomes]
 
 

@@ -27,6 +27,7 @@ from django_otp.oath import totp
 
 from tests.live.canaries import Canaries, ProcessWatch, files, shapes
 from tests.live.test_stack import READY, ROOT, Launcher, free_ports
+from tests.patience import PATIENCE_SECONDS, eventually
 
 EMAIL = "dora@canary.test"
 # Where a secret is kept on purpose: the path below the state folder, and whose may stand there.
@@ -92,7 +93,7 @@ class House:
         return done
 
     def browser(self, **headers):
-        client = httpx.Client(base_url=self.url, headers=headers, timeout=60)
+        client = httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_SECONDS)
         return self.browsers.enter_context(client)
 
     def sessions(self):
@@ -108,7 +109,9 @@ class House:
     @contextlib.contextmanager
     def without(self, table):
         """As if the table were gone: whatever needs it fails, wherever it is."""
-        with contextlib.closing(sqlite3.connect(self.state / "panel.sqlite3", timeout=30)) as base:
+        with contextlib.closing(
+            sqlite3.connect(self.state / "panel.sqlite3", timeout=PATIENCE_SECONDS)
+        ) as base:
             base.execute("PRAGMA legacy_alter_table=ON")
             base.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
             base.commit()
@@ -119,7 +122,9 @@ class House:
                 base.commit()
 
     def rows(self, statement):
-        with contextlib.closing(sqlite3.connect(self.state / "panel.sqlite3", timeout=30)) as base:
+        with contextlib.closing(
+            sqlite3.connect(self.state / "panel.sqlite3", timeout=PATIENCE_SECONDS)
+        ) as base:
             return base.execute(statement).fetchall()
 
 
@@ -130,7 +135,7 @@ def house():
         house = House(Path(folder, "state"), Canaries())
         try:
             with house.browsers:
-                until(lambda: READY in said_by(house.launcher), seconds=900)
+                eventually(lambda: READY in said_by(house.launcher), seconds=900)
                 yield house
         finally:
             if house.launcher.process.poll() is None:
@@ -149,15 +154,6 @@ def send(browser, path, **form):
     if "csrf" not in browser.cookies:
         browser.get("/account/sign-in")
     return browser.post(path, data={"csrfmiddlewaretoken": browser.cookies["csrf"], **form})
-
-
-def until(what, *, seconds=120):
-    """Wait for a worker."""
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
-    return found
 
 
 def organisation_of(house):
@@ -208,7 +204,7 @@ def sign_up_and_in(house, browser):
 def token_in_letter(house, before):
     """What follows in the one letter that a worker has sent with it."""
     sent = house.state / "sent"
-    (letter,) = until(
+    (letter,) = eventually(
         lambda: [each for each in sent.glob("*") if before.encode() in each.read_bytes()]
     )
     return re.search(rf"{re.escape(before)}([\w:.-]+)", letter.read_text())[1]
@@ -265,7 +261,7 @@ def order(house, browser):
     house.canaries.know("app password", secret_on(browser.get(made.headers["Location"])))
     assert path.rpartition("/")[2] in waiting
     assert "app password" not in house.canaries.found_in(waiting.encode())
-    until(lambda: house.rows("SELECT 1 FROM mailstore_mailbox WHERE state = 'active'"))
+    eventually(lambda: house.rows("SELECT 1 FROM mailstore_mailbox WHERE state = 'active'"))
     return path
 
 
@@ -280,8 +276,8 @@ def use_the_mailbox(house, browser, path):
     never_seen = send(browser, f"{path}/app-passwords", label="Phone", protocols="imap")
     assert never_seen.status_code == 302
     sign_in_to_mail(house, new("wrong mail password"))
-    until(lambda: sign_in_to_mail(house, house.canaries.by_name["app password"]))
-    until(lambda: sign_in_to_mail(house, house.canaries.by_name["mailbox password"]))
+    eventually(lambda: sign_in_to_mail(house, house.canaries.by_name["app password"]))
+    eventually(lambda: sign_in_to_mail(house, house.canaries.by_name["mailbox password"]))
 
 
 def sign_in_to_mail(house, password):
@@ -290,11 +286,13 @@ def sign_in_to_mail(house, password):
     for port, kind in ((house.ports["IMAP_PORT"], "imap"), (house.ports["POP3_PORT"], "pop")):
         try:
             if kind == "imap":
-                with imaplib.IMAP4("127.0.0.1", port, timeout=30) as client:
+                with imaplib.IMAP4("127.0.0.1", port, timeout=PATIENCE_SECONDS) as client:
                     client.starttls(ssl_context=unsafe_context())
                     done.append(client.login("box@canary.test", password)[0] == "OK")
             else:
-                with contextlib.closing(poplib.POP3("127.0.0.1", port, timeout=30)) as client:
+                with contextlib.closing(
+                    poplib.POP3("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+                ) as client:
                     client.stls(context=unsafe_context())
                     client.user("box@canary.test")
                     client.pass_(password)
@@ -304,7 +302,9 @@ def sign_in_to_mail(house, password):
     # Cut in the middle of a command.
     with (
         contextlib.suppress(OSError),
-        socket.create_connection(("127.0.0.1", house.ports["IMAP_PORT"]), timeout=5) as line,
+        socket.create_connection(
+            ("127.0.0.1", house.ports["IMAP_PORT"]), timeout=PATIENCE_SECONDS
+        ) as line,
     ):
         line.sendall(f'a LOGIN "box@canary.test" "{password}'.encode())
     return any(done)
@@ -359,7 +359,9 @@ def call_the_api(house, browser):
         f"GET /?x={new('bad version')} HTTP/9.9\r\n\r\n",
         f"{new('noise')}\r\n\r\n",
     ):
-        with socket.create_connection(("127.0.0.1", house.ports["PANEL_PORT"]), timeout=5) as line:
+        with socket.create_connection(
+            ("127.0.0.1", house.ports["PANEL_PORT"]), timeout=PATIENCE_SECONDS
+        ) as line:
             line.sendall(said.encode())
             with contextlib.suppress(OSError):
                 line.recv(1000)
@@ -389,7 +391,7 @@ def write_letters(house):
     )
     done = house.manage("shell", "-c", script)
     assert done.returncode == 0, done.stderr
-    until(lambda: house.rows("SELECT 1 FROM accounts_notice WHERE tries > 0 OR failure > ''"))
+    eventually(lambda: house.rows("SELECT 1 FROM accounts_notice WHERE tries > 0 OR failure > ''"))
     sent.unlink()
     if aside.exists():
         shutil.move(aside, sent)
@@ -400,7 +402,7 @@ def write_letters(house):
         "-c",
         "from accounts.models import Notice;Notice.objects.update(next_try_at=None, tries=0)",
     )
-    letters = until(
+    letters = eventually(
         lambda: [path for path in sent.glob("*") if b"/account/invitation/" in path.read_bytes()]
     )
     text = b"".join(path.read_bytes() for path in letters).replace(b"=\n", b"").decode()

@@ -30,6 +30,7 @@ from tests.factories import AT, make_cast, make_mailbox
 from tests.hosting.api.caller import make_key
 from tests.live.faults import Place, in_a_process, kill_at, killed
 from tests.live.panel import Panel, environment
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import free_port
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples/shop"
@@ -40,7 +41,6 @@ import shop
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 STAFF = system("tests")
-DEADLINE_SECONDS = 120
 SHOP_SCOPES = ("mailboxes:read", "mailboxes:write", "events:read")
 
 
@@ -136,13 +136,6 @@ def in_the_house(reseller):
         )
         for mailbox in mailboxes.select_related("organisation")
     }
-
-
-def until(is_so):
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def rename(mailbox, label):
@@ -242,19 +235,19 @@ def test_order_that_may_have_been_made_waits_for_a_key_that_may_look(integrator,
 def test_panel_that_is_down_for_a_while_costs_nothing_but_time(integrator, panel, cast, counts):
     mailboxes = [make_mailbox(cast.domain, f"m{number}") for number in range(20)]
     integrator.start()
-    until(lambda: len(integrator.mailboxes()) == 20)
+    eventually(lambda: len(integrator.mailboxes()) == 20)
 
     panel.stop()
     integrator.take(cast.domain, "anna", "ben")
     for mailbox in mailboxes:
         rename(mailbox, f"Desk {mailbox.local_part}")
     Mailbox.objects.filter(pk=mailboxes[0].pk).update(state="closed")
-    until(lambda: "ConnectError" in integrator.log.read_text())
+    eventually(lambda: "ConnectError" in integrator.log.read_text())
     connections.close_all()
     panel.start()
 
-    until(lambda: integrator.rows("SELECT DISTINCT state FROM orders") == [("done",)])
-    until(lambda: integrator.mailboxes() == in_the_house(cast.reseller))
+    eventually(lambda: integrator.rows("SELECT DISTINCT state FROM orders") == [("done",)])
+    eventually(lambda: integrator.mailboxes() == in_the_house(cast.reseller))
     waits = integrator.log.read_text().count("ConnectError")
     counts(changes=22, calls_into_nothing=waits)
 
@@ -268,7 +261,7 @@ def test_shop_waits_as_long_as_it_is_told_to(cast, tmp_path, counts):
 
     try:
         integrator.start()
-        until(lambda: integrator.rows("SELECT DISTINCT state FROM orders") == [("done",)])
+        eventually(lambda: integrator.rows("SELECT DISTINCT state FROM orders") == [("done",)])
     finally:
         integrator.kill()
         panel.stop()
@@ -328,7 +321,7 @@ def test_receiver_that_is_down_for_two_hundred_events_misses_none(
     mailboxes = [make_mailbox(cast.domain, f"m{number}") for number in range(50)]
     connected(integrator, cast, settings)
     integrator.start()
-    until(lambda: len(integrator.mailboxes()) == 50)
+    eventually(lambda: len(integrator.mailboxes()) == 50)
     integrator.kill()
 
     before = Event.objects.count()
@@ -339,7 +332,7 @@ def test_receiver_that_is_down_for_two_hundred_events_misses_none(
     send()
     assert not WebhookDelivery.objects.filter(state="delivered").exists()
     integrator.start()
-    until(lambda: integrator.mailboxes() == in_the_house(cast.reseller))
+    eventually(lambda: integrator.mailboxes() == in_the_house(cast.reseller))
     turn = 0
     while WebhookDelivery.objects.filter(state="waiting").exists():
         turn += 1
@@ -457,7 +450,9 @@ def serving(server):
 
 
 def posted(server, body, headers):
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", server.server_port, timeout=PATIENCE_SECONDS
+    )
     with closing(connection):
         connection.request("POST", "/", body, dict(headers.items()))
         return connection.getresponse().status
@@ -517,7 +512,9 @@ def test_receiver_reads_nothing_endless(length, status):
     server = hooks.receiver(("127.0.0.1", 0), secrets=[SECRET], on_event=lambda _id: None)
 
     with server, serving(server):
-        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", server.server_port, timeout=PATIENCE_SECONDS
+        )
         connection.putrequest("POST", "/")
         if length is not None:
             connection.putheader("Content-Length", length)

@@ -13,6 +13,7 @@ from django.conf import settings
 
 from tests.corpus import HOSTILE_DOMAINS, HOSTILE_LOCAL_PARTS
 from tests.factories import make_mailbox
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -52,7 +53,7 @@ class Wire:
     """One connection, and the answer to one line at a time."""
 
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
         self.file = self.socket.makefile("rb")
         self.greeting = self.file.readline()
 

@@ -8,7 +8,7 @@ import pytest
 
 from mailstore import logbook
 from mailstore.models import Removal
-from tests.live.test_mail import eventually
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 

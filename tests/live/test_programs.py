@@ -16,7 +16,7 @@ from mailstore.engine.process import make_certificate
 from mailstore.models import Usage
 from mailstore.models.mailboxes import SPECIAL_FOLDERS
 from tests.factories import AT
-from tests.live.test_mail import eventually
+from tests.patience import PATIENCE_SECONDS, eventually
 
 ACTOR = system("tests")
 HOST = "localhost"
@@ -32,7 +32,7 @@ def run(*arguments):
         [str(argument) for argument in arguments],
         capture_output=True,
         env=environment,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
 

@@ -14,6 +14,7 @@ from mailstore.models import Mailbox
 from tests.factories import make_cast
 from tests.hosting.api.caller import make_key
 from tests.live.panel import environment
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -41,7 +42,7 @@ class Terminal:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         self.steps += 1
         assert done.returncode == 0, f"{line}\n{done.stderr}"
@@ -51,7 +52,7 @@ class Terminal:
 
 
 def steps_of(panel):
-    page = httpx.get(f"{panel.url}/api/quick-start", trust_env=False, timeout=60)
+    page = httpx.get(f"{panel.url}/api/quick-start", trust_env=False, timeout=PATIENCE_SECONDS)
     assert page.status_code == 200
     return [html.unescape(text) for text in STEP.findall(page.text)]
 

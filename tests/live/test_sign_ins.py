@@ -19,8 +19,9 @@ from mailstore.engine import rotation
 from mailstore.models import Device, LogPosition, SignIn
 from tests.factories import AT, make_domain, make_mailbox
 from tests.live.faults import Place, in_a_process, kill_at, killed
-from tests.live.test_mail import eventually, is_ended
+from tests.live.test_mail import is_ended
 from tests.live.test_programs import Computer, Fetcher
+from tests.patience import PATIENCE_SECONDS, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -59,7 +60,7 @@ def comes_to(program, expected, **chosen):
 
 def talk(port, *lines):
     """What a client says, whatever comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection:
         connection.recv(4096)
         for line in lines:
             connection.sendall(line)

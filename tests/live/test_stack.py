@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ import psutil
 import pytest
 
 from hosting.stack.leftovers import MARK
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,18 +59,15 @@ class Launcher:
         return self.output.read_text()
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 90
-        while READY not in self.said:
-            assert self.process.poll() is None, self.said
-            assert time.monotonic() < deadline, self.said
-            time.sleep(0.1)
+        eventually(lambda: READY in self.said or self.process.poll() is not None)
+        assert self.process.poll() is None, self.said
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGINT)
         return self.wait()
 
     def wait(self) -> int:
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
 
 
 def processes(state: Path) -> list[str]:
@@ -108,7 +105,9 @@ def test_everything_starts_answers_and_is_gone_after_ctrl_c(state, ports):
         text=True,
         check=False,
     )
-    answer = httpx.get(f"http://127.0.0.1:{ports['PANEL_PORT']}/healthz", trust_env=False)
+    answer = httpx.get(
+        f"http://127.0.0.1:{ports['PANEL_PORT']}/healthz", trust_env=False, timeout=PATIENCE_SECONDS
+    )
 
     assert launcher.stop() == 0
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr

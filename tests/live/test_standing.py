@@ -14,7 +14,8 @@ from hosting import ordering
 from mailstore import provisioning, standing
 from mailstore.models import Mailbox, Restriction
 from tests.factories import AT
-from tests.live.test_mail import eventually, is_ended
+from tests.live.test_mail import is_ended
+from tests.patience import eventually
 
 ACTOR = system("tests")
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")

@@ -32,8 +32,9 @@ from mailstore.engine.admin_api import AdminAPI
 from mailstore.models import Mailbox, ProtocolSwitch, Usage
 from mailstore.models.mailboxes import SPECIAL_FOLDERS
 from tests.live.faults import Place, die, in_a_process, killed, pulled, seed, wanted
-from tests.live.test_mail import eventually, refusal, subjects
+from tests.live.test_mail import refusal, subjects
 from tests.live.test_programs import Computer, Fetcher
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from mailstore import logbook, tripwire
 from mailstore.models import Alarm, Mailbox, Removal
-from tests.live.test_mail import eventually
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 

@@ -6,12 +6,12 @@ import ctypes
 import os
 import shutil
 import subprocess
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS, eventually
 from tests.production.images import ROOT, build, run
 from tests.production.machine import COMPOSE, Container
 from tests.servers import postgresql_program
@@ -98,7 +98,7 @@ def _start_database(folder, stack):
         "fsync=off",
     ]
     _start([*owner, *server], folder / "database.log", stack)
-    _eventually("pg_isready", "--host=127.0.0.1")
+    eventually(lambda: _succeeds("pg_isready", "--host=127.0.0.1"))
     run(
         ROOT / "deploy/database/roles.sh",
         env=os.environ | {"POSTGRES_USER": given["POSTGRES_USER"], "PGHOST": "/run/postgresql"},
@@ -113,7 +113,7 @@ def _start_redis(folder, stack):
     _start(service["command"], folder / "redis.log", stack, cwd=folder)
     kind, check = service["healthcheck"]["test"]
     assert kind == "CMD-SHELL"
-    _eventually("sh", "-c", check)
+    eventually(lambda: _succeeds("sh", "-c", check))
 
 
 def _start(command, log, stack, **options):
@@ -121,12 +121,9 @@ def _start(command, log, stack, **options):
         process = subprocess.Popen(
             [str(word) for word in command], stdout=output, stderr=output, **options
         )
-    stack.callback(process.wait, timeout=30)
+    stack.callback(process.wait, timeout=PATIENCE_SECONDS)
     stack.callback(process.terminate)
 
 
-def _eventually(*command):
-    deadline = time.monotonic() + 30
-    while subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        assert time.monotonic() < deadline, f"{command} does not succeed"
-        time.sleep(0.2)
+def _succeeds(*command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.production.images import ROOT
 from tests.production.machine import ADDRESSES, COMPOSE, OPERATOR
 
@@ -99,7 +100,7 @@ def test_pages_are_given_out_over_tls_only(machine, scheme, status):
     headers = {"Host": OPERATOR["ALLOWED_HOSTS"], "X-Forwarded-Proto": scheme}
 
     answers = [
-        httpx.get(f"http://127.0.0.1:8025{path}", headers=headers)
+        httpx.get(f"http://127.0.0.1:8025{path}", headers=headers, timeout=PATIENCE_SECONDS)
         for path in ("/", "/static/css/tokens.css")
     ]
 
@@ -111,23 +112,23 @@ def test_mail_programs_meet_the_certificate_made_for_the_name(machine):
     context = ssl.create_default_context(cafile=str(certificate))
 
     with (
-        socket.create_connection(("127.0.0.1", 993), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", 993), timeout=PATIENCE_SECONDS) as plain,
         context.wrap_socket(plain, server_hostname=OPERATOR["MAIL_HOST"]) as connection,
     ):
         assert connection.recv(100).startswith(b"* OK")
 
 
 def test_a_password_is_not_taken_before_tls(machine):
-    with imaplib.IMAP4(ADDRESSES["mail-inner"], 143, timeout=10) as client:
+    with imaplib.IMAP4(ADDRESSES["mail-inner"], 143, timeout=PATIENCE_SECONDS) as client:
         assert "LOGINDISABLED" in client.capabilities
 
 
 @pytest.mark.parametrize("port", [24, 8080])
 def test_lmtp_and_the_admin_api_are_on_the_inner_network_only(machine, port):
-    socket.create_connection((ADDRESSES["mail-inner"], port), timeout=5).close()
+    socket.create_connection((ADDRESSES["mail-inner"], port), timeout=PATIENCE_SECONDS).close()
 
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
 
 
 def test_the_log_is_turned_over(machine):

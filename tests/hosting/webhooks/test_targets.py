@@ -12,6 +12,7 @@ from hosting.webhooks import endpoints, targets
 from hosting.webhooks.posting import Courier, Parcel
 from tests.factories import AT
 from tests.hosting.webhooks.targets_corpus import ADDRESSES, GOOD, URLS
+from tests.patience import PATIENCE_SECONDS
 
 PUBLIC = "93.184.216.34"
 
@@ -37,7 +38,7 @@ def names(monkeypatch):
 def posted(url):
     parcel = Parcel(key=1, body=b"{}", stamp=lambda _moment: {})
     with Courier(allows_private=False) as courier:
-        [outcome] = courier.send(url, [parcel]).result(timeout=20)
+        [outcome] = courier.send(url, [parcel]).result(timeout=PATIENCE_SECONDS)
     return outcome
 
 
