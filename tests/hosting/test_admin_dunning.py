@@ -19,7 +19,11 @@ from tests.factories import make_mailbox
 from tests.hosting.dunning_rows import bill, noon, post, run_of
 from tests.staffing import act, facts, in_role, said
 
-pytestmark = pytest.mark.django_db(databases=["default", "reports"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "reports"]),
+    # No day and no month ends between a test's look at the clock and the page's.
+    pytest.mark.usefixtures("still_clock"),
+]
 DUNNING = "/staff/hosting/dunning/"
 SETBACKS = "/staff/accounts/setback/"
 RESTRICTIONS = "/staff/mailstore/restriction/"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from accounts.access import Forbidden
 from accounts.models import Event, Organisation
 from hosting import invoicing, price_lists, pricing, vat
 from hosting.models import BillingProfile, Contract, Invoice, Limits, Plan, PriceList, VatRate
+from hosting.periods import Period
 from mailstore.models import UsageDay
 from tests.hosting.billing_rows import (
     ACTOR,
@@ -403,15 +403,15 @@ def test_the_list_of_a_reseller_names_it(staff, cast):
 # VAT rates ------------------------------------------------------------------------------
 
 
-def test_a_new_rate_follows_the_one_that_holds(staff, cast):
-    tomorrow = timezone.now().date() + timedelta(days=1)
-    given = {"country": "AT", "starts_on": tomorrow, "percent": "21", "is_in_eu": "on"}
+def test_a_new_rate_follows_the_one_that_holds(staff, cast, still_clock):
+    coming = Period.of(still_clock).next.first_day
+    given = {"country": "AT", "starts_on": coming, "percent": "21", "is_in_eu": "on"}
 
     staff.post(f"{RATES}add/", given)
 
-    new = VatRate.objects.get(country="AT", starts_on=tomorrow)
+    new = VatRate.objects.get(country="AT", starts_on=coming)
     assert [event.data for event in Event.objects.filter(kind="vat_rate.set")] == [
-        {"starts_on": tomorrow.isoformat(), "percent": {"old": "20.00", "new": "21"}}
+        {"starts_on": coming.isoformat(), "percent": {"old": "20.00", "new": "21"}}
     ]
     staff.post(f"{RATES}{new.pk}/change/", given | {"percent": "22"})
     new.refresh_from_db()

@@ -28,7 +28,11 @@ from tests.hosting.billing_rows import (
 )
 from tests.staffing import act, facts, in_role, said
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [
+    pytest.mark.django_db(databases="__all__"),
+    # No day and no month ends between a test's look at the clock and the page's.
+    pytest.mark.usefixtures("still_clock"),
+]
 
 PRICES = "/staff/hosting/price/"
 PLANS = "/staff/hosting/plan/"

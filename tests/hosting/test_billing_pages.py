@@ -20,7 +20,21 @@ from tests.factories import make_domain, make_mailbox, make_member
 from tests.hosting.billing_rows import ACTOR, GIGABYTE, counted_queries, make_list, make_profile
 from tests.staffing import act, signed_in
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [
+    pytest.mark.django_db(databases="__all__"),
+    pytest.mark.usefixtures("middle_of_the_month"),
+]
+
+
+@pytest.fixture
+def middle_of_the_month(monkeypatch):
+    """The clock stands where a month has come to something, and does not end just now.
+
+    In its first hours the dearest mailbox comes to less than half a cent.
+    """
+    month = Period.of(timezone.now())
+    moment = month.starts_at + (month.ends_at - month.starts_at) / 2
+    monkeypatch.setattr(timezone, "now", lambda: moment)
 
 
 def client_of(user):

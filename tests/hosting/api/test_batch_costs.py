@@ -23,7 +23,11 @@ from tests.hosting.api.test_batch import change, create
 from tests.hosting.billing_rows import ACTOR, make_list
 from tests.hosting.simulated import MADE, make_test_customer, make_test_mailbox
 
-pytestmark = pytest.mark.django_db(databases="__all__")
+pytestmark = [
+    pytest.mark.django_db(databases="__all__"),
+    # No day and no month ends between a test's look at the clock and the page's.
+    pytest.mark.usefixtures("still_clock"),
+]
 
 WITHOUT_BILLS = sorted(set(keys.SCOPES) - {"invoices:read"})
 
