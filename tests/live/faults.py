@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import signal
+import time
 import traceback
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +65,25 @@ class Place:
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lifetimes(seed):
+    """The seconds that one worker after another lives, until it is killed, by chance.
+
+    They are short at first, so that some are killed on the quickest machine, and grow, so that
+    one gets through on the slowest.
+    """
+    chance = random.Random(seed)
+    for turn in range(200):
+        yield chance.uniform(0.02, 0.1 + turn / 50)
+
+
+def kill_after(seconds, pid):
+    """Let the process live so long at most; whether it was killed."""
+    time.sleep(seconds)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return killed(pid)
 
 
 def in_a_process(work):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
-import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -33,7 +30,7 @@ from tests.hosting.simulated import (
     make_test_customer,
     make_test_mailbox,
 )
-from tests.live.faults import Place, in_a_process, kill_at, killed
+from tests.live.faults import Place, in_a_process, kill_after, kill_at, lifetimes
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -146,16 +143,12 @@ def test_advance_that_is_killed_at_a_named_place_goes_on(trial, place, counts):
 
 def test_advance_that_is_killed_anywhere_is_made_once(trial, counts):
     asked = ask(trial, to=TARGET)
-    chance = random.Random(7)
     kills = 0
-    for turn in range(100):
+    for turn, seconds in enumerate(lifetimes(7)):
         # Each turn finds the lease of the one before it over.
         at = REALLY + timedelta(minutes=10 * turn)
         pid = in_a_process(lambda at=at: work(asked, at))
-        time.sleep(chance.uniform(0.05, 0.4) * (1 + turn / 10))
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        if not killed(pid):
+        if not kill_after(seconds, pid):
             break
         kills += 1
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
 import threading
-import time
-from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -22,6 +18,8 @@ from hosting.models import Contract, MailboxImport
 from mailstore import credentials
 from mailstore.models import AppPassword, Mailbox
 from tests.factories import AT, make_mailbox
+from tests.live.faults import in_a_process, kill_after, lifetimes
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -48,17 +46,6 @@ def listed(cast):
     return listed
 
 
-def in_a_process(work):
-    """Run `work` in a process of its own, which a test can kill as the kernel would."""
-    connections.close_all()
-    pid = os.fork()
-    if pid:
-        return pid
-    with suppress(BaseException):
-        work()
-    os._exit(0)
-
-
 def assert_each_line_was_done_once(listed):
     listed.refresh_from_db()
     assert (listed.state, listed.done_count, listed.opened_count) == ("finished", LINES, LINES)
@@ -68,19 +55,14 @@ def assert_each_line_was_done_once(listed):
 
 
 def test_list_survives_kills_and_does_each_line_once(listed):
-    chance = random.Random(11)
     kills = 0
-    for turn in range(100):
+    for turn, seconds in enumerate(lifetimes(11)):
         # Each worker comes when the lease of the one before is over.
         ahead = timedelta(minutes=3) * turn
         pid = in_a_process(
             lambda ahead=ahead: runs.run(import_id=listed.pk, now=lambda: timezone.now() + ahead)
         )
-        time.sleep(chance.uniform(0.05, 0.9))
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        _pid, status = os.waitpid(pid, 0)
-        kills += os.WIFSIGNALED(status)
+        kills += kill_after(seconds, pid)
         listed.refresh_from_db()
         assert Mailbox.objects.count() == listed.opened_count == listed.done_count
         if listed.state == MailboxImport.State.FINISHED:
@@ -108,7 +90,7 @@ def test_worker_that_was_held_up_leaves_the_rest_to_the_one_that_took_over(liste
     def clock():
         if next(looks) == 3:
             holding.set()
-            going_on.wait(60)
+            going_on.wait(PATIENCE_SECONDS)
         return timezone.now()
 
     def work():
@@ -117,11 +99,11 @@ def test_worker_that_was_held_up_leaves_the_rest_to_the_one_that_took_over(liste
 
     thread = threading.Thread(target=work)
     thread.start()
-    assert holding.wait(60)
+    assert holding.wait(PATIENCE_SECONDS)
     later = timezone.now() + timedelta(minutes=3)
     assert runs.run(import_id=listed.pk, now=lambda: later)
     going_on.set()
-    thread.join(60)
+    thread.join(PATIENCE_SECONDS)
 
     assert result == [False]
     assert_each_line_was_done_once(listed)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import signal
-import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -31,7 +28,7 @@ from hosting.paying import facts, refunding
 from tests.factories import make_cast
 from tests.hosting.billing_rows import ACTOR, CLOSED_AT
 from tests.hosting.ledger_rows import make_bill, paid
-from tests.live.faults import Place, in_a_process, kill_at, killed
+from tests.live.faults import Place, in_a_process, kill_after, kill_at, lifetimes
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -309,17 +306,14 @@ def test_the_same_statement_many_times_at_once_is_recorded_once(books, counts):
 
 
 def test_statement_that_is_killed_anywhere_is_recorded_once(books, counts):
-    chance, kills = random.Random(7), 0
+    kills = 0
     listed = uploaded(books)
-    for turn in range(100):
+    for turn, seconds in enumerate(lifetimes(7)):
         ahead = timedelta(minutes=3) * turn
         pid = in_a_process(
             lambda ahead=ahead: runs.run(import_id=listed.pk, now=lambda: timezone.now() + ahead)
         )
-        time.sleep(chance.uniform(0.1, 1))
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        kills += killed(pid)
+        kills += kill_after(seconds, pid)
         listed.refresh_from_db()
         assert Payment.objects.count() == listed.taken_count == listed.done_count
         if listed.state == "finished":

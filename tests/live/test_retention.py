@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
-import signal
-import time
-from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -29,7 +25,8 @@ from mailstore import (
 from mailstore.engine import RemovedSearch, uids_of
 from mailstore.models import Alarm, Mailbox, PurgeRun, Removal, RestoreRun, WorkState
 from mailstore.policy import CountedFrom, Rule
-from tests.live.test_mail import eventually
+from tests.live.faults import in_a_process, kill_after, lifetimes
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -66,32 +63,13 @@ def count_of(client):
     return len(client.search(None, "ALL")[1][0].split())
 
 
-def in_a_process(work):
-    """Run `work` in a process of its own, which a test can kill as the kernel would."""
-    connections.close_all()
-    pid = os.fork()
-    if pid:
-        return pid
-    with suppress(BaseException):
-        work()
-    os._exit(0)
-
-
 def kill_until_done(run, work_off, *, seed_of_chance):
-    """Start workers and kill them at random moments, until one gets through.
-
-    Each may live a little longer than the one before it, or none would on a busy machine.
-    """
-    chance = random.Random(seed_of_chance)
+    """Start workers and kill them at random moments, until one gets through."""
     kills = 0
-    for turn in range(200):
+    for turn, seconds in enumerate(lifetimes(seed_of_chance)):
         now = timezone.now() + LATER + turn * 2 * working.LEASE
         pid = in_a_process(lambda now=now: work_off(lambda: now))
-        time.sleep(chance.uniform(0.02, 0.1 + turn / 50))
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-        _pid, status = os.waitpid(pid, 0)
-        kills += os.WIFSIGNALED(status)
+        kills += kill_after(seconds, pid)
         run.refresh_from_db()
         if run.state == WorkState.DONE:
             return kills

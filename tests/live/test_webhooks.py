@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from uuid import uuid4
@@ -25,7 +23,8 @@ from hosting.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from hosting.webhooks import endpoints, feeding, sending
 from tests.factories import AT, make_cast
 from tests.hosting.webhooks.receiver import Receiver
-from tests.live.faults import Place, in_a_process, kill_at, killed
+from tests.live.faults import Place, in_a_process, kill_after, kill_at, lifetimes
+from tests.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -111,10 +110,10 @@ def test_late_commit_with_a_low_key_comes_behind_what_was_read(counts):
         with transaction.atomic():
             fact(cast.customer, "slow").save(force_insert=True)
             is_written.set()
-            may_commit.wait(timeout=20)
+            may_commit.wait(timeout=PATIENCE_SECONDS)
 
     writer = in_a_thread(slow)
-    is_written.wait(timeout=20)
+    is_written.wait(timeout=PATIENCE_SECONDS)
     fact(cast.customer, "fast").save(force_insert=True)
     first = feed.read(actor=cast.actor(cast.rita))
     may_commit.set()
@@ -166,7 +165,7 @@ def ids_received(receiver):
 
 
 def test_nothing_is_lost_in_ten_thousand_events_while_senders_die(receiver, counts):
-    cast, chance = make_cast(), random.Random(11)
+    cast, seconds = make_cast(), lifetimes(11)
     made = made_for(cast, receiver)
     facts = [fact(cast.customer) for _ in range(EVENTS)]
     kills, turn = 0, 0
@@ -175,11 +174,8 @@ def test_nothing_is_lost_in_ten_thousand_events_while_senders_die(receiver, coun
         turn += 1
         pids = [in_a_process(lambda turn=turn: sending.run(now=clock(turn))) for _ in range(2)]
         for pid in pids:
-            time.sleep(chance.uniform(0.1, 1.2))
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-            kills += killed(pid)
-    while WebhookDelivery.objects.filter(state="waiting").exists() or not kills:
+            kills += kill_after(2 * next(seconds), pid)
+    while WebhookDelivery.objects.filter(state="waiting").exists():
         turn += 1
         sending.run(now=clock(turn))
 
