@@ -9,6 +9,7 @@ import statistics
 import time
 
 import pytest
+from gunicorn.config import GracefulTimeout
 
 from hosting.serving import worker
 
@@ -16,7 +17,9 @@ pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
 # More than all threads of the panel, and more than it keeps waiting at once.
 CROWD, THREADS = 450, 8
-PATIENCE_SECONDS = 5
+# Whoever had to wait for slow clients to be let go would wait for round after round of them, which
+# takes far longer than this; a busy machine takes seconds.
+LONGEST_SECONDS = 45
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def crowd(panel):
         line = socket.socket()
         if receive_buffer:
             line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        line.settimeout(PATIENCE_SECONDS)
+        line.settimeout(LONGEST_SECONDS)
         opened.append(line)
         line.connect(("127.0.0.1", port))
         for part in parts:
@@ -46,7 +49,7 @@ def head(*lines, method="POST", path="/account/sign-in"):
 
 def answered(panel, path="/healthz", **headers):
     """The seconds until somebody else has an answer."""
-    line = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=PATIENCE_SECONDS)
+    line = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=LONGEST_SECONDS)
     begin = time.monotonic()
     line.request("GET", path, headers=headers)
     response = line.getresponse()
@@ -54,6 +57,12 @@ def answered(panel, path="/healthz", **headers):
     line.close()
     assert response.status == 200
     return time.monotonic() - begin
+
+
+@pytest.fixture
+def usual(panel):
+    """The seconds that answers usually take, on this machine and by now."""
+    return statistics.median(answered(panel) for _ in range(20))
 
 
 def status_of(line):
@@ -79,16 +88,15 @@ SLOW = {
 
 
 @pytest.mark.parametrize("kind", SLOW)
-def test_slow_clients_hold_up_nobody_else(kind, panel, crowd, counts):
-    answered(panel)
+def test_slow_clients_hold_up_nobody_else(kind, panel, usual, crowd, counts):
     for _ in range(CROWD):
         crowd(*SLOW[kind]())
 
     seconds = [answered(panel) for _ in range(20)]
 
     counts(slow_clients=CROWD, answers_meanwhile=20)
-    assert max(seconds) < PATIENCE_SECONDS
-    assert statistics.median(seconds) < 1
+    assert max(seconds) < LONGEST_SECONDS
+    assert statistics.median(seconds) < 1 + 20 * usual
 
 
 def test_clients_that_send_a_byte_now_and_then_hold_up_nobody_else(panel, crowd):
@@ -100,7 +108,7 @@ def test_clients_that_send_a_byte_now_and_then_hold_up_nobody_else(panel, crowd)
                 line.send(bytes([byte]))
         seconds.append(answered(panel))
 
-    assert max(seconds) < PATIENCE_SECONDS
+    assert max(seconds) < LONGEST_SECONDS
 
 
 def test_clients_that_never_read_hold_up_nobody_else(panel, crowd):
@@ -108,23 +116,24 @@ def test_clients_that_never_read_hold_up_nobody_else(panel, crowd):
     for _ in range(10 * THREADS):
         crowd(request, request, receive_buffer=1024)
 
-    assert max(answered(panel) for _ in range(20)) < PATIENCE_SECONDS
+    assert max(answered(panel) for _ in range(20)) < LONGEST_SECONDS
 
 
-def test_clients_that_do_not_hang_up_hold_up_nobody_else(panel, crowd):
+def test_clients_that_do_not_hang_up_hold_up_nobody_else(panel, usual, crowd):
     for _ in range(10 * THREADS):
         crowd(head("Connection: close", method="GET", path="/healthz"))
 
-    assert statistics.median(answered(panel) for _ in range(20)) < 0.5
+    assert statistics.median(answered(panel) for _ in range(20)) < 0.5 + 20 * usual
 
 
 def test_who_is_silent_is_let_go(panel, crowd):
-    line = crowd()
-    line.settimeout(worker.SILENT_SECONDS + 5)
+    # The panel counts from when it takes the connection, which is not before this.
     begin = time.monotonic()
+    line = crowd()
+    line.settimeout(worker.SILENT_SECONDS + LONGEST_SECONDS)
 
     assert line.recv(100) == b""
-    assert time.monotonic() - begin >= worker.SILENT_SECONDS - 1
+    assert time.monotonic() - begin >= worker.SILENT_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -154,11 +163,12 @@ def test_what_cannot_be_is_answered_at_once(parts, status, panel, crowd):
     begin = time.monotonic()
 
     assert status_of(line) == (status, True)
-    assert time.monotonic() - begin < 3
+    # Nobody waited for more to come.
+    assert time.monotonic() - begin < worker.SILENT_SECONDS
 
 
 def test_a_connection_is_used_again(panel):
-    line = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=PATIENCE_SECONDS)
+    line = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=LONGEST_SECONDS)
     for _ in range(5):
         line.request("GET", "/healthz")
         response = line.getresponse()
@@ -254,5 +264,6 @@ def test_a_panel_that_stops_answers_what_it_has_begun(panel, crowd):
     seconds = time.monotonic() - begin
     panel.start()
 
-    assert seconds < 15
-    assert answered(panel) < PATIENCE_SECONDS
+    # Then Gunicorn ends what has not ended.
+    assert seconds < GracefulTimeout.default
+    assert answered(panel) < LONGEST_SECONDS
