@@ -13,7 +13,7 @@ from mailstore.engine.doveadm import DoveadmEngine
 from mailstore.models import Drift, Recount, Suspicion, Usage
 from tests.live.faults import Place, kill_at
 from tests.live.test_faults import deliver_until, in_background
-from tests.live.test_mail import eventually
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -70,10 +70,11 @@ def test_recount_that_is_killed_anywhere_finds_each_drift_once(make_program, liv
 
 def test_mail_that_arrives_all_the_while_is_no_drift(make_program, live, monkeypatch, counts):
     # What LMTP delivers is reported at its end; a program that stays signed in takes longer.
-    monkeypatch.setattr(recounting, "PATIENCE", timedelta(seconds=2))
+    patience = timedelta(seconds=5)
+    monkeypatch.setattr(recounting, "PATIENCE", patience)
     programs = [make_program("imap", f"busy{number}") for number in range(2)]
     looks = 0
-    until = time.monotonic() + 12
+    until = time.monotonic() + 3 * patience.total_seconds()
     with (
         in_background(lambda stop: deliver_until(programs[0], stop, most=2_000)) as first,
         in_background(lambda stop: deliver_until(programs[1], stop, most=2_000)) as second,
@@ -82,13 +83,14 @@ def test_mail_that_arrives_all_the_while_is_no_drift(make_program, live, monkeyp
             now = timezone.now()
             recounting.recount(engine=live, at=now, due_at=now)
             looks += 1
-    time.sleep(2)
+    delivered = len(first[0]) + len(second[0])
+    eventually(lambda: sum(Usage.objects.values_list("messages", flat=True)) == delivered)
+    time.sleep(patience.total_seconds())
     for _ in range(2):
         now = timezone.now()
         recounting.recount(engine=live, at=now, due_at=now)
 
     assert not Drift.objects.exists()
-    delivered = len(first[0]) + len(second[0])
     assert sum(Usage.objects.values_list("messages", flat=True)) == delivered
     counts(looks=looks, deliveries=delivered, recounts=Recount.objects.count())
 
