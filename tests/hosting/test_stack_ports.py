@@ -6,12 +6,14 @@ import socket
 import pytest
 
 from hosting.stack import ports
+from tests.servers import free_port
 
 
 @pytest.fixture
 def listener():
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        # Not one of the kernel's own, which anybody may be given as soon as it is free.
+        taken.bind(("127.0.0.1", free_port()))
         taken.listen(1)
         yield taken
 

@@ -5,6 +5,7 @@ import pytest
 from hosting.webhooks import endpoints
 from tests.factories import AT
 from tests.hosting.webhooks.receiver import Receiver
+from tests.servers import free_port
 
 
 @pytest.fixture
@@ -13,9 +14,15 @@ def laptop(settings):
     settings.ALLOW_PRIVATE_WEBHOOKS = True
 
 
+@pytest.fixture(scope="session")
+def own_port():
+    """Nobody else is given it, so nobody listens there when the receiver has gone."""
+    return free_port()
+
+
 @pytest.fixture
-def receiver(laptop):
-    with Receiver() as receiver:
+def receiver(laptop, own_port):
+    with Receiver(port=own_port) as receiver:
         yield receiver
 
 

@@ -34,10 +34,12 @@ class Receiver:
     connections: int = 0
     wrap: Callable[[socket.socket], socket.socket] = lambda plain: plain
     host: str = "127.0.0.1"
+    # Any that is free, unless one is given.
+    port: int = 0
 
     def __enter__(self):
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        self._listener = socket.create_server((self.host, 0), family=family, backlog=64)
+        self._listener = socket.create_server((self.host, self.port), family=family, backlog=64)
         self.port = self._listener.getsockname()[1]
         self._stopped = threading.Event()
         self._open: list[socket.socket] = []

@@ -20,6 +20,7 @@ from hosting.tasks import forget_webhooks, send_webhooks
 from hosting.webhooks import endpoints, feeding, forgetting, posting, sending
 from tests.factories import AT
 from tests.hosting.webhooks.receiver import answer
+from tests.patience import PATIENCE_SECONDS, eventually
 
 STAFF = system("tests")
 NOW = datetime.now(UTC)
@@ -333,14 +334,16 @@ def slow(*pieces, pause=0.2):
     return drip
 
 
+# As many as nobody waits for: to the end they take a minute.
+DRIPS = 300
 HANGING = {
-    "says nothing": slow(*[b""] * 50),
-    "drips its head": slow(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * 50),
-    "drips its body": slow(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", *[b"x"] * 50),
+    "says nothing": slow(*[b""] * DRIPS),
+    "drips its head": slow(b"HTTP/1.1 200 OK\r\n", *[b"X: y\r\n"] * DRIPS),
+    "drips its body": slow(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n", *[b"x"] * DRIPS),
     "drips chunks": slow(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * 50
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nx\r\n"] * DRIPS
     ),
-    "goes on to say that it goes on": slow(*[b"HTTP/1.1 102 Wait\r\n\r\n"] * 50),
+    "goes on to say that it goes on": slow(*[b"HTTP/1.1 102 Wait\r\n\r\n"] * DRIPS),
 }
 
 
@@ -356,7 +359,7 @@ def test_receiver_that_hangs_is_left_by_the_clock_on_the_wall(
 
     attempt = WebhookAttempt.objects.get()
     assert "within 1 seconds" in attempt.problem
-    assert 900 <= attempt.duration_ms <= 2000
+    assert 900 <= attempt.duration_ms <= 20_000
     assert states() == ["waiting"] * 3
 
 
@@ -375,7 +378,7 @@ def test_names_that_nobody_answers_for_hold_up_no_other_receiver(receiver, monke
         for number in range(posting.MOST_AT_ONCE - 1):
             courier.send(f"http://n{number}.hangs.example/", [parcel])
 
-        [outcome] = courier.send(receiver.url, [parcel]).result(timeout=10)
+        [outcome] = courier.send(receiver.url, [parcel]).result(timeout=PATIENCE_SECONDS)
 
         is_over.set()
     assert outcome.is_success
@@ -406,8 +409,9 @@ def test_gigabyte_is_cut_off(cast, receiver, made):
 
     assert run() == 2
 
-    # What the kernels of both sides hold comes on top of what is read.
-    assert SENT[0] < 20_000_000
+    # The other side learns of it in a thread of its own. What the kernels of both sides hold comes
+    # on top of what is read.
+    assert eventually(lambda: SENT)[0] < 20_000_000
     assert len(WebhookAttempt.objects.earliest("pk").answer) == 4096
 
 
