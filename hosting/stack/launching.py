@@ -24,7 +24,7 @@ from hosting.stack.telling import NotStarted, last_lines, tell
 from mailstore import mail_role
 from mailstore.engine import EngineError, config, engine, process, server_from_settings
 
-# What fails is told of at once; this is for parts that hang, and a slow machine that is busy as well
+# What fails is told of at once; this is for parts that hang. A slow machine that is busy as well
 # takes minutes to start six programs.
 _READY_SECONDS = 300
 _LOOK_AGAIN_SECONDS = 0.1
