@@ -11,7 +11,7 @@ from django.utils import timezone
 from accounts.access import system
 from mailstore import logbook, recovery, tripwire
 from mailstore.models import Alarm, Mailbox, MessageCopy, Removal
-from tests.live.test_mail import eventually
+from tests.patience import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
