@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from django.db.models import F
 
@@ -17,6 +18,9 @@ from hosting.models import Contract, HeldOverage, InvoiceLine
 from hosting.periods import Period
 from hosting.vat import Tax
 from mailstore.models import Drift
+
+# SQLite takes at most 32,766 values in one query.
+_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +62,21 @@ def late(
 
 def _late(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int, datetime]]:
     """Whom something is about that came late, and since when."""
+    for start in range(0, len(organisations), _AT_ONCE):
+        piece = organisations[start : start + _AT_ONCE]
+        yield from _ended_late(piece, period=period)
+        yield from _released(piece, period=period)
+        yield from _drifted(piece, period=period)
+
+
+def _ended_late(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int, datetime]]:
     contracts = Contract.objects.filter(mailbox__organisation__in=organisations)
     ended = contracts.filter(ended_at__gte=period.starts_at, ends_at__lt=period.starts_at)
     ends = ended.values_list("mailbox__organisation_id", "ends_at")
     yield from ((organisation, at) for organisation, at in ends if at is not None)
+
+
+def _released(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int, datetime]]:
     released = HeldOverage.objects.filter(
         customer__in=organisations,
         state=HeldOverage.State.RELEASED,
@@ -70,14 +85,24 @@ def _late(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int
     )
     for organisation, day in released.values_list("customer_id", "period"):
         yield organisation, Period.of_day(day).starts_at
+
+
+def _drifted(organisations: Sequence[int], *, period: Period) -> Iterator[tuple[int, datetime]]:
+    """The buyers' own addresses are looked up, since a bad night leaves drift of all there are."""
     drifts = Drift.objects.filter(until__gt=period.start, since__lt=period.start)
-    excess = drifts.filter(noted_bytes__gt=F("true_bytes")).order_by("-since")
-    since = dict(excess.values_list("username", "since"))
-    touched = contracts.filter(mailbox__address__in=since, starts_at__lt=period.starts_at)
-    for organisation, address, starts_at in touched.values_list(
-        "mailbox__organisation_id", "mailbox__address", "starts_at"
-    ):
-        yield organisation, max(starts_at, metering.moment(since[address]))
+    if not drifts.filter(noted_bytes__gt=F("true_bytes")).exists():
+        return
+    begun = Contract.objects.filter(
+        mailbox__organisation__in=organisations, starts_at__lt=period.starts_at
+    )
+    rows = begun.values_list("mailbox__organisation_id", "mailbox__address", "starts_at")
+    contracts = rows.iterator(chunk_size=_AT_ONCE)
+    while piece := list(islice(contracts, _AT_ONCE)):
+        gaps = metering.gaps_of({address for _organisation, address, _starts_at in piece})
+        for organisation, address, starts_at in piece:
+            for gap in gaps.get(address, ()):
+                if gap.since < period.start < gap.until:
+                    yield organisation, max(starts_at, metering.moment(gap.since))
 
 
 def nets(lines: Iterable[Charge], *, tax: Tax) -> dict[Key, int]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from contextlib import suppress
+import sqlite3
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
 from django.core.management import call_command
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, connections, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -96,6 +97,20 @@ def drift(mailbox, since, until, *, noted, true):
     )
 
 
+@contextmanager
+def at_most_values(count):
+    """Let no statement have more values than this, as beyond 250,000 none has on SQLite."""
+    limit = sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER
+    before = [(each.connection, each.connection.getlimit(limit)) for each in connections.all()]
+    for connection, _before in before:
+        connection.setlimit(limit, count)
+    try:
+        yield
+    finally:
+        for connection, most in before:
+            connection.setlimit(limit, most)
+
+
 def problems():
     return [str(found) for bill in Invoice.objects.all() for found in invoicing.verify(bill)]
 
@@ -174,6 +189,31 @@ def test_an_end_that_another_contract_follows_was_known_all_along(cast):
     close()
 
     assert shown(bill_of()) == [("mailbox", "a", 100)]
+
+
+def test_drift_of_more_addresses_than_a_statement_takes_is_put_right(cast):
+    """After a bad night, that of all mailboxes of the house stands there."""
+    mailbox = sold(cast.other_domain, "a")
+    used(mailbox, (moment(1), 36 * GIGABYTE), until=moment(1, month=12))
+    close()
+    drift(mailbox, moment(1), moment(2, month=11), noted=36, true=5)
+    others = (
+        Drift(
+            username=f"{number}@elsewhere.test",
+            since=OCTOBER.start,
+            until=NOVEMBER.start + 1,
+            noted_bytes=2,
+            true_bytes=1,
+        )
+        for number in range(3_000)
+    )
+    Drift.objects.bulk_create(others)
+
+    with at_most_values(1_000):
+        close(NOVEMBER)
+
+    assert ("correction", "a", -372) in shown(bill_of(NOVEMBER))
+    assert problems() == []
 
 
 # Bills that were taken back ---------------------------------------------------------------
