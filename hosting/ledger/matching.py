@@ -8,6 +8,7 @@ from typing import cast
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
+from accounts import setbacks
 from accounts.access import Actor, system
 from accounts.models import Organisation
 from hosting import money
@@ -25,8 +26,7 @@ from hosting.ledger.reading import open_minor
 from hosting.models import Invoice, LedgerEntry, OpenItem, Payment
 
 _SETTLER = system("ledger")
-# So many customers are looked up at once.
-_PIECE = 200
+_WORK = "settling bills"
 
 
 class NotMatched(LedgerRefused):
@@ -177,16 +177,25 @@ def released(
 def settle_all(*, at: datetime) -> int:
     """Let what customers have to their credit settle what they owe; returns how many matches.
 
-    Test organisations are left to their clocks.
+    A customer for whom that fails holds up nobody else, and is tried again later. Its own bills
+    wait together, since the oldest is settled first. Test organisations are left to their clocks.
     """
     owing = OpenItem.objects.filter(
         Exists(Payment.objects.filter(customer=OuterRef("invoice__customer"), free_minor__gt=0)),
         open_minor__gt=0,
         invoice__customer__is_test=False,
     )
-    customers = owing.order_by().values_list("invoice__customer", flat=True).distinct()
-    found = Organisation.objects.filter(pk__in=customers).order_by("pk")
-    return sum(settle(customer=each, at=at) for each in found.iterator(chunk_size=_PIECE))
+    due = owing.exclude(invoice__customer__in=setbacks.waiting(work=_WORK, at=at)).order_by()
+    customers = sorted(set(due.values_list("invoice__customer", flat=True)))
+    count = 0
+    for pk in customers:
+        customer = Organisation.objects.get(pk=pk)
+        with setbacks.apart(
+            work=_WORK, row_id=pk, name=str(customer), organisation=customer, at=at
+        ):
+            count += settle(customer=customer, at=at)
+    setbacks.forget(work=_WORK, at=at)
+    return count
 
 
 @transaction.atomic

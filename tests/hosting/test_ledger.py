@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from accounts.access import Forbidden
-from accounts.models import Event
+from accounts.models import Event, Setback
 from hosting import invoicing, ledger
 from hosting.ledger import posting
 from hosting.models import (
@@ -161,6 +161,40 @@ def test_too_much_stays_as_credit_for_the_next_bill(cast, bill):
 
     assert state(*following, payment) == [0, 200, 0]
     assert ledger.balance_minor(cast.other_customer) == 200
+
+
+def refuse_to_settle(invoice):
+    """Let the database refuse every entry about a bill."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TRIGGER tests_refuse BEFORE INSERT ON hosting_ledgerentry "
+            f"WHEN NEW.invoice_id = {invoice.pk} BEGIN SELECT RAISE(ABORT, 'Refused'); END"
+        )
+
+
+def settle_again():
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TRIGGER tests_refuse")
+
+
+def test_a_bill_that_cannot_be_settled_holds_up_no_other_customer(cast, bill):
+    broken = make_bill(cast.customer, 500, seller=cast.reseller)
+    following = make_bill(cast.customer, 200, seller=cast.reseller)
+    credit = paid(900, customer=cast.customer, seller=cast.reseller)
+    payment = paid(1000, customer=cast.other_customer)
+    refuse_to_settle(broken)
+
+    assert ledger.settle_all(at=CLOSED_AT) == 1
+
+    assert state(bill, payment, broken, following, credit) == [0, 0, 500, 200, 900]
+    setback = Setback.objects.get()
+    assert (setback.work, setback.name) == ("settling bills", "Alder")
+    assert setback.failure == "IntegrityError: Refused"
+    settle_again()
+    assert ledger.settle_all(at=CLOSED_AT + timedelta(seconds=59)) == 0
+    assert ledger.settle_all(at=CLOSED_AT + timedelta(seconds=60)) == 2
+    assert state(broken, following, credit) == [0, 0, 200]
+    assert not Setback.objects.exists()
 
 
 def test_credit_settles_the_oldest_first_on_both_sides(cast):
