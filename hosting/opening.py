@@ -16,7 +16,7 @@ from django.db import transaction
 
 from accounts.access import Actor
 from accounts.models import Organisation
-from hosting import limits, ordering, pricing, profiles, reselling
+from hosting import agreeing, limits, ordering, pricing, profiles, reselling
 from hosting.models import BillingProfile, PriceList
 from hosting.reselling import Refused
 from mailstore import domains
@@ -75,7 +75,7 @@ def _keep_billing(customer: Organisation, opening: Opening, *, actor: Actor, at:
     profile = BillingProfile(organisation=customer, **opening.billing)
     if opening.price_list is not None:
         with _said_of("price_list"):
-            pricing.agree(actor=actor, profile=profile, price_list=opening.price_list, at=at)
+            agreeing.agree(actor=actor, profile=profile, price_list=opening.price_list, at=at)
     with _said_of("address"):
         profiles.keep(actor=actor, profile=profile, at=at)
 

@@ -10,11 +10,12 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting import pricing
+from hosting import agreeing, pricing
 from hosting.models import Invoice, Price, PriceList
 
 _SETTLED = ("seller_id", "audience", "currency")
@@ -61,7 +62,15 @@ def make_default(*, actor: Actor, price_list: PriceList, at: datetime) -> None:
     It takes the place of the one before.
     """
     _must_sell(actor, price_list)
-    _refuse_to_move(price_list, at=at)
+    moving, before = _refuse_to_move(price_list, at=at)
+    try:
+        agreeing.refuse_to_reach_back(moving, before, price_list, at=at)
+    except pricing.PriceRefused as refusal:
+        raise ListRefused(str(refusal)) from refusal
+    _let_hold(price_list, actor=actor, at=at)
+
+
+def _let_hold(price_list: PriceList, *, actor: Actor, at: datetime) -> None:
     same = PriceList.objects.filter(seller=price_list.seller, audience=price_list.audience)
     same.update(is_default=False)
     same.filter(pk=price_list.pk).update(is_default=True)
@@ -87,7 +96,9 @@ def open_own(*, actor: Actor, seller: Organisation, at: datetime) -> PriceList:
     own = PriceList(seller=seller, name=seller.name[:60], audience=retail, currency=house.currency)
     keep(actor=actor, price_list=own, at=at)
     Price.objects.bulk_create(_copy(price, own) for price in house.prices.order_by("pk"))
-    make_default(actor=actor, price_list=own, at=at)
+    # Months that wait for their bills cost the same by it.
+    _refuse_to_move(own, at=at)
+    _let_hold(own, actor=actor, at=at)
     own.is_default = True
     return own
 
@@ -113,11 +124,13 @@ def _must_sell(actor: Actor, price_list: PriceList) -> None:
     actor.must(Capability.MANAGE_BILLS, lineage=seller.lineage if seller else ())
 
 
-def _refuse_to_move(price_list: PriceList, *, at: datetime) -> None:
+def _refuse_to_move(
+    price_list: PriceList, *, at: datetime
+) -> tuple[QuerySet[Organisation], PriceList | None]:
     """Whoever buys from the default goes on in the same currency, and at a price for all it has.
 
     Those are also customers of resellers without a list of their own, so whose bills are meant
-    is said by who buys, not by who wrote them.
+    is said by who buys, not by who wrote them. Returns who moves, and from which list.
     """
     moving = pricing.buyers_by_default(price_list)
     billed = Invoice.objects.filter(customer__in=moving).exclude(currency=price_list.currency)
@@ -130,9 +143,10 @@ def _refuse_to_move(price_list: PriceList, *, at: datetime) -> None:
         raise ListRefused(message)
     before = _holding(price_list.seller, price_list) or _holding(None, price_list)
     try:
-        pricing.refuse_to_move(moving, before, price_list, at=at)
+        agreeing.refuse_to_move(moving, before, price_list, at=at)
     except pricing.PriceRefused as refusal:
         raise ListRefused(str(refusal)) from refusal
+    return moving, before
 
 
 def _holding(seller: Organisation | None, price_list: PriceList) -> PriceList | None:

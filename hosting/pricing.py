@@ -8,13 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, FilteredRelation, Q, QuerySet
+from django.db.models import F, FilteredRelation, Q, QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting.models import BillingProfile, Contract, Invoice, Limits, Plan, Price, PriceList
-from hosting.periods import Period
+from hosting.models import Plan, Price, PriceList
 
 # What the column of a price holds.
 _PLACES = 6
@@ -95,6 +94,11 @@ def _sorted_out(lists: Iterable[Any]) -> tuple[dict[int, PriceList], Defaults]:
         if each.is_default:
             defaults[each.seller_id, each.audience] = each
     return agreed, defaults
+
+
+def default_for(organisation: Organisation) -> PriceList | None:
+    """The list that an organisation buys from if none is agreed with it."""
+    return _default(organisation, _sorted_out(_lists([]))[1])
 
 
 def _default(organisation: Organisation, by_seller: Defaults) -> PriceList | None:
@@ -250,80 +254,6 @@ def withdraw(*, actor: Actor, price: Price, at: datetime) -> None:
         price.delete()
 
 
-def agree(
-    *, actor: Actor, profile: BillingProfile, price_list: PriceList | None, at: datetime
-) -> None:
-    """Let an organisation buy from another list, in the same currency once it has bills or a cap.
-
-    The list must have a price for all that it is on. Raises `PriceRefused`. The profile is
-    changed, not saved.
-    """
-    organisation = profile.organisation
-    actor.must(Capability.SEE_BILLS, lineage=_lineage_of_seller(organisation))
-    if price_list is not None:
-        _refuse_list_of_others(organisation, price_list)
-    after = price_list or _default(organisation, _sorted_out(_lists([]))[1])
-    billed = Invoice.objects.filter(customer=organisation).order_by("-pk").first()
-    if billed is not None and after is not None and billed.currency != after.currency:
-        message = (
-            f"{organisation} has bills in {billed.currency}, so it cannot buy in "
-            f"{after.currency}. Open another organisation for that."
-        )
-        raise PriceRefused(message)
-    if after is not None:
-        before = lists_for([organisation]).get(organisation.pk)
-        refuse_to_move(Organisation.objects.filter(pk=organisation.pk), before, after, at=at)
-    profile.price_list = price_list
-
-
-def refuse_to_move(
-    buyers: QuerySet[Organisation], before: PriceList | None, after: PriceList, *, at: datetime
-) -> None:
-    """Raise `PriceRefused` if somebody cannot go from the one list to the other.
-
-    A cap keeps its number, so in another currency it would be another amount; and what has no
-    price on the list, for all of this month, would not be charged.
-    """
-    if before == after:
-        return
-    if before is not None and before.currency != after.currency:
-        capped = Limits.objects.capped().filter(organisation__in=buyers)
-        found = capped.select_related("organisation").first()
-        if found is not None:
-            message = (
-                f"{found.organisation} has a spend cap in {before.currency}, which would be "
-                f"another amount in {after.currency}. Remove the cap first."
-            )
-            raise PriceRefused(message)
-    month = Period.of(at)
-    of_these = Q(mailbox__organisation__in=buyers)
-    if after.audience == PriceList.Audience.WHOLESALE:
-        live = Organisation.objects.filter(parent__in=buyers, is_test=False)
-        of_these |= Q(mailbox__organisation__in=live)
-    priced = Exists(Price.objects.covering(month.first_day).filter(price_list=after))
-    unpriced = Contract.objects.filter(of_these, ~priced).exclude(ends_at__lte=month.starts_at)
-    contract = unpriced.select_related("plan", "mailbox__organisation").first()
-    if contract is not None:
-        message = (
-            f"{contract.mailbox.organisation} has mailboxes on {contract.plan}, for which {after} "
-            f"has no price from {month.first_day} on. Set one first, or wait for the next month."
-        )
-        raise PriceRefused(message)
-
-
-def _refuse_list_of_others(organisation: Organisation, price_list: PriceList) -> None:
-    """A list is for buyers of one kind, and its seller is the buyer's or the house."""
-    kinds = PriceList.Audience
-    is_reseller = organisation.kind == Organisation.Kind.RESELLER
-    seller = seller_of(organisation)
-    if price_list.audience != (kinds.WHOLESALE if is_reseller else kinds.RETAIL):
-        message = f"{price_list} is for {price_list.get_audience_display().lower()}."
-        raise PriceRefused(message)
-    if price_list.seller_id not in {None, seller.pk if seller else None}:
-        message = f"{organisation} does not buy from whoever keeps {price_list}."
-        raise PriceRefused(message)
-
-
 def _refuse_if_impossible(price: Price, *, at: datetime) -> None:
     _refuse_if_no_amount(price)
     if price.plan.protocol == "pop" and price.storage_price:
@@ -354,10 +284,6 @@ def _refuse_if_no_amount(price: Price) -> None:
 def _must_sell(actor: Actor, price_list: PriceList) -> None:
     seller = price_list.seller
     actor.must(Capability.MANAGE_BILLS, lineage=seller.lineage if seller else ())
-
-
-def _lineage_of_seller(organisation: Organisation) -> tuple[int, ...]:
-    return organisation.lineage[1:]
 
 
 def _terms(price: Price) -> dict[str, dict[str, Any]]:

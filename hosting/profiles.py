@@ -16,7 +16,7 @@ from django.db.models import ProtectedError, Q, QuerySet
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting import logos
+from hosting import logos, months
 from hosting.models import BillingProfile, Logo
 
 SELLERS = (Organisation.Kind.PROVIDER, Organisation.Kind.RESELLER)
@@ -74,12 +74,25 @@ def keep(*, actor: Actor, profile: BillingProfile, at: datetime) -> BillingProfi
     except ValidationError as error:
         raise ProfileRefused(" ".join(error.messages)) from error
     before = BillingProfile.objects.filter(organisation=organisation).first()
+    if profile.pools_storage != (before is not None and before.pools_storage):
+        _refuse_to_reach_back(organisation, at=at)
     changed = [name for name in _TOLD if _differs(name, before, profile)]
     if changed:
         values = {name: _change(name, before, profile) for name in changed}
         _save(profile)
         _record("billing_profile.changed", profile, actor=actor, at=at, changed=values)
     return profile
+
+
+def _refuse_to_reach_back(organisation: Organisation, *, at: datetime) -> None:
+    """Whether space is shared holds for a whole month, the one that ended included."""
+    waiting = months.unbilled(Organisation.objects.filter(pk=organisation.pk), at=at)
+    if waiting is not None:
+        message = (
+            f"{organisation} has no bill of {waiting[1]} yet. Whether included space is shared "
+            "can be changed once the bill is there."
+        )
+        raise ProfileRefused(message)
 
 
 @transaction.atomic

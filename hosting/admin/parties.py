@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor, Forbidden
 from accounts.staff import StaffAdmin
-from hosting import price_lists, pricing, profiles, vat
+from hosting import agreeing, price_lists, pricing, profiles, vat
 from hosting.models import BillingProfile, PriceList, VatRate
 
 _REFUSALS = (pricing.PriceRefused, price_lists.ListRefused, vat.RateRefused, Forbidden)
@@ -50,7 +50,7 @@ class ProfileForm(AskingForm):
 
     def ask(self) -> None:
         profile = self.instance
-        pricing.agree(
+        agreeing.agree(
             actor=self.actor, profile=profile, price_list=profile.price_list, at=timezone.now()
         )
 

@@ -12,9 +12,9 @@ from hosting.invoicing.closing import (
 )
 from hosting.invoicing.corrections import Correction, late
 from hosting.invoicing.crediting import CreditRefused, credit
-from hosting.invoicing.months import trouble
 from hosting.invoicing.verifying import Difference, verify, verify_numbers
 from hosting.invoicing.writing import Bill
+from hosting.months import trouble
 
 __all__ = [
     "AgainRefused",

@@ -12,9 +12,9 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from accounts.access import Actor
 from accounts.models import Organisation, on_clock_of
-from hosting import billing, pricing, vat
+from hosting import billing, months, pricing, vat
 from hosting.billing import Buyer
-from hosting.invoicing import corrections, months, reviewing
+from hosting.invoicing import corrections, reviewing
 from hosting.invoicing.writing import Bill, lock_counter, write
 from hosting.models import BillingProfile, Invoice
 from hosting.periods import Period

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Forbidden
 from accounts.models import Event, Organisation
-from hosting import invoicing, price_lists, pricing, vat
+from hosting import agreeing, invoicing, price_lists, pricing, vat
 from hosting.models import BillingProfile, Contract, Invoice, Limits, Plan, PriceList, VatRate
 from hosting.periods import Period
 from mailstore.models import UsageDay
@@ -232,15 +232,17 @@ def test_a_list_is_agreed_with_whom_it_is_for(cast):
         )
 
         with pytest.raises(pricing.PriceRefused, match=reason):
-            pricing.agree(actor=ACTOR, profile=profile, price_list=price_list, at=CLOSED_AT)
+            agreeing.agree(actor=ACTOR, profile=profile, price_list=price_list, at=CLOSED_AT)
 
     alders = make_profile(cast.customer)
-    pricing.agree(actor=cast.actor(cast.rita), profile=alders, price_list=rowans, at=CLOSED_AT)
+    agreeing.agree(actor=cast.actor(cast.rita), profile=alders, price_list=rowans, at=CLOSED_AT)
     assert alders.price_list == rowans
-    pricing.agree(actor=cast.actor(cast.rita), profile=alders, price_list=None, at=CLOSED_AT)
+    agreeing.agree(actor=cast.actor(cast.rita), profile=alders, price_list=None, at=CLOSED_AT)
     assert alders.price_list is None
     with pytest.raises(Forbidden):
-        pricing.agree(actor=cast.actor(cast.alice), profile=alders, price_list=rowans, at=CLOSED_AT)
+        agreeing.agree(
+            actor=cast.actor(cast.alice), profile=alders, price_list=rowans, at=CLOSED_AT
+        )
 
 
 # Price lists ----------------------------------------------------------------------------
@@ -336,10 +338,10 @@ def test_cap_keeps_its_currency(cast, cap):
     with pytest.raises(price_lists.ListRefused, match="Alder has a spend cap in EUR"):
         price_lists.make_default(actor=ACTOR, price_list=dollars, at=CLOSED_AT)
     with pytest.raises(pricing.PriceRefused, match="another amount in USD"):
-        pricing.agree(actor=ACTOR, profile=profile, price_list=dollars, at=CLOSED_AT)
+        agreeing.agree(actor=ACTOR, profile=profile, price_list=dollars, at=CLOSED_AT)
 
     Limits.objects.update(spend_cap_minor=None, own_cap_minor=None)
-    pricing.agree(actor=ACTOR, profile=profile, price_list=dollars, at=CLOSED_AT)
+    agreeing.agree(actor=ACTOR, profile=profile, price_list=dollars, at=CLOSED_AT)
 
 
 @pytest.mark.parametrize("audience", ["retail", "wholesale"])
@@ -352,13 +354,15 @@ def test_list_without_a_price_for_what_is_used_is_refused(cast, audience):
     with pytest.raises(price_lists.ListRefused, match="Alder has mailboxes on IMAP, for which"):
         price_lists.make_default(actor=ACTOR, price_list=bare, at=CLOSED_AT)
     with pytest.raises(pricing.PriceRefused, match="has no price"):
-        pricing.agree(actor=ACTOR, profile=profile, price_list=bare, at=CLOSED_AT)
+        agreeing.agree(actor=ACTOR, profile=profile, price_list=bare, at=CLOSED_AT)
 
 
 @pytest.mark.parametrize("until", [None, moment(16)])
 def test_list_whose_prices_begin_within_the_month_waits_for_the_next(cast, until):
     """The days before would cost nothing, also of what has ended in this month."""
-    sold(cast.domain, "a", until=until)
+    make_profile(cast.provider)
+    make_profile(cast.reseller)
+    sold(cast.domain, "a", since=moment(1), until=until)
     late = PriceList.objects.create(name="Late", audience="retail", currency="EUR")
     pricing.succeed(
         actor=ACTOR,
@@ -371,6 +375,7 @@ def test_list_whose_prices_begin_within_the_month_waits_for_the_next(cast, until
 
     with pytest.raises(price_lists.ListRefused, match="no price from 2026-10-01 on"):
         price_lists.make_default(actor=ACTOR, price_list=late, at=moment(20))
+    invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
     price_lists.make_default(actor=ACTOR, price_list=late, at=CLOSED_AT)
 
     assert pricing.list_for(cast.customer) == late
@@ -378,7 +383,7 @@ def test_list_whose_prices_begin_within_the_month_waits_for_the_next(cast, until
 
 def test_mailbox_that_is_younger_than_its_price_goes_to_another_list_at_once(cast):
     sold(cast.domain, "a", since=moment(15, 3))
-    sold(cast.domain, "b", until=moment(1))
+    sold(cast.domain, "b", since=moment(1), until=moment(1))
     late = PriceList.objects.create(name="Late", audience="retail", currency="EUR")
     pricing.succeed(
         actor=ACTOR,

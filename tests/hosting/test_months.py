@@ -8,9 +8,19 @@ from decimal import Decimal
 import pytest
 
 from accounts import outbox
-from hosting import attention, doctor, invoicing, pricing, tasks
-from hosting.invoicing import months
-from hosting.models import Invoice, MonthClose, Plan
+from hosting import (
+    agreeing,
+    attention,
+    billing,
+    doctor,
+    invoicing,
+    months,
+    price_lists,
+    pricing,
+    profiles,
+    tasks,
+)
+from hosting.models import BillingProfile, Invoice, MonthClose, Plan
 from hosting.periods import Period
 from tests.factories import make_cast
 from tests.hosting.billing_rows import (
@@ -131,3 +141,87 @@ def test_month_of_a_test_organisation_is_no_month_of_the_house(cast):
     sold(cast.other_domain, "a", "pop", since=moment(1))
 
     assert months.due(at=CLOSED_AT) == []
+
+
+# What a month that is over is billed by --------------------------------------------------
+
+
+BEFORE_THE_CLOSE = moment(1, month=11)
+
+
+def agreed(cast, price_list, at):
+    profile = BillingProfile.objects.select_related("organisation__parent").get(
+        organisation=cast.other_customer
+    )
+    agreeing.agree(actor=ACTOR, profile=profile, price_list=price_list, at=at)
+    profile.save()
+
+
+def test_list_agreed_before_the_close_does_not_reach_back(cast):
+    sold(cast.other_domain, "a", "pop", since=moment(1))
+    dear = make_list(pop=("3", 0, "0"))
+    later = moment(2, month=11)
+
+    with pytest.raises(pricing.PriceRefused, match="Juniper has no bill of 2026-10 yet"):
+        agreed(cast, dear, BEFORE_THE_CLOSE)
+    close()
+    agreed(cast, dear, later)
+
+    assert Invoice.objects.get().net_minor == 100
+    assert billing.buyer(cast.other_customer).price_list == dear
+
+
+def test_list_for_everybody_does_not_reach_back(cast):
+    """Nor does one of resellers, who pay for what their customers have."""
+    sold(cast.domain, "a", "pop", since=moment(1))
+    make_profile(cast.reseller)
+    for audience, name in (("retail", "Alder"), ("wholesale", "Rowan")):
+        new = make_list(audience=audience, pop=("3", 0, "0"))
+        with pytest.raises(price_lists.ListRefused, match=f"{name} has no bill of 2026-10 yet"):
+            price_lists.make_default(actor=ACTOR, price_list=new, at=BEFORE_THE_CLOSE)
+
+    close()
+    price_lists.make_default(actor=ACTOR, price_list=new, at=CLOSED_AT)
+
+    assert sorted(Invoice.objects.values_list("net_minor", flat=True)) == [70, 100]
+    new.refresh_from_db()
+    assert new.is_default
+
+
+def test_whether_space_is_shared_does_not_reach_back(cast):
+    sold(cast.other_domain, "a", since=moment(1))
+    profile = profiles.of(cast.other_customer)
+    profile.pools_storage = True
+
+    with pytest.raises(profiles.ProfileRefused, match="no bill of 2026-10 yet"):
+        profiles.keep(actor=ACTOR, profile=profile, at=BEFORE_THE_CLOSE)
+    close()
+    profiles.keep(actor=ACTOR, profile=profile, at=CLOSED_AT)
+
+    assert not Invoice.objects.get().pools_storage
+    assert profiles.of(cast.other_customer).pools_storage
+
+
+def test_who_had_no_mailboxes_and_who_is_a_test_changes_at_once(cast):
+    sold(cast.other_domain, "a", "pop", since=BEFORE_THE_CLOSE)
+    sold(cast.domain, "a", "pop", since=moment(1))
+    agreed(cast, make_list(pop=("3", 0, "0")), BEFORE_THE_CLOSE)
+
+    cast.customer.is_test = True
+    cast.customer.save()
+    everybody = make_list(pop=("4", 0, "0"))
+    price_lists.make_default(actor=ACTOR, price_list=everybody, at=BEFORE_THE_CLOSE)
+
+
+def test_reseller_opens_a_list_of_its_own_before_the_close(cast):
+    """It begins as a copy, so the month costs the same."""
+    sold(cast.domain, "a", "pop", since=moment(1))
+    make_profile(cast.reseller)
+
+    own = price_lists.open_own(
+        actor=cast.actor(cast.rita), seller=cast.reseller, at=BEFORE_THE_CLOSE
+    )
+    close()
+
+    [bill] = Invoice.objects.filter(customer=cast.customer)
+    assert (bill.price_list, bill.net_minor) == (own, 100)

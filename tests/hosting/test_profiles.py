@@ -118,7 +118,8 @@ def test_what_was_issued_stays_and_the_next_bill_says_it_anew(cast):
     sold(cast.other_domain, "a", "pop")
     invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
 
-    client_of(cast.charlie).post(url(cast.other_customer), GIVEN)
+    given = {name: value for name, value in GIVEN.items() if name != "pools_storage"}
+    client_of(cast.charlie).post(url(cast.other_customer), given)
     invoicing.close_month(actor=ACTOR, period=OCTOBER.next, at=OCTOBER.next.ends_at)
 
     names = Invoice.objects.order_by("period").values_list("customer_text__name", flat=True)

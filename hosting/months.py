@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Min
+from django.db.models import Exists, Min, OuterRef, QuerySet
 
-from hosting.models import Contract, MonthClose
+from accounts.models import Organisation
+from hosting.models import Contract, Invoice, MonthClose
 from hosting.periods import Period
 
 # So many problems are kept in words; they are mostly the same for many.
@@ -49,6 +50,26 @@ def due(*, at: datetime) -> list[Period]:
     done = set(complete.values_list("period", flat=True))
     months = Period.of(first).until(Period.of(at).previous)
     return [month for month in months if month.first_day not in done]
+
+
+def unbilled(buyers: QuerySet[Organisation], *, at: datetime) -> tuple[Organisation, Period] | None:
+    """One of these buyers that had mailboxes in a month that is over and has no bill of it yet.
+
+    Test organisations are billed as soon as their clock comes there, so none of them is found.
+    """
+    for month in due(at=at):
+        bills = Invoice.objects.filter(
+            customer=OuterRef("pk"), period=month.first_day, kind=Invoice.Kind.INVOICE
+        )
+        held = Contract.objects.filter(
+            starts_at__lt=month.ends_at, mailbox__organisation__is_test=False
+        ).exclude(ends_at__lte=month.starts_at)
+        own = Exists(held.filter(mailbox__organisation=OuterRef("pk")))
+        below = Exists(held.filter(mailbox__organisation__parent=OuterRef("pk")))
+        found = buyers.filter(own | below, ~Exists(bills), is_test=False).first()
+        if found is not None:
+            return found, month
+    return None
 
 
 def trouble(*, at: datetime) -> str:
