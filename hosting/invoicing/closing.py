@@ -175,7 +175,8 @@ def prepared(
         if alike:
             problems.append(f"{name} has no billing profile, so {len(alike)} bills are missing.")
         return
-    unusual = reviewing.unusual(alike, lines, period=period)
+    judge = reviewing.unusual_again if replaces else reviewing.unusual
+    unusual = judge(alike, lines, period=period)
     known = profiles(alike, fallback=from_profile)
     taxes: dict[tuple[str, bool], Tax] = {}
     for buyer in alike:

@@ -23,10 +23,12 @@ from hosting.models import HeldOverage, Invoice, InvoiceLine
 from hosting.periods import Period
 
 _TIMES = 2
+# The columns of a decision.
+_DECISION = ("state", "decided_at", "decided_by", "reason")
 
 
 class AlreadyDecided(Exception):
-    """Somebody else was faster."""
+    """Somebody else was faster, or took the bill back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +37,8 @@ class Unusual:
 
     amount_minor: int
     usual_minor: int
+    # The decision that it is never charged, if one was made on an earlier bill of the month.
+    let_go: HeldOverage | None = None
 
 
 def unusual(
@@ -47,7 +51,7 @@ def unusual(
     asked = {}
     for buyer in alike:
         key, least = buyer.organisation.pk, settings.OVERAGE_REVIEW_FROM.get(buyer.currency, 0)
-        amount = sum(line.net_minor for line in lines[key] if _is_overage(line))
+        amount = _overage_minor(lines[key])
         if amount > 0 and amount >= least and not buyer.organisation.is_test:
             asked[key] = amount
     if not asked:
@@ -61,6 +65,27 @@ def unusual(
         for key, amount in asked.items()
         if key in earlier and amount * earlier[key][1] > _TIMES * earlier[key][0]
     }
+
+
+def unusual_again(
+    alike: Sequence[Buyer], lines: Mapping[int, Sequence[Charge]], *, period: Period
+) -> dict[int, Unusual]:
+    """The same for a month that is billed again: what was decided about its overage holds.
+
+    Only what comes to more than was looked at then is new, and is judged as ever.
+    """
+    found = unusual(alike, lines, period=period)
+    for buyer in alike:
+        key = buyer.organisation.pk
+        held = HeldOverage.objects.filter(customer=key, period=period.first_day).last()
+        amount = _overage_minor(lines[key])
+        if held is None or not 0 < amount <= held.amount_minor:
+            continue
+        if held.state == HeldOverage.State.RELEASED:
+            found.pop(key, None)
+        elif held.state == HeldOverage.State.LET_GO:
+            found[key] = Unusual(amount_minor=amount, usual_minor=held.usual_minor, let_go=held)
+    return found
 
 
 def _earlier(customers: Iterable[int], *, period: Period) -> dict[int, tuple[int, int]]:
@@ -84,6 +109,10 @@ def _is_overage(line: Charge) -> bool:
     return line.kind == Kind.STORAGE
 
 
+def _overage_minor(lines: Iterable[Charge]) -> int:
+    return sum(line.net_minor for line in lines if _is_overage(line))
+
+
 def without_overage(lines: Iterable[Charge]) -> list[Charge]:
     """The lines that are charged while the others wait."""
     return [line for line in lines if not _is_overage(line)]
@@ -101,8 +130,11 @@ def owed(lines: list[Charge], *, bill: Invoice, known_at: datetime) -> list[Char
 
 
 def hold(*, bill: Invoice, found: Unusual, actor: Actor, at: datetime) -> HeldOverage:
-    """Keep what a bill leaves out, and tell its customer; inside the transaction of the bill."""
-    held = HeldOverage.objects.create(
+    """Keep what a bill leaves out, and tell its customer; inside the transaction of the bill.
+
+    Of what was let go before there is nothing to tell.
+    """
+    held = HeldOverage(
         invoice=bill,
         customer_id=bill.customer_id,
         period=bill.period,
@@ -111,6 +143,12 @@ def hold(*, bill: Invoice, found: Unusual, actor: Actor, at: datetime) -> HeldOv
         currency=bill.currency,
         held_at=at,
     )
+    if found.let_go is not None:
+        for name in _DECISION:
+            setattr(held, name, getattr(found.let_go, name))
+    held.save()
+    if found.let_go is not None:
+        return held
     _record("overage.held", held, actor=actor, at=at)
     notices.announce(
         organisations=[held.customer],
@@ -149,7 +187,9 @@ def _decide(
     if not waiting.update(
         state=state, decided_at=at, decided_by=actor.name, reason=reason.strip()[:500]
     ):
-        message = f"{held} was decided about already."
+        is_gone = held.invoice.credit_notes.exists()
+        why = "its bill was taken back" if is_gone else "it was decided about already"
+        message = f"{held} waits no more: {why}."
         raise AlreadyDecided(message)
     held.refresh_from_db()
 

@@ -17,8 +17,8 @@ class HeldOverageQuerySet(models.QuerySet["HeldOverage"]):
     """Held overage by what became of it."""
 
     def waiting(self) -> Self:
-        """What nobody has decided about."""
-        return self.filter(state=HeldOverage.State.WAITING)
+        """What nobody has decided about, of bills that stand."""
+        return self.filter(state=HeldOverage.State.WAITING, invoice__credit_notes=None)
 
 
 class HeldOverage(models.Model):

@@ -9,10 +9,18 @@ from accounts.access import Forbidden
 from accounts.models import Event, Notice
 from hosting import attention, billing, environment, invoicing
 from hosting.invoicing import reviewing
-from hosting.models import HeldOverage, Invoice, InvoiceLine
+from hosting.models import BillingProfile, HeldOverage, Invoice, InvoiceLine
 from hosting.periods import Period
 from tests.factories import make_cast
-from tests.hosting.billing_rows import ACTOR, GIGABYTE, make_profile, moment, sold, used
+from tests.hosting.billing_rows import (
+    ACTOR,
+    GIGABYTE,
+    make_list,
+    make_profile,
+    moment,
+    sold,
+    used,
+)
 from tests.staffing import act, said
 
 pytestmark = pytest.mark.django_db(databases="__all__")
@@ -164,9 +172,83 @@ def test_of_two_who_decide_at_once_one_is_told(cast):
 
     reviewing.release(actor=ACTOR, held=mine, at=moment(2, month=11))
 
-    with pytest.raises(reviewing.AlreadyDecided, match="was decided about already"):
+    with pytest.raises(reviewing.AlreadyDecided, match="decided about already"):
         reviewing.let_go(actor=ACTOR, held=theirs, reason="x", at=moment(2, month=11))
     assert HeldOverage.objects.get().state == "released"
+
+
+# A month that is billed again --------------------------------------------------------------
+
+
+def again(bill, **given):
+    at = moment(3, month=11)
+    invoicing.credit(actor=ACTOR, invoice=bill, reason="Wrong address", at=at)
+    return invoicing.bill_again(actor=ACTOR, invoice=bill, at=at, **given)
+
+
+def decided(verb, **given):
+    [held] = HeldOverage.objects.all()
+    verb(actor=ACTOR, held=held, at=moment(2, month=11), **given)
+
+
+def problems():
+    return [str(found) for bill in Invoice.objects.all() for found in invoicing.verify(bill)]
+
+
+def test_overage_that_was_let_go_stays_so_when_the_month_is_billed_again(cast):
+    october = kept(cast, 55, 55, 55, 155)
+    decided(reviewing.let_go, reason="A loop of theirs")
+
+    second = again(again(october))
+
+    assert second.net_minor == 250
+    assert set(HeldOverage.objects.values_list("state", "reason")) == {
+        ("let_go", "A loop of theirs")
+    }
+    assert Event.objects.filter(kind="overage.held").count() == 1
+    assert Notice.objects.filter(name="overage_held").count() == 1
+    close(MONTHS[3].next)
+    assert not InvoiceLine.objects.filter(invoice__kind="invoice", kind="correction").exists()
+    assert problems() == []
+
+
+def test_overage_that_was_released_is_charged_at_once_when_the_month_is_billed_again(cast):
+    october = kept(cast, 55, 55, 55, 155)
+    decided(reviewing.release)
+
+    second = again(again(october))
+
+    assert second.net_minor == 250 + 1800
+    assert HeldOverage.objects.count() == 1
+    close(MONTHS[3].next)
+    assert not InvoiceLine.objects.filter(invoice__kind="invoice", kind="correction").exists()
+    assert problems() == []
+
+
+def test_overage_that_is_more_than_was_looked_at_waits_again(cast):
+    october = kept(cast, 55, 55, 55, 155)
+    decided(reviewing.release)
+    dearer = make_list(imap=("2.50", 5, "0.24"))
+    BillingProfile.objects.filter(organisation=cast.other_customer).update(price_list=dearer)
+
+    second = again(october, by_terms_of_now=True)
+
+    assert second.net_minor == 250
+    [waiting] = HeldOverage.objects.waiting()
+    assert (waiting.invoice, waiting.amount_minor) == (second, 3600)
+    assert problems() == []
+
+
+def test_overage_of_a_bill_that_was_taken_back_waits_on_the_next_one_alone(cast):
+    october = kept(cast, 55, 55, 55, 155)
+    held = HeldOverage.objects.get()
+
+    second = again(october)
+
+    [waiting] = HeldOverage.objects.waiting()
+    assert waiting.invoice == second
+    with pytest.raises(reviewing.AlreadyDecided, match="its bill was taken back"):
+        reviewing.release(actor=ACTOR, held=held, at=moment(4, month=11))
 
 
 def test_only_the_seller_decides(cast):
