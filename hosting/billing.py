@@ -16,7 +16,7 @@ from accounts.models import Organisation, OrganisationQuerySet
 from hosting import clocks, metering, meters, pricing
 from hosting.charges import Charge, Measured, charge
 from hosting.metering import DAY_SECONDS, Span
-from hosting.models import BillingProfile, Contract, Price, PriceList
+from hosting.models import BillingProfile, Contract, Invoice, Price, PriceList
 from hosting.periods import Period
 
 NO_CLOCKS: Mapping[int, int] = MappingProxyType({})
@@ -29,6 +29,8 @@ class Buyer:
     organisation: Organisation
     price_list: PriceList
     pools_storage: bool
+    # Prices with a greater key were set after a test organisation was billed, and do not count.
+    newest_price: int | None = None
 
     @property
     def currency(self) -> str:
@@ -64,6 +66,16 @@ def buyer(organisation: Organisation) -> Buyer:
         organisation=organisation,
         price_list=pricing.list_for(organisation),
         pools_storage=organisation.pk in _pooling([organisation]),
+    )
+
+
+def on_terms_of(bill: Invoice, *, organisation: Organisation) -> Buyer:
+    """The buyer of a bill with its terms; load `price_list` with the bill."""
+    return Buyer(
+        organisation=organisation,
+        price_list=bill.price_list,
+        pools_storage=bill.pools_storage,
+        newest_price=bill.newest_price,
     )
 
 
@@ -223,13 +235,19 @@ def stretches(
     `known_at` are not known yet.
     """
     lists = {each.organisation.pk: each.price_list.pk for each in alike}
+    newest = {each.organisation.pk: each.newest_price for each in alike}
     prices = pricing.successions(lists.values(), until=period.ends_at)
     contracts: Iterable[Held] = _held(
         owners, start=period.start, end=end, only=only, known_at=known_at
     )
     for held in contracts if turn is None else turn.taken(contracts):
-        succession = prices.get((lists[owners[held.organisation_id]], held.plan_id), ())
+        owner = owners[held.organisation_id]
+        succession = _set_until(newest[owner], prices.get((lists[owner], held.plan_id), ()))
         yield from stretches_of(held, succession, start=period.start, end=end)
+
+
+def _set_until(newest: int | None, prices: Sequence[Price]) -> Sequence[Price]:
+    return prices if newest is None else [price for price in prices if price.pk <= newest]
 
 
 def unpriced(alike: Sequence[Buyer], *, period: Period) -> dict[int, list[str]]:

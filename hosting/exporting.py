@@ -77,13 +77,8 @@ def month(organisation: Organisation, *, period: Period) -> Month:
     standing = charged.bill_of(organisation.pk, period)
     bill = standing or charged.taken_back_bill_of(organisation.pk, period)
     if bill is not None:
-        buyer = Buyer(
-            organisation=organisation,
-            price_list=bill.price_list,
-            pools_storage=bill.pools_storage,
-        )
         return Month(
-            buyer=buyer,
+            buyer=billing.on_terms_of(bill, organisation=organisation),
             period=period,
             vat_percent=str(bill.vat_percent),
             bill=bill,

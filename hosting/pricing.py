@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, FilteredRelation, Q, QuerySet
+from django.db.models import F, FilteredRelation, Max, Q, QuerySet
 
 from accounts import outbox
 from accounts.access import Actor, Capability
@@ -154,6 +154,12 @@ def successions(
     for price in begun.select_related("plan", "price_list").order_by("starts_on"):
         found.setdefault((price.price_list_id, price.plan_id), []).append(price)
     return {key: tuple(prices) for key, prices in found.items()}
+
+
+def newest_key() -> int:
+    """The key of the price that was set last; 0 where there is none."""
+    newest: int | None = Price.objects.aggregate(key=Max("pk"))["key"]
+    return newest or 0
 
 
 def buyers_from(price_list: PriceList) -> QuerySet[Organisation]:

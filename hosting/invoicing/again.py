@@ -57,11 +57,7 @@ def _must_be_possible(invoice: Invoice) -> None:
 
 def _buyer(invoice: Invoice, *, by_terms_of_now: bool) -> Buyer:
     if not by_terms_of_now:
-        return Buyer(
-            organisation=invoice.customer,
-            price_list=invoice.price_list,
-            pools_storage=invoice.pools_storage,
-        )
+        return billing.on_terms_of(invoice, organisation=invoice.customer)
     try:
         found = billing.buyer(invoice.customer)
     except pricing.NoPrice as reason:

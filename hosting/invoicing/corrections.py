@@ -126,7 +126,7 @@ def _differences(buyer: Buyer, month: Period, *, known_at: datetime) -> list[Cor
     lines: list[Charge] = []
     now: dict[Key, int] = {}
     if bill is not None:
-        terms = replace(buyer, price_list=bill.price_list, pools_storage=bill.pools_storage)
+        terms = billing.on_terms_of(bill, organisation=buyer.organisation)
         lines = billing.charges(terms, period=month, known_at=known_at)
         lines = reviewing.owed(lines, bill=bill, known_at=known_at)
         now = nets(lines, tax=charged.tax_of(bill))

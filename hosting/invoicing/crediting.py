@@ -18,6 +18,7 @@ MIRRORED = (
     "seller_id",
     "price_list_id",
     "pools_storage",
+    "newest_price",
     "period",
     "currency",
     "vat_percent",

@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Any
 
 from hosting import billing
-from hosting.billing import Buyer
 from hosting.charges import Charge
 from hosting.invoicing import charged, corrections, reviewing
 from hosting.models import Invoice, InvoiceCounter, InvoiceLine, InvoiceTax
@@ -163,11 +162,7 @@ def _nets(invoice: Invoice, lines: Iterable[Charge]) -> Mapping[charged.Key, int
 
 
 def _computed(invoice: Invoice, *, known_at: datetime) -> list[Charge]:
-    buyer = Buyer(
-        organisation=invoice.customer,
-        price_list=invoice.price_list,
-        pools_storage=invoice.pools_storage,
-    )
+    buyer = billing.on_terms_of(invoice, organisation=invoice.customer)
     lines = billing.charges(buyer, period=Period.of_day(invoice.period), known_at=known_at)
     return reviewing.owed(lines, bill=invoice, known_at=known_at)
 

@@ -127,6 +127,7 @@ def _invoice(bill: Bill, *, number: str, at: datetime) -> Invoice:
         seller_id=bill.seller.pk if bill.seller else None,
         price_list_id=bill.buyer.price_list.pk,
         pools_storage=bill.buyer.pools_storage,
+        newest_price=bill.buyer.newest_price,
         replaces_id=bill.replaces.pk if bill.replaces else None,
         period=bill.period.first_day,
         issued_at=at,

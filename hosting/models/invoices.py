@@ -142,6 +142,9 @@ class Invoice(Final):
     )
     price_list = models.ForeignKey(PriceList, on_delete=models.PROTECT, related_name="invoices")
     pools_storage = models.BooleanField(default=False)
+    # The key of the newest price that there was, on bills of test organisations: days that their
+    # clock has passed are still to come for whoever sets prices.
+    newest_price = models.BigIntegerField(null=True, editable=False)
     corrects = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, related_name="credit_notes"
     )

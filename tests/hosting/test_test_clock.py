@@ -485,6 +485,40 @@ def test_price_that_a_test_bill_has_is_not_taken_back(trial):
         pricing.withdraw(actor=ACTOR, price=price, at=MADE)
 
 
+def test_price_that_is_set_for_days_the_clock_has_passed_changes_no_bill(trial):
+    """For everybody else that day is still to come, so it may be set."""
+    mailbox = make_test_mailbox(trial)
+    keeps(mailbox, 20 * GIGABYTE)
+    advance(trial, to=at(1, month=12))
+    bills = list(Invoice.objects.order_by("pk"))
+    before = [facts(bill) for bill in bills]
+    rows = exporting_rows(trial, NOVEMBER)
+    pricing.succeed(
+        actor=ACTOR,
+        price_list=PriceList.objects.get(seller=None, audience="retail"),
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=date(2026, 11, 16),
+        monthly_price=Decimal("3.00"),
+        at=MADE,
+    )
+
+    assert [found for bill in bills for found in invoicing.verify(bill)] == []
+    assert exporting_rows(trial, NOVEMBER) == rows
+    note = invoicing.credit(actor=ACTOR, invoice=bills[-1], reason="Wrong", at=at(2, month=12))
+    again = invoicing.bill_again(actor=ACTOR, invoice=bills[-1], at=at(2, month=12))
+    advance(trial, to=at(1, month=1).replace(year=2027))
+
+    assert facts(again) == before[-1]
+    december = Invoice.objects.get(period=date(2026, 12, 1))
+    assert [net for *_rest, net in facts(december)] == [300]
+    found = [*bills, note, again, december]
+    assert [each for bill in found for each in invoicing.verify(bill)] == []
+
+
+def exporting_rows(organisation, month):
+    return list(exporting.lines(exporting.month(organisation, period=month), at=month.ends_at))
+
+
 def test_live_close_writes_no_bill_for_a_test_organisation(cast, trial):
     make_test_mailbox(trial)
     sold(cast.other_domain, "live")
