@@ -74,8 +74,7 @@ def keep(*, actor: Actor, profile: BillingProfile, at: datetime) -> BillingProfi
     except ValidationError as error:
         raise ProfileRefused(" ".join(error.messages)) from error
     before = BillingProfile.objects.filter(organisation=organisation).first()
-    if profile.pools_storage != (before is not None and before.pools_storage):
-        _refuse_to_reach_back(organisation, at=at)
+    check_sharing(profile=profile, at=at)
     changed = [name for name in _TOLD if _differs(name, before, profile)]
     if changed:
         values = {name: _change(name, before, profile) for name in changed}
@@ -84,8 +83,15 @@ def keep(*, actor: Actor, profile: BillingProfile, at: datetime) -> BillingProfi
     return profile
 
 
-def _refuse_to_reach_back(organisation: Organisation, *, at: datetime) -> None:
-    """Whether space is shared holds for a whole month, the one that ended included."""
+def check_sharing(*, profile: BillingProfile, at: datetime) -> None:
+    """Raise `ProfileRefused` if sharing would change for a month that waits for its bill.
+
+    Whether included space is shared holds for a whole month, the one that has ended included.
+    """
+    organisation = profile.organisation
+    shares = BillingProfile.objects.filter(organisation=organisation, pools_storage=True).exists()
+    if profile.pools_storage == shares:
+        return
     waiting = months.unbilled(Organisation.objects.filter(pk=organisation.pk), at=at)
     if waiting is not None:
         message = (

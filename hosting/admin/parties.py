@@ -19,7 +19,13 @@ from accounts.staff import StaffAdmin
 from hosting import agreeing, price_lists, pricing, profiles, vat
 from hosting.models import BillingProfile, PriceList, VatRate
 
-_REFUSALS = (pricing.PriceRefused, price_lists.ListRefused, vat.RateRefused, Forbidden)
+_REFUSALS = (
+    pricing.PriceRefused,
+    price_lists.ListRefused,
+    profiles.ProfileRefused,
+    vat.RateRefused,
+    Forbidden,
+)
 
 
 class _Abstract(ABCMeta, ModelFormMetaclass):
@@ -49,10 +55,9 @@ class ProfileForm(AskingForm):
     """A billing profile with the list that was agreed."""
 
     def ask(self) -> None:
-        profile = self.instance
-        agreeing.agree(
-            actor=self.actor, profile=profile, price_list=profile.price_list, at=timezone.now()
-        )
+        profile, at = self.instance, timezone.now()
+        agreeing.agree(actor=self.actor, profile=profile, price_list=profile.price_list, at=at)
+        profiles.check_sharing(profile=profile, at=at)
 
 
 class PriceListForm(AskingForm):

@@ -183,7 +183,7 @@ def test_list_for_everybody_does_not_reach_back(cast):
     close()
     price_lists.make_default(actor=ACTOR, price_list=new, at=CLOSED_AT)
 
-    assert sorted(Invoice.objects.values_list("net_minor", flat=True)) == [70, 100]
+    assert sorted(Invoice.objects.values_list("net_minor", flat=True)) == [67, 100]
     new.refresh_from_db()
     assert new.is_default
 
@@ -200,6 +200,19 @@ def test_whether_space_is_shared_does_not_reach_back(cast):
 
     assert not Invoice.objects.get().pools_storage
     assert profiles.of(cast.other_customer).pools_storage
+
+
+def test_staff_read_why_sharing_cannot_change(cast, staff):
+    sold(cast.other_domain, "a", since=moment(1, year=2025))
+    profile = profiles.of(cast.other_customer)
+    given = {name: getattr(profile, name) for name in ("legal_name", "address", "country")}
+
+    page = staff.post(
+        f"/staff/hosting/billingprofile/{profile.pk}/change/", {**given, "pools_storage": "on"}
+    )
+
+    assert "Juniper has no bill of 2025-10 yet" in page.content.decode()
+    assert not profiles.of(cast.other_customer).pools_storage
 
 
 def test_who_had_no_mailboxes_and_who_is_a_test_changes_at_once(cast):
