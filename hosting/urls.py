@@ -25,6 +25,7 @@ from hosting.views import (
     mail_sign_in,
     mailboxes,
     message_fates,
+    order,
     organisations,
     payments,
     people,
@@ -167,8 +168,8 @@ activity_patterns = (
 )
 mailbox_patterns = (
     [
-        path("order", mailboxes.order, name="order"),
-        path("order/price", mailboxes.order_price, name="order_price"),
+        path("order", order.order, name="order"),
+        path("order/price", order.order_price, name="order_price"),
         path("<uuid:uuid>/", mailboxes.detail, name="detail"),
         path("<uuid:uuid>/use", mailboxes.use, name="use"),
         path("<uuid:uuid>/state", mailboxes.state, name="state"),

@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
 from accounts.models import Organisation
-from hosting import ordering
+from hosting import clocks, ordering
 from hosting.admin.bulk import BulkActions
 from hosting.admin.orders import OrderPages
 from hosting.admin.visits import VisitingPages
@@ -224,13 +224,16 @@ class MailboxAdmin(OrderPages, VisitingPages, BulkActions, RowPages):
     def change_thresholds(
         self, request: HttpRequest, queryset: QuerySet[Mailbox]
     ) -> HttpResponseBase | None:
-        actor, at = self.actor(request), timezone.now()
-        form = ThresholdsForm(answer(request))
+        actor, form = self.actor(request), ThresholdsForm(answer(request))
         return self.ask_and_do(
             request,
             queryset,
             lambda mailbox: cooling.ask_thresholds(
-                actor=actor, target=mailbox, **form.cleaned_data, wait=settings.COOLING_OFF, at=at
+                actor=actor,
+                target=mailbox,
+                **form.cleaned_data,
+                wait=settings.COOLING_OFF,
+                at=clocks.now_for(mailbox.organisation),
             ),
             action="change_thresholds",
             form=form,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts import alone
 from accounts.access import Actor, Forbidden
-from hosting import changing, comparing, limits, ordering, selling
+from hosting import changing, clocks, comparing, limits, ordering, selling
 from hosting.bulk import prices
 from hosting.bulk.deeds import MOST_SHOWN, Deed, Foreseen, Line
 from hosting.models import BulkRequest, Plan
@@ -225,6 +225,7 @@ def _reopen(*, actor: Actor, row: Mailbox, what: Any, reason: str, at: datetime)
 
 def _close(*, actor: Actor, row: Mailbox, what: Any, reason: str, at: datetime) -> None:
     grace, wait = settings.CLOSING_GRACE, settings.COOLING_OFF
+    at = clocks.moment_for(row.organisation, at)
     cooling.ask_to_close(actor=actor, mailbox=row, grace=grace, wait=wait, at=at)
 
 

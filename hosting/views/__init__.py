@@ -16,7 +16,7 @@ from django.utils.functional import SimpleLazyObject
 from accounts import arriving, visits
 from accounts.access import Actor, Capability, Door
 from accounts.models import Organisation, User
-from hosting import banners, branding, changing, persons, pricing, searching
+from hosting import banners, branding, changing, clocks, persons, pricing, searching
 from hosting.banners import Banner
 from hosting.branding import Look
 from hosting.persons import Person
@@ -169,7 +169,7 @@ def waiting_close(mailbox: Mailbox) -> PendingChange | None:
 
 def way_back(mailbox: Mailbox) -> dict[str, Any]:
     """Context: the change of plan that can be taken back, if any, and what the old plan costs."""
-    at = timezone.now()
+    at = clocks.now_for(mailbox.organisation)
     last = changing.last_change(mailbox, at=at)
     if last is None:
         return {"last_change": None}

@@ -8,12 +8,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Capability
 from accounts.models import Organisation
+from hosting import clocks
 from hosting.views import actor_of
 from mailstore import cooling
 from mailstore.models import PendingChange
@@ -45,7 +45,7 @@ def call_off(request: HttpRequest, uuid: UUID) -> HttpResponse:
     changes = PendingChange.objects.visible_to(actor).select_related("organisation__parent")
     change = get_object_or_404(changes, uuid=uuid)
     try:
-        cooling.call_off(actor=actor, change=change, at=timezone.now())
+        cooling.call_off(actor=actor, change=change, at=clocks.now_for(change.organisation))
     except cooling.NotWaiting as refusal:
         messages.error(request, str(refusal))
     else:

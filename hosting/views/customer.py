@@ -21,7 +21,18 @@ from accounts import membership, visits
 from accounts.access import Actor, Capability, Forbidden
 from accounts.models import Event, Invitation, Membership, Organisation
 from accounts.stepping_up import needs_fresh_proof
-from hosting import activity, billing, capping, history, limits, money, opening, pricing, reselling
+from hosting import (
+    activity,
+    billing,
+    capping,
+    clocks,
+    history,
+    limits,
+    money,
+    opening,
+    pricing,
+    reselling,
+)
 from hosting.forms.customers import EditForm, InviteForm, OpenForm, ReasonForm
 from hosting.models import Invoice, Limits
 from hosting.views import actor_of, look_of, mailbox_lists, sees_bills
@@ -126,7 +137,7 @@ def suspend(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 actor=actor,
                 customer=customer,
                 reason=form.cleaned_data["reason"],
-                at=timezone.now(),
+                at=clocks.now_for(customer),
             )
         except standing.Refused as refusal:
             messages.error(request, str(refusal))
@@ -147,7 +158,7 @@ def resume(request: HttpRequest, uuid: UUID) -> HttpResponse:
     customer = load_customer(actor, uuid)
     reason = _("%(name)s took it back.") % {"name": actor.name}
     try:
-        reselling.resume(actor=actor, customer=customer, reason=reason, at=timezone.now())
+        reselling.resume(actor=actor, customer=customer, reason=reason, at=clocks.now_for(customer))
     except standing.Refused as refusal:
         messages.error(request, str(refusal))
     else:
@@ -310,7 +321,7 @@ def _currency(actor: Actor, customer: Organisation) -> str:
 
 @transaction.atomic
 def _keep(form: EditForm, customer: Organisation, *, actor: Actor) -> None:
-    at, given = timezone.now(), form.cleaned_data
+    at, given = clocks.now_for(customer), form.cleaned_data
     reselling.rename(
         actor=actor,
         customer=customer,

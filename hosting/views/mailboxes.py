@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +16,19 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.access import Actor, Forbidden
 from accounts.stepping_up import needs_fresh_proof
-from hosting import changing, device_lines, limits, ordering, presenting, pricing, profiles, selling
+from hosting import (
+    changing,
+    clocks,
+    device_lines,
+    limits,
+    ordering,
+    presenting,
+    pricing,
+)
 from hosting.forms.mailboxes import AddressForm, AppPasswordForm, MailboxPasswordForm
-from hosting.forms.ordering import OrderForm, QuotaForm
-from hosting.models import Plan, Price
+from hosting.forms.ordering import QuotaForm
+from hosting.models import Plan
 from hosting.models.plans import GIGABYTE
 from hosting.views import (
     actor_of,
@@ -33,90 +41,9 @@ from hosting.views import (
     waiting_close,
     way_back,
 )
-from hosting.views.public import bill, shown
 from mailstore import cooling, credentials, guessing, holding, provisioning, quotas
-from mailstore.addresses import InvalidAddress
 from mailstore.engine import EngineError, engine
-from mailstore.models import AppPassword, Domain, Mailbox
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def order(request: HttpRequest) -> HttpResponse:
-    """Order a mailbox; its set-up page follows at once."""
-    actor = actor_of(request)
-    offers = _offers(request, actor)
-    plans = {protocol: price.plan for protocol, price in offers.items()}
-    initial = {
-        "protocol": request.GET.get("protocol", "imap"),
-        "domain": request.GET.get("domain"),
-    }
-    form = OrderForm(request.POST or None, actor=actor, plans=plans, initial=initial)
-    if request.method == "POST" and form.is_valid():
-        mailbox = _ordered(form, actor)
-        if mailbox is not None:
-            device = form.cleaned_data["device"] or _("First device")
-            set_up.issue(request, actor=actor, mailbox=mailbox, label=device)
-            return redirect("mailboxes:set_up", uuid=mailbox.uuid)
-    context = {
-        "form": form,
-        "unnamed": profiles.unnamed(actor),
-        **_order_context(request, offers),
-    }
-    return render(request, "hosting/order.html", context, status=422 if form.errors else 200)
-
-
-def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
-    asked = form.cleaned_data
-    try:
-        return ordering.order(
-            actor=actor,
-            domain=asked["domain"],
-            local_part=asked["local_part"],
-            plan=asked["protocol"],
-            label=asked["label"],
-            quota_bytes=form.quota_bytes,
-            at=timezone.now(),
-        )
-    except InvalidAddress as refusal:
-        form.add_error("local_part", refusal)
-    except provisioning.AddressTaken as refusal:
-        form.add_error("local_part", str(refusal))
-    except selling.REFUSALS as refusal:
-        form.add_error("protocol", str(refusal))
-    except (provisioning.NoNewMailboxes, limits.LimitReached, Forbidden) as refusal:
-        form.add_error(None, str(refusal))
-    return None
-
-
-def _offers(request: HttpRequest, actor: Actor) -> dict[str, Price]:
-    """What is on sale for whoever owns the domain that is being chosen."""
-    domains = Domain.objects.visible_to(actor).select_related("organisation__parent")
-    asked = request.POST.get("domain") or request.GET.get("domain") or ""
-    # PostgreSQL takes no text with a null character; the form refuses it later.
-    known = domains.filter(name=asked.replace("\0", "")).first()
-    domain = known or domains.order_by("name").first()
-    seller_id = request.seller_id  # type: ignore[attr-defined]
-    price_list = pricing.list_for(domain.organisation) if domain else pricing.shop_window(seller_id)
-    return ordering.offers(price_list, at=timezone.now())
-
-
-def _order_context(request: HttpRequest, offers: Mapping[str, Price]) -> dict[str, Any]:
-    """The plans in words, and the bill of what is chosen so far."""
-    asked = request.POST or request.GET
-    price = offers.get(asked.get("protocol", "imap"))
-    return {
-        "plans": {name: shown(each) for name, each in offers.items()},
-        "bill": price and bill(price, asked.get("space", ""), at=timezone.now()),
-    }
-
-
-@login_required
-@require_safe
-def order_price(request: HttpRequest) -> HttpResponse:
-    """The price of what is being chosen, as a fragment."""
-    context = _order_context(request, _offers(request, actor_of(request)))
-    return render(request, "hosting/_order_price.html", context)
+from mailstore.models import AppPassword, Mailbox
 
 
 @login_required
@@ -260,8 +187,8 @@ def set_password(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _change(
         request,
         mailbox,
-        lambda: credentials.set_mailbox_password(
-            actor=actor, mailbox=mailbox, password=password, at=timezone.now()
+        lambda at: credentials.set_mailbox_password(
+            actor=actor, mailbox=mailbox, password=password, at=at
         ),
         done,
     )
@@ -280,7 +207,7 @@ def change_quota(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 actor=actor,
                 mailbox=mailbox,
                 quota_bytes=form.quota_bytes,
-                at=timezone.now(),
+                at=clocks.now_for(mailbox.organisation),
             )
         except (ordering.LimitAbovePlan, quotas.ImpossibleLimit) as refusal:
             form.add_error("gigabytes", str(refusal))
@@ -303,12 +230,12 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
         return _change(
             request,
             mailbox,
-            lambda: cooling.ask_to_close(
+            lambda at: cooling.ask_to_close(
                 actor=actor,
                 mailbox=mailbox,
                 grace=settings.CLOSING_GRACE,
                 wait=settings.COOLING_OFF,
-                at=timezone.now(),
+                at=at,
             ),
             _("The closing was noted. Until it begins, everything goes on as before."),
         )
@@ -325,7 +252,7 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 def _closing_costs(mailbox: Mailbox) -> dict[str, Any]:
     """What the closing means in money, if anything is charged."""
-    at = timezone.now()
+    at = clocks.now_for(mailbox.organisation)
     closes_at = at + settings.COOLING_OFF
     try:
         months = changing.cost_of_closing(mailbox=mailbox, closes_at=closes_at, at=at)
@@ -343,7 +270,7 @@ def suspend(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _change(
         request,
         mailbox,
-        lambda: provisioning.suspend(actor=actor, mailbox=mailbox, at=timezone.now()),
+        lambda at: provisioning.suspend(actor=actor, mailbox=mailbox, at=at),
         _("Nobody can sign in to this mailbox now. Mail still arrives."),
     )
 
@@ -357,7 +284,7 @@ def resume(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _change(
         request,
         mailbox,
-        lambda: provisioning.resume(actor=actor, mailbox=mailbox, at=timezone.now()),
+        lambda at: provisioning.resume(actor=actor, mailbox=mailbox, at=at),
         _("The mailbox can sign in again."),
     )
 
@@ -371,7 +298,7 @@ def reopen(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _change(
         request,
         mailbox,
-        lambda: ordering.reopen(actor=actor, mailbox=mailbox, at=timezone.now()),
+        lambda at: ordering.reopen(actor=actor, mailbox=mailbox, at=at),
         _("The mailbox is back, with everything in it."),
     )
 
@@ -385,10 +312,10 @@ _CHANGE_REFUSALS = (
 
 
 def _change(
-    request: HttpRequest, mailbox: Mailbox, verb: Callable[[], object], done: str
+    request: HttpRequest, mailbox: Mailbox, verb: Callable[[datetime], object], done: str
 ) -> HttpResponse:
     try:
-        verb()
+        verb(clocks.now_for(mailbox.organisation))
     except _CHANGE_REFUSALS as refusal:
         messages.error(request, str(refusal))
     else:

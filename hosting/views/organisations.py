@@ -9,13 +9,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.access import Actor
 from accounts.models import Organisation
 from accounts.stepping_up import needs_fresh_proof
+from hosting import clocks
 from hosting.forms.mailboxes import CloseAllForm
 from hosting.views import actor_of
 from mailstore import cooling, standing
@@ -34,11 +34,12 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Ask, by typing its name, that the organisation be closed; every owner may call it off."""
     actor = actor_of(request)
     organisation = _load(actor, uuid)
+    at = clocks.now_for(organisation)
     form = CloseAllForm(request.POST or None, organisation=organisation)
     if request.method == "POST" and form.is_valid():
         try:
             cooling.ask_to_close_all(
-                actor=actor, organisation=organisation, wait=settings.COOLING_OFF, at=timezone.now()
+                actor=actor, organisation=organisation, wait=settings.COOLING_OFF, at=at
             )
         except standing.Refused as refusal:
             messages.error(request, str(refusal))
@@ -50,7 +51,7 @@ def close(request: HttpRequest, uuid: UUID) -> HttpResponse:
         "organisation": organisation,
         "form": form,
         "mailbox_count": Mailbox.objects.standing().filter(organisation=organisation).count(),
-        "closes_at": timezone.now() + settings.COOLING_OFF,
+        "closes_at": at + settings.COOLING_OFF,
         "grace_days": settings.CLOSING_GRACE.days,
     }
     status = 422 if form.errors else 200
@@ -69,7 +70,7 @@ def keep(request: HttpRequest, uuid: UUID) -> HttpResponse:
             organisation=organisation,
             cause=Restriction.Cause.WISH,
             reason=f"{actor.name} took it back.",
-            at=timezone.now(),
+            at=clocks.now_for(organisation),
         )
     except standing.Refused as refusal:
         messages.error(request, str(refusal))

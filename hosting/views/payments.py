@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Capability
-from hosting import branding, paying
+from hosting import branding, clocks, paying
 from hosting.models import Invoice
 from hosting.paying import checkouts, facts
 from hosting.views import actor_of
@@ -56,7 +56,7 @@ def pay_state(invoice: Invoice, *, is_returning: bool = False) -> PayState | Non
         is_settled=item.is_settled,
         open_text=item.open_text,
         due_on=item.due_on,
-        is_overdue=not item.is_settled and item.due_on < timezone.now().date(),
+        is_overdue=not item.is_settled and item.due_on < clocks.now_for(invoice.customer).date(),
         is_offered=not item.is_settled and checkouts.is_offered(invoice),
         is_waiting=is_returning and not item.is_settled,
     )

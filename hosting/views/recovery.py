@@ -19,6 +19,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from accounts.access import Actor
 from accounts.stepping_up import needs_fresh_proof
+from hosting import clocks
 from hosting.forms.keeping import MomentForm, RemovedSearchForm
 from hosting.forms.mailboxes import AddressForm
 from hosting.views import actor_of, load, may_manage
@@ -209,7 +210,7 @@ def empty(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _ask_to_destroy(actor: Actor, mailbox: Mailbox, ticked: list[str]) -> None:
-    wait, at = settings.COOLING_OFF, timezone.now()
+    wait, at = settings.COOLING_OFF, clocks.now_for(mailbox.organisation)
     if not ticked:
         cooling.ask_to_empty_store(actor=actor, mailbox=mailbox, wait=wait, at=at)
         return

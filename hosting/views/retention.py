@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor
 from accounts.stepping_up import needs_fresh_proof
-from hosting import itemising
+from hosting import clocks, itemising
 from hosting.forms.keeping import RuleForm, ThresholdsForm, WindowForm
 from hosting.views import actor_of, load, rule_setting, sees_bills
 from mailstore import alarm_letters, cooling, fates, previewing, retention, rules, thresholds
@@ -123,7 +123,7 @@ def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
             mailbox=mailbox,
             window_days=days,
             wait=settings.COOLING_OFF,
-            at=timezone.now(),
+            at=clocks.now_for(mailbox.organisation),
         ),
     )
 
@@ -143,7 +143,7 @@ def set_tripwire(request: HttpRequest, uuid: UUID) -> HttpResponse:
             mailbox=mailbox,
             is_on=request.POST.get("state") == "on",
             wait=settings.COOLING_OFF,
-            at=timezone.now(),
+            at=clocks.now_for(mailbox.organisation),
         ),
     )
 
@@ -163,7 +163,7 @@ def set_thresholds(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 target=mailbox,
                 **form.cleaned_data,
                 wait=settings.COOLING_OFF,
-                at=timezone.now(),
+                at=clocks.now_for(mailbox.organisation),
             )
         except thresholds.ThresholdsRefused as refusal:
             form.add_error(None, str(refusal))
@@ -183,7 +183,13 @@ def _tried_window(mailbox: Mailbox, window_days: int) -> dict[str, Any]:
         )
     except EngineError:
         return {"is_unavailable": True}
-    return {"window_trial": {"days": window_days, "at": at, **rule_setting.compared(now, then)}}
+    return {
+        "window_trial": {
+            "days": window_days,
+            "at": clocks.now_for(mailbox.organisation) + settings.COOLING_OFF,
+            **rule_setting.compared(now, then),
+        }
+    }
 
 
 def _asked(

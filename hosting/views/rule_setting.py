@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.access import Actor
-from hosting import itemising
+from hosting import clocks, itemising
 from hosting.forms.keeping import RuleForm
 from mailstore import checking, cooling, policy, previewing, rules
 from mailstore.engine import EngineError, engine
@@ -44,7 +44,7 @@ def ask(
             rule=form.rule,
             engine=engine(),
             wait=settings.COOLING_OFF,
-            at=timezone.now(),
+            at=clocks.now_for(cooling.organisation_of(target)),
             is_new_folder=form.cleaned_data["is_new_folder"],
         )
     except policy.RuleRefused as refusal:
@@ -72,7 +72,7 @@ def remove(
             folder=folder,
             engine=engine(),
             wait=settings.COOLING_OFF,
-            at=timezone.now(),
+            at=clocks.now_for(cooling.organisation_of(target)),
         )
     except policy.RuleRefused as refusal:
         messages.error(request, str(refusal))

@@ -23,7 +23,7 @@ from mailstore.cooling.asking import (
     shorten,
     withdraw_plan,
 )
-from mailstore.cooling.changes import NotWaiting
+from mailstore.cooling.changes import NotWaiting, organisation_of
 from mailstore.cooling.making import make_due
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "ask_window",
     "call_off",
     "make_due",
+    "organisation_of",
     "shorten",
     "withdraw_plan",
 ]

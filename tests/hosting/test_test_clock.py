@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 
 from accounts.access import Forbidden
-from accounts.models import Event, Notice
+from accounts.models import Event, Membership, Notice
 from hosting import (
     billing,
     capping,
@@ -29,6 +29,7 @@ from hosting import (
     test_clock,
 )
 from hosting.banking import matching
+from hosting.bulk import DEEDS
 from hosting.dunning import debts
 from hosting.models import (
     ClockAdvance,
@@ -42,12 +43,13 @@ from hosting.models import (
     PriceList,
     Spending,
 )
+from hosting.models import TestClock as Clock
 from hosting.paying import checkouts
 from hosting.periods import Period
 from mailstore import closing, cooling, domains, provisioning, standing
 from mailstore.engine import engine
 from mailstore.models import Mailbox, PendingChange, Restriction, Usage
-from tests.factories import make_mailbox
+from tests.factories import make_mailbox, make_member
 from tests.hosting.billing_rows import CLOSED_AT, GIGABYTE, OCTOBER, make_list, make_profile, sold
 from tests.hosting.ledger_rows import paid
 from tests.hosting.simulated import (
@@ -727,3 +729,89 @@ def test_plans_of_a_test_organisation_cost_what_they_do_in_the_month_of_its_cloc
         if option.this_month
     }
     assert months == {OCTOBER}
+
+
+@pytest.fixture
+def tess(trial):
+    return signed_in(make_member("tess@example.test", trial, Membership.Role.OWNER))
+
+
+def waiting(kind):
+    return PendingChange.objects.waiting().filter(kind=kind).values_list("effective_at", flat=True)
+
+
+def test_closing_by_a_page_begins_when_the_clock_has_come_there(trial, tess):
+    mailbox = make_test_mailbox(trial)
+    path = reverse("mailboxes:close", args=[mailbox.uuid])
+
+    page = tess.get(path)
+    tess.post(path, {"address": mailbox.address})
+
+    begins = MADE + settings.COOLING_OFF
+    assert page.context["closes_at"] == begins
+    assert {month.period for month in page.context["months"]} == {OCTOBER}
+    assert list(waiting("close")) == [begins]
+    advance(trial, to=begins)
+    mailbox.refresh_from_db()
+    assert mailbox.state == Mailbox.State.CLOSING
+    tess.post(reverse("mailboxes:reopen", args=[mailbox.uuid]))
+    contract = Contract.objects.filter(mailbox=mailbox).latest("starts_at")
+    assert contract.starts_at == begins
+
+
+def test_closing_of_many_begins_at_the_clock_of_each(trial):
+    mailbox = make_test_mailbox(trial)
+
+    DEEDS["close_mailboxes"].do(actor=ACTOR, row=mailbox, what={}, reason="Asked for", at=REALLY)
+
+    assert list(waiting("close")) == [MADE + settings.COOLING_OFF]
+
+
+def test_what_else_waits_by_a_page_waits_by_the_clock(trial, tess):
+    mailbox = make_test_mailbox(trial)
+    begins = MADE + settings.COOLING_OFF
+
+    tess.post(reverse("mailboxes:set_tripwire", args=[mailbox.uuid]), {"state": "off"})
+    tess.post(reverse("mailboxes:set_window", args=[mailbox.uuid]), {"window_days": 1})
+    rule = {"folder": "\\Trash", "counted_from": "arrival", "days": 3}
+    tess.post(reverse("mailboxes:set_rule", args=[mailbox.uuid]), rule)
+    tess.post(reverse("mailboxes:empty_store", args=[mailbox.uuid]), {"address": mailbox.address})
+    close_all = reverse("organisations:close", args=[trial.uuid])
+    page = tess.get(close_all)
+    tess.post(close_all, {"name": trial.name})
+
+    assert page.context["closes_at"] == begins
+    found = PendingChange.objects.waiting()
+    assert set(found.values_list("effective_at", flat=True)) == {begins}
+    kinds = {"tripwire", "window", "rule", "empty_store", "close_all"}
+    assert set(found.values_list("kind", flat=True)) == kinds
+
+
+def test_bill_of_a_test_is_overdue_on_its_page_by_the_clock(trial, tess):
+    make_test_mailbox(trial)
+    advance(trial, to=at(1))
+    bill = Invoice.objects.get()
+    path = reverse("billing:payment", args=[bill.uuid])
+
+    shown = [tess.get(path).context["pay"].is_overdue]
+    advance(trial, to=at(20))
+    shown.append(tess.get(path).context["pay"].is_overdue)
+
+    assert shown == [False, True]
+
+
+def test_order_page_of_a_test_shows_the_prices_of_its_clock(trial, tess):
+    make_test_mailbox(trial)
+    pricing.succeed(
+        actor=ACTOR,
+        price_list=PriceList.objects.get(seller=None, audience="retail"),
+        plan=Plan.objects.get(slug="imap"),
+        starts_on=date(2999, 1, 1),
+        monthly_price=Decimal("7.77"),
+        at=MADE,
+    )
+    Clock.objects.create(organisation=trial, now=datetime(2999, 1, 2, tzinfo=UTC))
+
+    page = tess.get(reverse("mailboxes:order"), {"domain": "trial.test"})
+
+    assert page.context["plans"]["imap"]["price_text"] == "7.77 EUR"
