@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -266,19 +265,6 @@ def unpriced(alike: Sequence[Buyer], *, period: Period) -> dict[int, list[str]]:
         if plan not in known:
             known.append(plan)
     return found
-
-
-def contracts_of(organisations: Sequence[Organisation]) -> Counter[int]:
-    """How many contracts each has to do with; a reseller with those of its customers too."""
-    keys = [organisation.pk for organisation in organisations]
-    tree = Organisation.objects.filter(Q(pk__in=keys) | Q(parent__in=keys))
-    parents = dict(tree.values_list("pk", "parent_id"))
-    counted = Contract.objects.filter(mailbox__organisation__in=list(parents)).order_by()
-    found: Counter[int | None] = Counter()
-    for organisation, count in counted.values_list("mailbox__organisation").annotate(Count("pk")):
-        found[organisation] += count
-        found[parents[organisation]] += count
-    return Counter({key: found[key] for key in keys})
 
 
 def owners_of(organisations: Sequence[Organisation]) -> dict[int, int]:

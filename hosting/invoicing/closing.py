@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import groupby
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.access import Actor
 from accounts.models import Organisation, on_clock_of
@@ -16,7 +17,7 @@ from hosting import billing, months, pricing, vat
 from hosting.billing import Buyer
 from hosting.invoicing import corrections, reviewing
 from hosting.invoicing.writing import Bill, lock_counter, write
-from hosting.models import BillingProfile, Invoice
+from hosting.models import BillingProfile, Contract, Invoice
 from hosting.periods import Period
 from hosting.vat import Tax
 
@@ -129,7 +130,7 @@ def _pieces(waiting: QuerySet[Organisation]) -> Iterator[list[Organisation]]:
 
 def _light(some: Sequence[Organisation]) -> list[Organisation]:
     """The first of them that are not too much together, and one of them at least."""
-    weights = billing.contracts_of(some)
+    weights = _contracts_of(some)
     total = 0
     piece: list[Organisation] = []
     for organisation in some:
@@ -138,6 +139,19 @@ def _light(some: Sequence[Organisation]) -> list[Organisation]:
             break
         piece.append(organisation)
     return piece
+
+
+def _contracts_of(organisations: Sequence[Organisation]) -> Counter[int]:
+    """How many contracts each has to do with; a reseller with those of its customers too."""
+    keys = [organisation.pk for organisation in organisations]
+    tree = Organisation.objects.filter(Q(pk__in=keys) | Q(parent__in=keys))
+    parents = dict(tree.values_list("pk", "parent_id"))
+    counted = Contract.objects.filter(mailbox__organisation__in=list(parents)).order_by()
+    found: Counter[int | None] = Counter()
+    for organisation, count in counted.values_list("mailbox__organisation").annotate(Count("pk")):
+        found[organisation] += count
+        found[parents[organisation]] += count
+    return Counter({key: found[key] for key in keys})
 
 
 def _alike(some: Sequence[Buyer]) -> Iterator[list[Buyer]]:

@@ -767,13 +767,15 @@ def test_closing_of_many_begins_at_the_clock_of_each(trial):
     assert list(waiting("close")) == [MADE + settings.COOLING_OFF]
 
 
-def test_what_else_waits_by_a_page_waits_by_the_clock(trial, tess):
+def test_what_else_waits_by_a_page_waits_by_the_clock(trial, tess, twin):
     mailbox = make_test_mailbox(trial)
+    twin.know(mailbox.address)
+    twin.create_mailbox(user=mailbox.address, folders=mailbox.special_folders)
     begins = MADE + settings.COOLING_OFF
 
     tess.post(reverse("mailboxes:set_tripwire", args=[mailbox.uuid]), {"state": "off"})
     tess.post(reverse("mailboxes:set_window", args=[mailbox.uuid]), {"window_days": 1})
-    rule = {"folder": "\\Trash", "counted_from": "arrival", "days": 3}
+    rule = {"folder": "\\Trash", "counted_from": "arrival", "days": 9}
     tess.post(reverse("mailboxes:set_rule", args=[mailbox.uuid]), rule)
     tess.post(reverse("mailboxes:empty_store", args=[mailbox.uuid]), {"address": mailbox.address})
     close_all = reverse("organisations:close", args=[trial.uuid])
