@@ -27,6 +27,10 @@ DELAY_SECONDS = 1
 # Dovecot lets whoever waited three seconds for the guard try without it. On a busy machine a flood
 # of guesses waits longer than that, and nothing could be said of how those are counted.
 _PATIENT = "auth_policy_server_timeout_msecs = 600000\n"
+# Likewise, a guard that does not hear from Redis in a twentieth of a second counts alone.
+_PATIENT_WITH_REDIS = (
+    f"?socket_timeout={PATIENCE_SECONDS}&socket_connect_timeout={PATIENCE_SECONDS}"
+)
 
 
 class GuardProcess:
@@ -42,9 +46,10 @@ class GuardProcess:
         options += ["--worker-class", "gthread", "--threads", "64", "--keep-alive", "30"]
         options += ["--timeout", "10", "--graceful-timeout", "1"]
         options += ["--no-control-socket", "--log-level", "warning"]
-        self.process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, env=environment(**database(), **variables)
-        )
+        variables = environment(**database(), **variables)
+        if variables.get("REDIS_URL"):
+            variables["REDIS_URL"] += _PATIENT_WITH_REDIS
+        self.process = subprocess.Popen([*command, *options], cwd=ROOT, env=variables)
         wait_for_port(self.port, self.process)
 
     def stop(self) -> None:
