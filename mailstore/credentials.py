@@ -17,6 +17,7 @@ from django.db.models import QuerySet
 from accounts import keys, notices, outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
+from mailstore import holding
 from mailstore.models import AppPassword, Mailbox
 
 # 28 characters out of 32 are 140 bits. No l, o, 0 or 1: people read these from a screen.
@@ -176,7 +177,7 @@ def set_reach(
         allows_imap=allows_imap,
         networks=tuple(keys.canonical_networks(networks)),
     )
-    _lock(mailbox)
+    holding.lock(mailbox)
     locked = AppPassword.objects.select_for_update().get(pk=app_password.pk)
     if locked.revoked_at is not None:
         message = "This app password is revoked."
@@ -187,6 +188,17 @@ def set_reach(
     changes = {"allows_pop": new.allows_pop, "allows_imap": new.allows_imap}
     AppPassword.objects.filter(pk=locked.pk).update(allow_nets=",".join(new.networks), **changes)
     app_password.refresh_from_db(fields=["allow_nets", *changes])
+    _record_reach(app_password, old=old, new=new, actor=actor, at=at)
+    if old.goes_beyond(new):
+        _ask_to_end_sessions(mailbox, at=at)
+    if new.goes_beyond(old):
+        _tell_owners("app_password_loosened", mailbox, actor=actor, at=at, label=app_password.label)
+
+
+def _record_reach(
+    app_password: AppPassword, *, old: Reach, new: Reach, actor: Actor, at: datetime
+) -> None:
+    mailbox = app_password.mailbox
     is_wider = new.goes_beyond(old)
     outbox.record(
         kind="app_password.loosened" if is_wider else "app_password.tightened",
@@ -201,15 +213,6 @@ def set_reach(
             "networks": {"old": list(old.networks), "new": list(new.networks)},
         },
     )
-    if old.goes_beyond(new):
-        _ask_to_end_sessions(mailbox, at=at)
-    if is_wider:
-        _tell_owners("app_password_loosened", mailbox, actor=actor, at=at, label=app_password.label)
-
-
-def _lock(mailbox: Mailbox) -> None:
-    """Whoever closes a mailbox or shuts a device out has it locked before its app passwords."""
-    Mailbox.objects.filter(pk=mailbox.pk).lock()
 
 
 def _protocols(reach: Reach) -> list[str]:
@@ -222,7 +225,7 @@ def revoke(*, actor: Actor, app_password: AppPassword, at: datetime) -> None:
     """Make the secret worthless at once and end open sessions; twice does no harm."""
     mailbox = app_password.mailbox
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    _lock(mailbox)
+    holding.lock(mailbox)
     revoked = AppPassword.objects.filter(pk=app_password.pk, revoked_at__isnull=True).update(
         revoked_at=at,
     )
