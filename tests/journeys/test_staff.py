@@ -160,7 +160,8 @@ def test_staff_start_at_what_needs_attention_and_find_things(staff_page, many, c
     page.get_by_role("link", name="Tripwires without an answer").click()
     expect(page.get_by_text("900 messages by <script>")).to_be_visible()
 
-    # The slash leads to the search box.
+    # The slash leads to the search box, once the page's script is there to hear it.
+    page.wait_for_load_state()
     page.keyboard.press("/")
     page.keyboard.type("desk1")
     page.keyboard.press("Enter")
