@@ -71,6 +71,7 @@ def test_an_owner_reads_what_was_done_and_takes_the_proof_away(page, cast, sign_
 
     page.get_by_role("link", name="Older").click()
     expect(page.get_by_role("link", name="Newest")).to_be_visible()
+    page.wait_for_load_state()
     page.get_by_label("Who").select_option("outside")
     expect(page).to_have_url(re.compile("who=outside"))
     expect(page.locator(".activity > li").first).to_have_attribute("data-from", "outside")

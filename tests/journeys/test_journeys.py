@@ -61,6 +61,8 @@ def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, 
     look("domains")
 
     page.get_by_role("main").get_by_role("link", name="Order a mailbox hats.test").click()
+    expect(page.get_by_label("Space", exact=True)).to_be_visible()
+    page.wait_for_load_state()
     page.get_by_label("Space", exact=True).select_option("50 GB")
     expect(page.locator("#price")).to_contain_text("7.90 EUR")
     look("order")
