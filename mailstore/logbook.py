@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -60,25 +60,28 @@ def _read_part(path: Path) -> tuple[int, bool]:
         for name, value in asdict(position).items():
             setattr(place, name, value)
         place.save(update_fields=list(asdict(position)))
-    mailboxes = _mailboxes(records)
+    fetched = _fetched(reading.attendances)
+    mailboxes = _lock_mailboxes({record.user for record in records} | fetched.keys())
     told = [record for record in records if _is_about_this(record, mailboxes)]
     _note_refusals(records)
     _note_removals(told, mailboxes)
     _note_copies(told, mailboxes)
     _note_deleted_folders(told, mailboxes)
     _note_renamed_folders(told, mailboxes)
-    _note_retrievals(reading.attendances)
+    _note_retrievals(fetched, mailboxes)
     sign_ins.note(reading.attendances)
     return len(records), position != known
 
 
 def _is_about_this(record: Record, mailboxes: dict[str, Mailbox]) -> bool:
-    """Whether it is about the mailbox that has the address now, not about an earlier one.
-
-    The log tells whole seconds.
-    """
+    """Whether it is about the mailbox that has the address now, not about an earlier one."""
     mailbox = mailboxes.get(record.user)
-    return mailbox is None or record.at >= mailbox.created_at.replace(microsecond=0)
+    return mailbox is None or _since(mailbox) <= record.at
+
+
+def _since(mailbox: Mailbox) -> datetime:
+    """From when on the log is about it; the log tells whole seconds."""
+    return mailbox.created_at.replace(microsecond=0)
 
 
 def _note_refusals(records: Sequence[Record]) -> None:
@@ -87,10 +90,10 @@ def _note_refusals(records: Sequence[Record]) -> None:
             quotas.note_refusal(address=record.user, at=record.at)
 
 
-def _mailboxes(records: Sequence[Record]) -> dict[str, Mailbox]:
-    users = {record.user for record in records if not isinstance(record, QuotaRefusal)}
-    found = Mailbox.objects.standing().filter(address__in=users)
-    return {mailbox.address: mailbox for mailbox in found.select_related("organisation__parent")}
+def _lock_mailboxes(users: Collection[str]) -> dict[str, Mailbox]:
+    """All of one part at once: the log names them in any order, and they are locked in one."""
+    standing = Mailbox.objects.standing().filter(address__in=users).lock()
+    return {mailbox.address: mailbox for mailbox in standing.select_related("organisation__parent")}
 
 
 def _note_removals(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
@@ -180,19 +183,22 @@ def _note_renamed_folders(records: Sequence[Record], mailboxes: dict[str, Mailbo
     due.ask_for_look([mailboxes[user].pk for user in renamed & mailboxes.keys()])
 
 
-def _note_retrievals(told: Sequence[Attendance]) -> None:
-    """Ask for a look at which messages were fetched by POP; a worker does it in a moment."""
-    fetched = {
+def _fetched(attendances: Sequence[Attendance]) -> dict[str, datetime]:
+    """Who fetched mail by POP, and when last."""
+    return {
         one.user: one.last_at
-        for one in told
+        for one in attendances
         if one.fetched and one.protocol == Mailbox.Protocol.POP
     }
-    standing = Mailbox.objects.standing().filter(address__in=fetched)
+
+
+def _note_retrievals(fetched: Mapping[str, datetime], mailboxes: dict[str, Mailbox]) -> None:
+    """Ask for a look at which messages were fetched; a worker does it in a moment."""
     keys = [
-        key
-        for key, address, created_at in standing.values_list("pk", "address", "created_at")
-        if fetched[address] >= created_at.replace(microsecond=0)
+        mailboxes[user].pk
+        for user, last_at in fetched.items()
+        if user in mailboxes and _since(mailboxes[user]) <= last_at
     ]
     if keys:
         at = max(fetched.values())
-        Mailbox.objects.filter(pk__in=keys).lock().update(retrievals_asked_at=at)
+        Mailbox.objects.filter(pk__in=keys).update(retrievals_asked_at=at)

@@ -8,12 +8,13 @@ from collections import Counter
 from functools import partial
 
 import pytest
+from django.db import transaction
 
 from accounts.access import system
 from hosting import public_ids
 from hosting.models import Limits, Plan, Price
-from mailstore import credentials, devices, standing
-from mailstore.models import Device
+from mailstore import credentials, devices, due, logbook, standing
+from mailstore.models import Device, Removal
 from tests.factories import AT, make_cast, make_mailbox
 from tests.hosting.api.caller import Caller, make_key
 from tests.live.test_key_races import all_at_once
@@ -161,6 +162,38 @@ def test_revoking_beside_locking_out_ends_without_a_ring(shop, tmp_path, counts)
 
     counts(calls=sum(told.values()))
     assert told == {200: 8 * MAILBOXES}
+
+
+def test_reading_the_log_beside_a_new_rule_ends_without_a_ring(shop, tmp_path, counts):
+    """The log names mailboxes as they were used, a rule reaches them by their keys."""
+    _caller, cast, _mailboxes = shop
+    used = [make_mailbox(cast.domain, f"used{number}") for number in range(100)][::-1]
+    log = tmp_path / "dovecot.log"
+
+    def read_log():
+        for turn in range(ROUNDS):
+            lines = [removal(mailbox, uid=turn + 1) for mailbox in used]
+            log.write_text(log.read_text() + "".join(lines) if turn else "".join(lines))
+            assert logbook.read(path=log) == len(used)
+
+    def ask_for_looks():
+        for _turn in range(ROUNDS * 20):
+            with transaction.atomic():
+                due.ask_for_look([mailbox.pk for mailbox in used])
+
+    endings = all_at_once(read_log, ask_for_looks, ask_for_looks)
+
+    counts(removals=Removal.objects.count())
+    assert set(endings) == {0}
+    assert set(Removal.objects.values_list("messages", flat=True)) == {ROUNDS}
+
+
+def removal(mailbox, *, uid):
+    """What Dovecot logs when a program expunges a message."""
+    return (
+        f"{AT:%Y-%m-%dT%H:%M:%S} imap({mailbox.address})<12><s1><192.0.2.7><->: Info: "
+        f"copy from INBOX: box=.EXPUNGED/INBOX, uid={uid}, size=100\n"
+    )
 
 
 def meet(start, turn):
