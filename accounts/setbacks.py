@@ -20,14 +20,23 @@ _LONGEST_WAIT = timedelta(hours=1)
 
 @contextmanager
 def apart(
-    *, work: str, row_id: int, name: str, organisation: Organisation, at: datetime
+    *,
+    work: str,
+    row_id: int,
+    name: str,
+    organisation: Organisation,
+    at: datetime,
+    but: tuple[type[Exception], ...] = (),
 ) -> Iterator[None]:
     """What fails in here is written down and goes no further; it undoes its own half of work.
 
-    A database that is away still fails the sweep: nothing can be written down then.
+    `but` is what no row is to blame for, and the caller hears of. A database that is away still
+    fails the sweep: nothing can be written down then.
     """
     try:
         yield
+    except but:
+        raise
     except Exception as failure:
         logger.exception("The work of %s fails for %s", work, name)
         what = f"{type(failure).__name__}: {failure}"[:300]

@@ -20,6 +20,7 @@ from mailstore import (
     purging,
     restore_ends,
     sign_ins,
+    turns,
     working,
 )
 from mailstore.engine import Engine
@@ -132,9 +133,12 @@ def erase_closed(*, engine: Engine, at: datetime, limit: int = 100) -> int:
     """Erase the homes of closed mailboxes, oldest first; returns how many."""
     due = Mailbox.objects.filter(state=Mailbox.State.CLOSED, erased_at__isnull=True)
     due = due.exclude(pk__in=holding.held_with_closed().values("pk"))
-    return provisioning.each(
-        _with_people(due).order_by("id")[:limit],
+    return turns.each(
+        _with_people(due).order_by("id"),
         lambda mailbox: erase(mailbox=mailbox, engine=engine, at=at),
+        named="erasing mailboxes",
+        at=at,
+        limit=limit,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,8 +12,8 @@ from django.db import IntegrityError, transaction
 from accounts import outbox
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from mailstore import addresses, holding
-from mailstore.engine import Engine, EngineError, EngineUnavailable
+from mailstore import addresses, holding, turns
+from mailstore.engine import Engine
 from mailstore.models import Domain, Mailbox, RetentionPolicy, Usage
 
 logger = logging.getLogger(__name__)
@@ -207,10 +207,16 @@ def prepare(*, mailbox: Mailbox, engine: Engine) -> None:
     )
 
 
-def prepare_pending(*, engine: Engine, limit: int = 500) -> int:
+def prepare_pending(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     """Prepare what is waiting, oldest first; returns how many were prepared."""
-    pending = Mailbox.objects.filter(state=Mailbox.State.PENDING).order_by("id")[:limit]
-    return each(pending, lambda mailbox: prepare(mailbox=mailbox, engine=engine))
+    pending = Mailbox.objects.filter(state=Mailbox.State.PENDING).select_related("organisation")
+    return turns.each(
+        pending.order_by("id"),
+        lambda mailbox: prepare(mailbox=mailbox, engine=engine),
+        named="preparing mailboxes",
+        at=at,
+        limit=limit,
+    )
 
 
 @transaction.atomic
@@ -309,8 +315,14 @@ def end_sessions(*, mailbox: Mailbox, engine: Engine, at: datetime) -> None:
 
 def end_due_sessions(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     """End the sessions that still have to be ended; returns of how many mailboxes."""
-    due = Mailbox.objects.filter(sessions_end_asked_at__isnull=False).order_by("id")[:limit]
-    return each(due, lambda mailbox: end_sessions(mailbox=mailbox, engine=engine, at=at))
+    due = Mailbox.objects.filter(sessions_end_asked_at__isnull=False).select_related("organisation")
+    return turns.each(
+        due.order_by("id"),
+        lambda mailbox: end_sessions(mailbox=mailbox, engine=engine, at=at),
+        named="ending sessions",
+        at=at,
+        limit=limit,
+    )
 
 
 def move(
@@ -340,21 +352,3 @@ def move(
         organisation=mailbox.organisation,
         subject=mailbox.subject,
     )
-
-
-def each(mailboxes: Iterable[Mailbox], work: Callable[[Mailbox], None]) -> int:
-    """Do the work for each; one that fails does not hold up the rest, a dead server does."""
-    done = 0
-    for mailbox in mailboxes:
-        try:
-            work(mailbox)
-        except EngineUnavailable as error:
-            logger.warning("The mail server cannot be reached: %s", error)
-            break
-        except holding.Stopped:
-            continue
-        except EngineError:
-            logger.exception("The mail server refused work on mailbox %s", mailbox.uuid)
-        else:
-            done += 1
-    return done

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from accounts import setbacks
-from mailstore import due, health, holding, planning, purging, retention, working
+from mailstore import due, health, holding, planning, purging, retention, turns, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -174,27 +174,8 @@ def _looked_at(mailboxes: Iterable[Mailbox], way: _Way, *, engine: Engine, at: d
                 del waiting[draft.mailbox.pk]
     except (EngineRefused, OutcomeUnknown) as error:
         logger.warning("The mail server could not say what is due in many: %s", error)
-    return looked_at + sum(
-        _is_told(way, mailbox, engine=engine, at=at) for mailbox in waiting.values()
-    )
-
-
-def _is_told(way: _Way, mailbox: Mailbox, *, engine: Engine, at: datetime) -> bool:
-    """Plan for one mailbox; one that fails does not hold up the rest, a dead server does."""
-    dead: EngineUnavailable | None = None
-    is_told = False
-    with setbacks.apart(
-        work=way.work,
-        row_id=mailbox.pk,
-        name=mailbox.address,
-        organisation=mailbox.organisation,
-        at=at,
-    ):
-        try:
+    for mailbox in waiting.values():
+        with turns.apart(mailbox, named=way.work, at=at):
             way.alone(mailbox=mailbox, engine=engine, at=at)
-            is_told = True
-        except EngineUnavailable as error:
-            dead = error
-    if dead is not None:
-        raise dead
-    return is_told
+            looked_at += 1
+    return looked_at

@@ -43,7 +43,7 @@ def provision_mailbox(*, mailbox_id: int) -> None:
 @shared_task(name="mailstore.provision_pending")
 def provision_pending() -> int:
     """Prepare every mailbox that still waits."""
-    return provisioning.prepare_pending(engine=engine())
+    return provisioning.prepare_pending(engine=engine(), at=timezone.now())
 
 
 @shared_task(name="mailstore.end_sessions", throws=(EngineError,))

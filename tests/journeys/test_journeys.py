@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from mailstore import provisioning
 from mailstore.models import Mailbox
 from tests import newcomers
-from tests.factories import make_mailbox
+from tests.factories import AT, make_mailbox
 from tests.patience import PATIENCE_SECONDS
 from tests.real_mail import Program
 
@@ -74,7 +74,7 @@ def test_newcomer_signs_up_orders_and_reads_mail(page, cast, live, mail_server, 
     page.get_by_role("button", name="Order with costs").click()
     secret = page.locator("#secret").inner_text()
     expect(page.get_by_text("being prepared")).to_be_visible()
-    provisioning.prepare_pending(engine=live)
+    provisioning.prepare_pending(engine=live, at=AT)
     expect(page.get_by_text("Ready")).to_be_visible()
     look("set-up")
     page.get_by_role("button", name="Send me a test message").click()

@@ -72,12 +72,12 @@ def test_order_stands_while_the_mail_server_is_down(cast, live, dovecot):
     dovecot.stop()
 
     mailbox = make_mailbox(cast.domain, is_ready=False)
-    assert provisioning.prepare_pending(engine=live) == 0
+    assert provisioning.prepare_pending(engine=live, at=AT) == 0
     mailbox.refresh_from_db()
     assert (mailbox.state, mailbox.get_state_display()) == ("pending", "Being prepared")
     dovecot.start()
 
-    assert provisioning.prepare_pending(engine=live) == 1
+    assert provisioning.prepare_pending(engine=live, at=AT) == 1
     found = {folder.folder for folder in live.folder_usage(user=mailbox.address)}
     assert found == {"INBOX", *SPECIAL_FOLDERS}
 
@@ -208,7 +208,7 @@ def test_order_stands_while_redis_is_away(cast, live, own_redis):
 
     assert time.monotonic() - begin < 5
     assert second.state == "pending"
-    assert provisioning.prepare_pending(engine=live) == 2
+    assert provisioning.prepare_pending(engine=live, at=AT) == 2
     second.refresh_from_db()
     assert second.state == "active"
 
@@ -255,9 +255,9 @@ def test_worker_killed_in_the_middle_leaves_work_that_the_sweep_ends(cast, live,
     mailbox.refresh_from_db()
     assert mailbox.state == "pending"
 
-    assert provisioning.prepare_pending(engine=live) == 1
+    assert provisioning.prepare_pending(engine=live, at=AT) == 1
 
-    assert provisioning.prepare_pending(engine=live) == 0
+    assert provisioning.prepare_pending(engine=live, at=AT) == 0
     found = sorted(folder.folder for folder in live.folder_usage(user=mailbox.address))
     assert found == sorted(["INBOX", *SPECIAL_FOLDERS])
 
@@ -303,7 +303,7 @@ def test_the_same_order_twice_at_once_makes_one_mailbox(cast, live):
 
     assert said == ["made", "taken", "taken"]
     assert Mailbox.objects.filter(address="once@alder.test").count() == 1
-    assert provisioning.prepare_pending(engine=live) == 1
+    assert provisioning.prepare_pending(engine=live, at=AT) == 1
 
 
 # The database ---------------------------------------------------------------------------

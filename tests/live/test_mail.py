@@ -295,7 +295,7 @@ def test_closing_mailbox_takes_no_mail_and_comes_back_whole(make_program):
     provisioning.close(actor=ACTOR, mailbox=program.mailbox, grace=timedelta(days=1), at=AT)
     assert answer(program, 1) == 550
     provisioning.reopen(actor=ACTOR, mailbox=program.mailbox, at=AT)
-    provisioning.prepare_pending(engine=program.live)
+    provisioning.prepare_pending(engine=program.live, at=AT)
 
     assert subjects(program.imap()) == ["Subject: Kept"]
 
@@ -323,7 +323,7 @@ def test_mail_for_a_mailbox_that_is_not_prepared_yet_arrives(cast, live):
 
     live.deliver(recipient=mailbox.address, message=b"Subject: Early\r\n\r\nx", sender="a@x.test")
 
-    assert provisioning.prepare_pending(engine=live) == 1
+    assert provisioning.prepare_pending(engine=live, at=AT) == 1
     assert Mailbox.objects.get().state == "active"
 
 

@@ -297,7 +297,7 @@ def test_identifiers_survive_a_limit_a_suspension_and_a_new_password(make_progra
     fetcher.fetch()
     provisioning.suspend(actor=ACTOR, mailbox=program.mailbox, at=AT)
     provisioning.resume(actor=ACTOR, mailbox=program.mailbox, at=AT)
-    provisioning.prepare_pending(engine=program.live)
+    provisioning.prepare_pending(engine=program.live, at=AT)
     program.live.recalculate_usage(user=program.address)
 
     assert fetcher.fetch() == ["One"]

@@ -203,7 +203,7 @@ def test_closed_with_its_organisation_and_brought_back_with_all_mail(make_progra
     code = lmtp_answer(program)[0]
     free(cast.customer)
     back = standing.bring_back(reopen=ordering.reopen, at=AT)
-    provisioning.prepare_pending(engine=program.live)
+    provisioning.prepare_pending(engine=program.live, at=AT)
 
     assert (closed, back, code) == (1, 1, 550)
     assert Mailbox.objects.get(pk=program.mailbox.pk).state == Mailbox.State.ACTIVE

@@ -408,7 +408,7 @@ def test_suspended_and_pending_mailboxes_switch(cast, make_program):
     switch(program, "pop")
     assert "This mailbox is suspended." in refusal(program.pop)
     provisioning.resume(actor=ACTOR, mailbox=program.mailbox, at=timezone.now())
-    provisioning.prepare_pending(engine=program.live)
+    provisioning.prepare_pending(engine=program.live, at=timezone.now())
 
     assert letters(program.pop()) == ["One"]
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from accounts.access import Forbidden, system
-from accounts.models import Event
+from accounts.models import Event, Setback
 from hosting.models import Plan
 from mailstore import closing, credentials, provisioning
 from mailstore.addresses import InvalidAddress
@@ -89,7 +89,7 @@ def test_prepare_makes_special_folders_for_imap_only(cast, twin):
     for mailbox in (imap, pop):
         twin.know(mailbox.address)
 
-    assert provisioning.prepare_pending(engine=twin) == 2
+    assert provisioning.prepare_pending(engine=twin, at=AT) == 2
 
     assert set(twin.accounts[imap.address].folders) == {"INBOX", *SPECIAL_FOLDERS}
     assert set(twin.accounts[pop.address].folders) == {"INBOX"}
@@ -101,9 +101,9 @@ def test_prepare_pending_waits_for_a_mail_server_that_is_down(cast, twin):
     twin.know(mailbox.address)
     twin.is_down = True
 
-    assert provisioning.prepare_pending(engine=twin) == 0
+    assert provisioning.prepare_pending(engine=twin, at=AT) == 0
     twin.is_down = False
-    assert provisioning.prepare_pending(engine=twin) == 1
+    assert provisioning.prepare_pending(engine=twin, at=AT) == 1
 
 
 def test_prepare_pending_is_not_held_up_by_one_that_fails(cast, twin):
@@ -111,7 +111,23 @@ def test_prepare_pending_is_not_held_up_by_one_that_fails(cast, twin):
     fine = make_mailbox(cast.domain, "fine", is_ready=False)
     twin.know(fine.address)
 
-    assert provisioning.prepare_pending(engine=twin) == 1
+    assert provisioning.prepare_pending(engine=twin, at=AT) == 1
+
+
+def test_one_that_fails_waits_and_leaves_its_turn_to_the_next(cast, twin):
+    unknown = make_mailbox(cast.domain, "unknown", is_ready=False)
+    twin.know(make_mailbox(cast.domain, "fine", is_ready=False).address)
+
+    assert provisioning.prepare_pending(engine=twin, at=AT, limit=1) == 0
+    assert provisioning.prepare_pending(engine=twin, at=AT, limit=1) == 1
+
+    setback = Setback.objects.get()
+    assert (setback.name, setback.organisation) == (unknown.address, cast.customer)
+    twin.know(unknown.address)
+    later = AT + timedelta(minutes=2)
+    assert provisioning.prepare_pending(engine=twin, at=AT) == 0
+    assert provisioning.prepare_pending(engine=twin, at=later) == 1
+    assert not Setback.objects.exists()
 
 
 def test_suspend_ends_sessions_and_resume_allows_them(cast, twin):
