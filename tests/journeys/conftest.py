@@ -33,6 +33,12 @@ expect.set_options(timeout=PATIENCE_MILLISECONDS)
 WIDTHS = (390, 1280)
 SCHEMES = ("light", "dark")
 
+# What axe looks at: Django's choice with suggestions is made by select2, whose marks are its own.
+JUDGED = {"exclude": [[".select2"]]}
+# To preload style sheets, axe would write some into the page, which may not be; and to tell what
+# is right as well as what is wrong takes it twice as long.
+JUDGING = {"preload": False, "resultTypes": ["violations"]}
+
 
 @pytest.fixture(scope="session")
 def chromium():
@@ -116,9 +122,7 @@ def look(page):
             page.emulate_media(color_scheme=scheme)
             picture = PICTURES / f"{name}-{width}-{scheme}.png"
             page.screenshot(path=picture, full_page=True, animations="disabled")
-            # Django's choice with suggestions is made by select2, whose marks are its own. To
-            # preload style sheets, axe would write some into the page, which may not be.
-            found = Axe().run(page, context={"exclude": [[".select2"]]}, options={"preload": False})
+            found = Axe().run(page, context=JUDGED, options=JUDGING)
             assert found.violations_count == 0, found.generate_report()
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{name} scrolls sideways at {width}"
