@@ -56,9 +56,10 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
 
         Whoever changes several mailboxes locks them here, in the order of their keys, and after
         limits and organisations ("In which order rows are locked" in docs/architecture.md).
+        Without their keys, so that rows which point to them can be written meanwhile.
         """
         keys = self.order_by().values("pk")
-        rows = Mailbox.objects.filter(pk__in=keys).select_for_update().order_by("pk")
+        rows = Mailbox.objects.filter(pk__in=keys).select_for_update(no_key=True).order_by("pk")
         # A rule of the house reaches every mailbox, and their keys need not be held at one time.
         deque(rows.values_list("pk").iterator(), maxlen=0)
         return self

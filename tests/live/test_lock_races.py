@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -14,10 +15,11 @@ from accounts.access import system
 from hosting import public_ids
 from hosting.models import Limits, Plan, Price
 from mailstore import credentials, devices, due, logbook, standing
-from mailstore.models import Device, Removal
+from mailstore.models import Device, Removal, SignIn
 from tests.factories import AT, make_cast, make_mailbox
 from tests.hosting.api.caller import Caller, make_key
 from tests.live.test_key_races import all_at_once
+from tests.mailstore.log_lines import login
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -186,6 +188,36 @@ def test_reading_the_log_beside_a_new_rule_ends_without_a_ring(shop, tmp_path, c
     counts(removals=Removal.objects.count())
     assert set(endings) == {0}
     assert set(Removal.objects.values_list("messages", flat=True)) == {ROUNDS}
+
+
+def test_noting_sign_ins_beside_a_new_rule_ends_without_a_ring(shop, tmp_path, counts):
+    """A row of a sign-in points to its mailbox, which whoever sets a rule has locked."""
+    _caller, cast, _mailboxes = shop
+    used = [make_mailbox(cast.domain, f"used{number}") for number in range(100)]
+    log = tmp_path / "dovecot.log"
+    log.touch()
+
+    def read_log():
+        for turn in range(ROUNDS):
+            # The reader locks the mailbox with the highest key alone.
+            lines = [removal(used[-1], uid=turn + 1)]
+            at = AT + timedelta(hours=turn + 1)
+            moment = {"day": f"{at:%Y-%m-%d}", "at": f"{at:%H:%M:%S}"}
+            lines += [login(user=mailbox.address, **moment) for mailbox in reversed(used)]
+            with log.open("a") as out:
+                out.writelines(lines)
+            logbook.read(path=log)
+
+    def ask_for_looks():
+        for _turn in range(ROUNDS * 20):
+            with transaction.atomic():
+                due.ask_for_look([mailbox.pk for mailbox in used])
+
+    endings = all_at_once(read_log, ask_for_looks, ask_for_looks)
+
+    counts(sign_ins=SignIn.objects.count())
+    assert set(endings) == {0}
+    assert SignIn.objects.count() == ROUNDS * len(used)
 
 
 def removal(mailbox, *, uid):
