@@ -13,7 +13,6 @@ from mailstore.retention import FolderOutlook
 
 # So many mailboxes are asked what they hold.
 MOST_ASKED = 500
-_PASSING = frozenset({"Junk", "Trash"})
 
 
 def check_rule(
@@ -99,8 +98,7 @@ def _refuse_emptying(
     if not _is_emptied(outlooks):
         return
     if not isinstance(target, Mailbox):
-        goes_from = {found.folder for found in outlooks if found.fates}
-        if goes_from <= _PASSING:
+        if all(policy.is_passing(found.folder) for found in outlooks if found.fates):
             return
         if _is_emptied(retention.outlook(mailbox=mailbox, engine=engine, until=at)):
             return

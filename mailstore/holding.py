@@ -14,7 +14,7 @@ from accounts import keyring, outbox
 from accounts.access import Actor, Capability, Forbidden
 from accounts.compiled import CompiledQuery
 from accounts.models import ApiKey, Organisation, User
-from mailstore.models import Domain, Hold, Mailbox, PurgeRun, WorkState
+from mailstore.models import Domain, Hold, Mailbox, MessageCopy, PurgeRun, WorkState
 from mailstore.models.mailboxes import MailboxQuerySet
 
 Scope = Organisation | Domain | Mailbox
@@ -125,7 +125,7 @@ def lock(mailbox: Mailbox) -> Mailbox:
     Placing a hold takes the same lock, so it waits for the batch that is being removed and
     stands before the next one begins. Whoever locks the mailbox's runs too does so after it.
     """
-    rows = Mailbox.objects.select_for_update(of=("self",))
+    rows = Mailbox.objects.select_for_update(of=("self",), no_key=True)
     return rows.select_related("organisation__parent", "domain").get(pk=mailbox.pk)
 
 
@@ -218,9 +218,12 @@ def _wait_for_running(scope: Scope) -> None:
     at_work = PurgeRun.objects.filter(
         Q(state=WorkState.RUNNING) | Q(state=WorkState.PLANNED, kind=PurgeRun.Kind.CLOSING)
     )
+    # Second copies of what was copied leave the store without a plan.
+    is_at_work = Q(pk__in=at_work.values("mailbox")) | Q(
+        pk__in=MessageCopy.objects.values("mailbox")
+    )
     with transaction.atomic():
-        below = Mailbox.objects.select_for_update().filter(_below(scope))
-        list(below.filter(pk__in=at_work.values("mailbox")).order_by("pk").values_list("pk"))
+        Mailbox.objects.filter(_below(scope)).filter(is_at_work).lock()
 
 
 def _below(scope: Scope) -> Q:

@@ -179,8 +179,16 @@ def _note_renamed_folders(records: Sequence[Record], mailboxes: dict[str, Mailbo
     Mail keeps the day of its arrival then, so a rule may reach it at once. A folder that is made
     anew needs no look: what comes into it is new there, and `due` counts with it.
     """
-    renamed = {record.user for record in records if isinstance(record, FolderRenamed)}
-    due.ask_for_look([mailboxes[user].pk for user in renamed & mailboxes.keys()])
+    renamed = [r for r in records if isinstance(r, FolderRenamed) and r.user in mailboxes]
+    for record in renamed:
+        MessageCopy.objects.update_or_create(
+            mailbox=mailboxes[record.user],
+            made_at=_minute(record.at),
+            origin=record.origin,
+            folder=record.folder,
+            defaults={"is_rename": True},
+        )
+    due.ask_for_look({mailboxes[record.user].pk for record in renamed})
 
 
 def _fetched(attendances: Sequence[Attendance]) -> dict[str, datetime]:

@@ -2,61 +2,74 @@
 
 Dovecot keeps a copy of whatever a program expunges, even if it was copied or moved before. To have
 it keep the last copy alone would let a thief expunge two of them from two sessions at the same
-moment, each of which takes the other's for the last. So the store's copy is dropped afterwards,
-once the message itself is seen in a folder: whoever removes it there leaves another in the store.
+moment, each of which takes the other's for the last. So the store's copies that are one too many
+are dropped afterwards: those of a message that is seen in a folder, and all but the first of one
+that was expunged from several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 
-from mailstore import holding
+from mailstore import due, holding, thresholds, working
 from mailstore.engine import (
     Engine,
+    EngineError,
+    EngineUnavailable,
     RemovedMessage,
-    StoredMessage,
+    RemovedSearch,
     folder_names,
     uid_set,
     uids_of,
 )
 from mailstore.models import Mailbox, MessageCopy, Removal
 
+logger = logging.getLogger(__name__)
+
 # Some programs copy at once and expunge when they are closed.
 _BELONG_TOGETHER = timedelta(days=1)
+# The log may tell of a removal so long after the store got it.
+_LOG_LAGS = timedelta(minutes=10)
+_EVER = datetime(1970, 1, 2, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kept:
-    """A message of the store, and what the log calls the folder that it was in."""
+class _Found:
+    """What is no removal, or no further one."""
 
-    shown: str
-    folder: str
-    message: StoredMessage
+    # These leave the store.
+    second: list[RemovedMessage]
+    # These are copies that were undone. They stay there, for somebody may want the place back.
+    undone: list[RemovedMessage]
+    # What the log shows as one folder, and is more.
+    ambiguous: set[str]
 
 
-def settle(*, mailbox: Mailbox, engine: Engine) -> int:
-    """Of removals that the tripwire has not weighed, drop what was moved; returns how many.
+def settle(*, mailbox: Mailbox, engine: Engine) -> None:
+    """Set off, from removals that the tripwire has not weighed, what was only moved or copied.
 
-    It leaves the store, and the rows that tell of removals. Raises `EngineError`.
+    It leaves the store as well. Raises `EngineError` where the mail server does not tell what was
+    moved; where it does not drop it, second copies stay, which a roll-back leaves aside.
     """
     removals = list(Removal.objects.filter(mailbox=mailbox, is_weighed=False))
     copies = _copies_before(mailbox, removals)
     if not copies:
-        return 0
-    lying = _lying(mailbox, copies, engine=engine)
-    second = _second_copies(
-        _kept(mailbox, removals, engine=engine),
-        lying=lying,
-        copied_to={copy.folder for copy in copies},
-    )
-    if second:
-        _drop(mailbox, second, engine=engine)
-        _set_off(removals, second)
-    return len(second)
+        return
+    found = _find(mailbox, removals, copies, engine=engine)
+    # In this order: whoever dies in between has told the tripwire of nothing that did not happen.
+    _set_off(removals, found)
+    try:
+        _drop(mailbox, found.second, engine=engine)
+    except EngineUnavailable:
+        raise
+    except EngineError:
+        logger.exception("Second copies stay in the store of mailbox %s", mailbox.uuid)
 
 
 def forget(*, at: datetime) -> int:
@@ -91,100 +104,156 @@ def _copies_before(mailbox: Mailbox, removals: Sequence[Removal]) -> list[Messag
     return list(MessageCopy.objects.filter(mailbox=mailbox, made_at__gte=first))
 
 
-def _lying(mailbox: Mailbox, copies: Iterable[MessageCopy], *, engine: Engine) -> set[str]:
-    """The guids of what was copied and is still where it was copied to."""
-    uids: dict[str, set[int]] = {}
-    for copy in copies:
-        uids.setdefault(copy.folder, set()).update(uids_of(copy.uids))
-    user = mailbox.address
-    return {
-        guid
-        for folder in _folders(mailbox, uids, removed=False, engine=engine)
-        for guid in engine.present(
-            user=user, folder=folder, uids=sorted(uids[folder_names.shown(folder)])
-        ).guids.values()
-    }
+def _find(
+    mailbox: Mailbox,
+    removals: Sequence[Removal],
+    copies: Sequence[MessageCopy],
+    *,
+    engine: Engine,
+) -> _Found:
+    """Ask for all folders at once, for how many there are and how they are named, programs say."""
+    kept = _kept(mailbox, removals, engine=engine)
+    first = min(copy.made_at for copy in copies)
+    ways = {(copy.origin, copy.folder) for copy in copies}
+    arrived = engine.arrived(user=mailbox.address, since=first)
+    second = _second_copies(kept, ways, arrived=arrived)
+    undone = _undone(mailbox, _without(kept, second), ways, engine=engine)
+    return _Found(second=second, undone=undone, ambiguous=_ambiguous(kept))
 
 
-def _kept(mailbox: Mailbox, removals: Iterable[Removal], *, engine: Engine) -> list[_Kept]:
+def _undone(
+    mailbox: Mailbox,
+    left: Iterable[RemovedMessage],
+    ways: Iterable[tuple[str, str]],
+    *,
+    engine: Engine,
+) -> list[RemovedMessage]:
+    """Copies that were expunged while the message lies where it was copied from.
+
+    To know, the mail server names all that lies in the mailbox, so few are not worth the question:
+    no alarm rises for them.
+    """
+    copied_to = {folder for _origin, folder in ways}
+    copies = [one for one in left if _shown(one) in copied_to]
+    if len(copies) < thresholds.of(mailbox).fewest:
+        return []
+    lying = engine.arrived(user=mailbox.address, since=_EVER)
+    return [one for one in copies if one.guid in lying]
+
+
+def _kept(mailbox: Mailbox, removals: Sequence[Removal], *, engine: Engine) -> list[RemovedMessage]:
     """What the store has of these removals."""
-    uids: dict[str, set[int]] = {}
-    for removal in removals:
-        uids.setdefault(removal.folder, set()).update(uids_of(removal.uids))
-    user = mailbox.address
-    return [
-        _Kept(shown=folder_names.shown(folder), folder=folder, message=message)
-        for folder in _folders(mailbox, uids, removed=True, engine=engine)
-        for message in engine.messages(
-            user=user, folder=folder, removed=True, uids=sorted(uids[folder_names.shown(folder)])
-        )
-    ]
+    places = {(removal.folder, uid) for removal in removals for uid in uids_of(removal.uids)}
+    since = min(removal.began_at for removal in removals) - _LOG_LAGS
+    found = engine.removed_mail(
+        user=mailbox.address, search=RemovedSearch(since=since), headers=False
+    )
+    return [one for one in found if (_shown(one), one.uid) in places]
 
 
-def _folders(mailbox: Mailbox, shown: Iterable[str], *, removed: bool, engine: Engine) -> list[str]:
-    """The folders that the log shows by these names, which may be more than one for a name."""
-    names = set(shown)
-    if all(map(folder_names.is_whole, names)):
-        return sorted(names)
-    states = engine.folder_states(user=mailbox.address, removed=removed)
-    return [state.folder for state in states if folder_names.shown(state.folder) in names]
+def _shown(message: RemovedMessage) -> str:
+    """What the log calls the folder that the message was in."""
+    return folder_names.shown(message.folder)
 
 
-def _second_copies(kept: Iterable[_Kept], *, lying: set[str], copied_to: set[str]) -> list[_Kept]:
-    """Those of a message that lies in a folder, or that the store has from an earlier folder."""
+def _second_copies(
+    kept: Sequence[RemovedMessage], ways: Collection[tuple[str, str]], *, arrived: Container[str]
+) -> list[RemovedMessage]:
+    """Those of a message that went on to a folder, or is kept from where it came from."""
     second = []
-    by_guid: dict[str, list[_Kept]] = {}
+    origins = {origin for origin, _folder in ways}
+    by_guid: dict[str, list[RemovedMessage]] = defaultdict(list)
     for one in kept:
-        if one.message.guid in lying:
+        if one.guid in arrived and _shown(one) in origins:
             second.append(one)
         else:
-            by_guid.setdefault(one.message.guid, []).append(one)
+            by_guid[one.guid].append(one)
     for same in by_guid.values():
+        names = {_shown(one) for one in same}
+        led_to = {
+            name for name in names if any((origin, name) in ways for origin in names - {name})
+        }
         # The first is from where it lay before it went anywhere.
-        same.sort(key=lambda one: (one.shown in copied_to, one.message.saved_at, one.message.uid))
-        second += [one for one in same[1:] if one.shown in copied_to]
+        same.sort(key=lambda one: (_shown(one) in led_to, one.removed_at, one.uid))
+        second += [one for one in same[1:] if _shown(one) in led_to]
     return second
 
 
-@transaction.atomic
-def _drop(mailbox: Mailbox, second: Iterable[_Kept], *, engine: Engine) -> None:
-    """Take them out of the store; under a hold they stay, as everything does."""
-    try:
-        holding.refuse_if_held(holding.lock(mailbox))
-    except holding.Stopped:
-        return
-    uids: dict[str, list[int]] = {}
-    for one in second:
-        uids.setdefault(one.folder, []).append(one.message.uid)
-    for folder, of_folder in uids.items():
-        engine.remove_for_good(user=mailbox.address, folder=folder, uids=of_folder)
+def _without(
+    kept: Iterable[RemovedMessage], some: Iterable[RemovedMessage]
+) -> list[RemovedMessage]:
+    places = {(one.folder, one.uid) for one in some}
+    return [one for one in kept if (one.folder, one.uid) not in places]
 
 
-def _set_off(removals: Iterable[Removal], second: Iterable[_Kept]) -> None:
-    moved = {(one.shown, one.message.uid): one.message.bytes for one in second}
+def _ambiguous(kept: Iterable[RemovedMessage]) -> set[str]:
+    folders: dict[str, set[str]] = defaultdict(set)
+    for one in kept:
+        folders[_shown(one)].add(one.folder)
+    return {shown for shown, same in folders.items() if len(same) > 1}
+
+
+def _set_off(removals: Iterable[Removal], found: _Found) -> None:
+    waiting: dict[tuple[str, int], list[RemovedMessage]] = defaultdict(list)
+    for one in [*found.second, *found.undone]:
+        waiting[_shown(one), one.uid].append(one)
+    undone = {(_shown(one), one.uid) for one in found.undone}
     for removal in removals:
-        gone = {
-            uid: moved[removal.folder, uid]
+        taken = {
+            uid: waiting[removal.folder, uid].pop()
             for uid in uids_of(removal.uids)
-            if (removal.folder, uid) in moved
+            if waiting.get((removal.folder, uid))
         }
-        if gone:
-            _take_off(removal.pk, gone)
+        # A row goes on telling who removed what is still in the store, or may be.
+        is_sure = removal.folder not in found.ambiguous
+        gone = {uid for uid in taken if is_sure and (removal.folder, uid) not in undone}
+        if taken:
+            _take_off(removal.pk, taken.values(), gone=gone)
 
 
 @transaction.atomic
-def _take_off(key: int, gone: dict[int, int]) -> None:
-    """Take messages, with their bytes by uid, off a row as it is now; an empty one goes.
+def _take_off(key: int, taken: Iterable[RemovedMessage], *, gone: Container[int]) -> None:
+    """Take messages off a row as it is now, and some of their uids; an empty one goes.
 
     The log may have added to it. Nothing else is locked, so nobody waits for both.
     """
     removal = Removal.objects.select_for_update().filter(pk=key).first()
     if removal is None:
         return
+    sizes = [one.bytes for one in taken]
     left = [uid for uid in uids_of(removal.uids) if uid not in gone]
     if not left:
         removal.delete()
         return
-    removal.uids, removal.messages = uid_set(left), len(left)
-    removal.bytes = max(0, removal.bytes - sum(gone.values()))
+    removal.uids = uid_set(left)
+    removal.messages = max(0, removal.messages - len(sizes))
+    removal.bytes = max(0, removal.bytes - sum(sizes))
     removal.save(update_fields=["uids", "messages", "bytes"])
+
+
+def _drop(mailbox: Mailbox, second: Iterable[RemovedMessage], *, engine: Engine) -> None:
+    """Take them out of the store, a batch at a time; under a hold they stay, as everything does."""
+    uids: dict[str, list[int]] = defaultdict(list)
+    for one in second:
+        uids[one.folder].append(one.uid)
+    for folder, of_folder in uids.items():
+        for start in range(0, len(of_folder), working.BATCH_MESSAGES):
+            batch = of_folder[start : start + working.BATCH_MESSAGES]
+            if not _drop_batch(mailbox, folder, batch, engine=engine):
+                return
+
+
+@transaction.atomic
+def _drop_batch(mailbox: Mailbox, folder: str, uids: Sequence[int], *, engine: Engine) -> bool:
+    """Whether more may be dropped: neither under a hold, nor where the address was given up."""
+    row = holding.lock(mailbox)
+    try:
+        holding.refuse_if_held(row)
+    except holding.Stopped:
+        return False
+    if row.state == Mailbox.State.CLOSED:
+        return False
+    engine.remove_for_good(user=row.address, folder=folder, uids=uids)
+    states = engine.folder_states(user=row.address, removed=True)
+    due.note(row, **due.store_moments(row, states))
+    return True

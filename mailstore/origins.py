@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from mailstore import sign_ins
 from mailstore.engine import RemovedMessage, folder_names, uids_of
-from mailstore.models import AppPassword, Mailbox, PurgeBatch, PurgeRun, Removal
+from mailstore.models import Mailbox, PurgeBatch, PurgeRun, Removal
 
 # Dovecot writes whole seconds, and a worker notes a batch after the removal.
 _SAME_MOMENT = timedelta(seconds=30)
@@ -37,8 +38,7 @@ class Origin:
 def of(mailbox: Mailbox, page: Sequence[RemovedMessage]) -> Callable[[RemovedMessage], Origin]:
     """Says how these messages went, from what the log told and what the purges wrote down."""
     removals = _removals(mailbox, page)
-    passwords = AppPassword.objects.filter(mailbox=mailbox)
-    devices = {password.uuid.hex: password.label for password in passwords}
+    devices = sign_ins.labels_of(mailbox)
     purged = _purged(mailbox, page)
 
     def origin_of(message: RemovedMessage) -> Origin:

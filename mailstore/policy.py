@@ -189,8 +189,11 @@ def check(rule: Rule, *, above: Sequence[Layer]) -> None:
 
 def least_days(rule: Rule) -> int:
     """The house's own floor: passing folders and fetched copies may go after a day."""
-    is_passing = rule.folder in _PASSING_USES or special_use(rule.folder) in _PASSING_USES
-    if is_passing or rule.counted_from is CountedFrom.DOWNLOAD:
+    if (
+        rule.folder in _PASSING_USES
+        or is_passing(rule.folder)
+        or rule.counted_from is CountedFrom.DOWNLOAD
+    ):
         return _LEAST_DAYS_WHERE_PASSING
     return _LEAST_DAYS
 
@@ -198,6 +201,11 @@ def least_days(rule: Rule) -> int:
 def special_use(folder: str) -> str:
     """The special use of a folder's name, or nothing."""
     return SPECIAL_USES.get(folder, "")
+
+
+def is_passing(folder: str) -> bool:
+    """Whether mail in a folder of this name is on its way out."""
+    return special_use(folder) in _PASSING_USES
 
 
 def _check_values(rule: Rule) -> None:

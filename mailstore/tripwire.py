@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Min
+from django.db.models import OuterRef, Subquery
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import alarm_letters, credentials, moves, policy, recovery, thresholds
+from mailstore import alarm_letters, credentials, moves, policy, recovery, thresholds, turns
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -39,8 +39,12 @@ from mailstore.models import (
 
 logger = logging.getLogger(__name__)
 
-_PASSING = frozenset({"\\Junk", "\\Trash"})
-_WATCH = system("tripwire")
+_WORK = "tripwire"
+_WATCH = system(_WORK)
+# For so long nobody is blamed for what may have been moves.
+_TOLD_WITHIN = timedelta(minutes=5)
+# How many a folder may have held that was renamed.
+_EVERY = 2**63
 
 
 class NothingToAnswer(Exception):
@@ -65,35 +69,51 @@ def watch(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     much the log told of it.
     """
     unweighed = Removal.objects.filter(is_weighed=False)
-    turns = unweighed.values("mailbox").annotate(first=Min("id")).order_by("first")
-    ids = [turn["mailbox"] for turn in turns[:limit]]
-    known = Mailbox.objects.filter(pk__in=ids).select_related(
-        "organisation__parent", "retention_policy", "former_policy"
+    unweighed.filter(mailbox__state=Mailbox.State.CLOSED).update(is_weighed=True)
+    oldest = unweighed.filter(mailbox=OuterRef("pk")).order_by("id").values("id")[:1]
+    mailboxes = (
+        Mailbox.objects.standing()
+        .filter(pk__in=unweighed.values("mailbox"))
+        .select_related("organisation__parent", "retention_policy", "former_policy")
+        .order_by(Subquery(oldest))
     )
-    standing = {mailbox.pk: mailbox for mailbox in known.standing()}
-    fired = 0
-    for key in ids:
-        try:
-            fired += _take_turn(key, standing.get(key), engine=engine, at=at)
-        except EngineUnavailable:
-            raise
-        except EngineError:
-            logger.exception("The mail server could not say what is left in mailbox %s", key)
-    return fired
+    alarms: list[Alarm] = []
+    turns.each(
+        mailboxes,
+        lambda mailbox: alarms.extend(_take_turn(mailbox, engine=engine, at=at)),
+        named=_WORK,
+        at=at,
+        limit=limit,
+    )
+    return len(alarms)
 
 
-def _take_turn(key: int, mailbox: Mailbox | None, *, engine: Engine, at: datetime) -> bool:
-    """Weigh what is new of one mailbox, unless it stands no more; whether an alarm rose."""
-    if mailbox is not None:
-        moves.settle(mailbox=mailbox, engine=engine)
-    fresh = list(Removal.objects.filter(mailbox=key, is_weighed=False))
-    has_fired = mailbox is not None and bool(weigh(mailbox=mailbox, engine=engine, at=at))
+def _take_turn(mailbox: Mailbox, *, engine: Engine, at: datetime) -> list[Alarm]:
+    """Weigh what is new of one mailbox; the alarm that rose, if any."""
+    _settle(mailbox, engine=engine, at=at)
+    fresh = list(Removal.objects.filter(mailbox=mailbox, is_weighed=False))
+    alarm = weigh(mailbox=mailbox, engine=engine, at=at)
     for removal in fresh:
         # What the log told meanwhile is weighed next time.
         Removal.objects.filter(pk=removal.pk, messages=removal.messages).filter(
             took_folder=removal.took_folder
         ).update(is_weighed=True)
-    return has_fired
+    return [alarm] if alarm else []
+
+
+def _settle(mailbox: Mailbox, *, engine: Engine, at: datetime) -> None:
+    """Set moves off; what cannot be told from them for long is weighed as removed."""
+    try:
+        moves.settle(mailbox=mailbox, engine=engine)
+    except EngineUnavailable:
+        raise
+    except EngineError:
+        long_ago = Removal.objects.filter(
+            mailbox=mailbox, is_weighed=False, ended_at__lte=at - _TOLD_WITHIN
+        )
+        if not long_ago.exists():
+            raise
+        logger.exception("Moves within mailbox %s are weighed as removals", mailbox.uuid)
 
 
 def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
@@ -110,15 +130,11 @@ def weigh(*, mailbox: Mailbox, engine: Engine, at: datetime) -> Alarm | None:
     return None
 
 
-def devices_of(mailbox: Mailbox) -> dict[str, str]:
-    """How each device of a mailbox is called, by what a removal says of it."""
-    passwords = AppPassword.objects.filter(mailbox=mailbox).values_list("uuid", "label")
-    return {uuid.hex: label for uuid, label in passwords}
-
-
 def removals_behind(alarm: Alarm, *, limit: int = 100) -> list[Removal]:
     """What the alarm rose for, in the order in which it went."""
-    removals = Removal.objects.filter(mailbox=alarm.mailbox_id, began_at__gte=alarm.since)
+    removals = Removal.objects.filter(
+        mailbox=alarm.mailbox_id, began_at__gte=alarm.since, messages__gt=0
+    )
     return list(removals.filter(began_at__lte=alarm.at).order_by("began_at")[:limit])
 
 
@@ -183,8 +199,8 @@ def _weight(
 ) -> Weight:
     fewest = limits.fewest
     by_imap = [removal for removal in window if removal.service == "imap"]
-    lasting = [r for r in by_imap if not _is_passing(r.folder)]
-    passing = [r for r in by_imap if _is_passing(r.folder)]
+    lasting = [r for r in by_imap if not policy.is_passing(r.folder)]
+    passing = [r for r in by_imap if policy.is_passing(r.folder)]
     by_pop = [removal for removal in window if removal.service != "imap"]
     unfetched = _unfetched(mailbox, by_pop, engine=engine) if _sum(by_pop) >= fewest else 0
     later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
@@ -200,26 +216,36 @@ def _weight(
     )
 
 
-def _is_passing(folder: str) -> bool:
-    return policy.special_use(folder) in _PASSING
-
-
 def _passed_through(
     mailbox: Mailbox, removals: Sequence[Removal], limits: thresholds.Thresholds
 ) -> int:
-    """How many were removed from a folder into which they had been put within the same time."""
-    if not removals:
-        return 0
+    """How many were removed from folders into which they had been put within the same time."""
     removed: Counter[str] = Counter()
     for removal in removals:
         removed[removal.folder] += removal.messages
-    came: Counter[str] = Counter()
+    if not removed:
+        return 0
     last = max(removal.ended_at for removal in removals)
-    copies = MessageCopy.objects.filter(mailbox=mailbox, folder__in=removed, made_at__lte=last)
-    for copy in copies.filter(made_at__gt=last - timedelta(minutes=limits.minutes)):
-        if not _is_passing(copy.origin):
-            came[copy.folder] += len(uids_of(copy.uids))
-    return (removed & came).total()
+    return (removed & _came_to_pass(mailbox, last=last, limits=limits)).total()
+
+
+def _came_to_pass(
+    mailbox: Mailbox, *, last: datetime, limits: thresholds.Thresholds
+) -> Counter[str]:
+    """How many messages came into each passing folder from where mail lasts, by whatever stops.
+
+    The log tells of minutes, of which the first counts as a whole.
+    """
+    first = (last - timedelta(minutes=limits.minutes)).replace(second=0, microsecond=0)
+    copies = MessageCopy.objects.filter(mailbox=mailbox, made_at__range=(first, last))
+    came: Counter[str] = Counter()
+    for copy in sorted(copies, key=lambda each: (each.made_at, policy.is_passing(each.origin))):
+        if policy.is_passing(copy.folder):
+            messages = _EVERY if copy.is_rename else len(uids_of(copy.uids))
+            if policy.is_passing(copy.origin):
+                messages = min(messages, came[copy.origin])
+            came[copy.folder] += messages
+    return came
 
 
 def _left(mailbox: Mailbox, *, engine: Engine) -> Counter[str]:

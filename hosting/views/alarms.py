@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.access import Actor, Capability
 from hosting.views import actor_of, may_manage
-from mailstore import recovery, tripwire
+from mailstore import recovery, sign_ins, tripwire
 from mailstore.engine import EngineError, engine
 from mailstore.models import Alarm
 from mailstore.quotas import byte_text
@@ -34,7 +34,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     actor = actor_of(request)
     alarm = _load(actor, uuid)
     mailbox = alarm.mailbox
-    labels = tripwire.devices_of(mailbox)
+    labels = sign_ins.labels_of(mailbox)
     rows = [
         {
             "device": labels.get(removal.device, _("The mailbox password")),

@@ -13,7 +13,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
-from mailstore import quotas, recovery, tripwire
+from mailstore import quotas, recovery, sign_ins, tripwire
 from mailstore.admin.acting import ActingAdmin, ConfirmForm, answer
 from mailstore.admin.restores import device_text
 from mailstore.admin.tables import MOST_ROWS, Row, Table, url_of
@@ -100,7 +100,7 @@ class AlarmAdmin(ActingAdmin):
 
     def tables(self, row: Alarm) -> list[Table]:
         found = tripwire.removals_behind(row, limit=MOST_ROWS + 1)
-        devices = tripwire.devices_of(row.mailbox)
+        devices = sign_ins.labels_of(row.mailbox)
         return [
             Table(
                 title=gettext("What was removed, by whom and from where"),

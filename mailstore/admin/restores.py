@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.staff import ReadOnlyAdmin
-from mailstore import quotas, tripwire
+from mailstore import quotas, sign_ins
 from mailstore.admin.work import WorkAdmin
 from mailstore.models import Removal, RestoreRun
 
@@ -112,7 +112,7 @@ class RemovalAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("device"))
     def device_text(self, removal: Removal) -> str:
-        return device_text(removal, devices=tripwire.devices_of(removal.mailbox))
+        return device_text(removal, devices=sign_ins.labels_of(removal.mailbox))
 
 
 def device_text(removal: Removal, *, devices: dict[str, str]) -> str:

@@ -30,8 +30,8 @@ _AUTH = frozenset({b"auth-", b"auth:"})
 _INTO = ": box="
 _INTO_STORE = f"{_INTO}.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
-# Which of the arrows parts the two names cannot be told, and need not be.
-_FOLDER_RENAMED = re.compile(rb"Mailbox renamed: .+ -> .+\Z")
+# Where a name has an arrow in it, the last one is taken for what parts the two.
+_FOLDER_RENAMED = re.compile(rb"Mailbox renamed: (?P<origin>.+) -> (?P<folder>.+)\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,10 @@ class FolderDeleted(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class FolderRenamed(Record):
-    """A program gave a folder, with all below it, another name."""
+    """A program gave a folder, with all below it, another name; named as for `Removed`."""
+
+    origin: str
+    folder: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +153,12 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
-    return FolderRenamed(at=at, **who) if _FOLDER_RENAMED.match(text) else None
+    renamed = _FOLDER_RENAMED.match(text)
+    if renamed is None:
+        return None
+    return FolderRenamed(
+        at=at, origin=_text(renamed["origin"]), folder=_text(renamed["folder"]), **who
+    )
 
 
 def _copy(copied: re.Match[bytes], *, at: datetime, who: dict[str, str]) -> Record | None:

@@ -57,7 +57,7 @@ class MessageCopy(models.Model):
     """Messages that programs copied or moved from one folder into another in a minute.
 
     `uids` are those they have in `folder`, in the short form of RFC 3501. Folders are named as
-    the log does it, by `folder_names.shown`.
+    the log does it, by `folder_names.shown`. One that was renamed brought all that lay in it.
     """
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="copies")
@@ -66,6 +66,7 @@ class MessageCopy(models.Model):
     uids = models.TextField()
     # The beginning of the minute.
     made_at = models.DateTimeField(db_index=True)
+    is_rename = models.BooleanField(default=False)
 
     class Meta:
         constraints = (

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from threading import Barrier
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.access import system
-from mailstore import logbook, recovery, tripwire
+from mailstore import holding, logbook, recovery, tripwire
+from mailstore.engine import EngineRefused
 from mailstore.models import Alarm, Mailbox, MessageCopy, Removal
 from tests.patience import eventually
 
@@ -111,6 +115,45 @@ def test_copy_that_is_removed_while_a_session_moves_it_is_kept(make_program):
     assert len(set(stored(program))) + left == MANY
 
 
+class Slow:
+    """The mail server, before which something else has a second's time to happen."""
+
+    def __init__(self, engine, meanwhile):
+        self.engine, self.meanwhile = engine, meanwhile
+
+    def __getattr__(self, name):
+        return getattr(self.engine, name)
+
+    def remove_for_good(self, **asked):
+        self.meanwhile()
+        time.sleep(1)
+        self.engine.remove_for_good(**asked)
+
+
+def test_hold_that_is_placed_meanwhile_waits_for_what_leaves_the_store(make_program, cast):
+    program = make_program("imap", "held")
+    client = program.imap()
+    fill(client, "Work")
+    client.select("Work")
+    client.uid("MOVE", "1:*", "Trash")
+    noted(program, MANY)
+    left_when_held = []
+
+    def hold():
+        asked = {"matter": "m", "reason": "r", "at": timezone.now()}
+        with closing(connection):
+            holding.place(actor=ACTOR, by=cast.sam, scope=cast.domain, **asked)
+            left_when_held.append(stored(program))
+
+    with ThreadPoolExecutor(1) as pool:
+        placing = []
+        engine = Slow(program.live, lambda: placing.append(pool.submit(hold)))
+        tripwire.watch(engine=engine, at=timezone.now())
+        placing[0].result()
+
+    assert left_when_held == [[]]
+
+
 def by_move(client):
     client.select("Work")
     client.uid("MOVE", "1:*", "Trash")
@@ -143,6 +186,15 @@ def test_move_leaves_no_second_copy_and_fires_nothing(move, make_program):
     assert (stored(program), held(program, "Trash"), told()) == ([], MANY, 0)
 
 
+def purge(program, uids):
+    """As a worker does it: a move fails where a message went meanwhile, and is tried again."""
+    for _ in range(MANY):
+        with suppress(EngineRefused):
+            program.live.remove(user=program.address, folder="Work", uids=uids)
+            return
+    pytest.fail("the purge never came to an end")
+
+
 def test_purge_and_program_that_remove_the_same_lose_nothing(make_program):
     program = make_program("imap", "purge-race")
     client = program.imap()
@@ -151,7 +203,7 @@ def test_purge_and_program_that_remove_the_same_lose_nothing(make_program):
     uids = [message.uid for message in program.live.messages(user=program.address, folder="Work")]
     moment = timezone.now().replace(microsecond=0)
     with ThreadPoolExecutor(1) as pool:
-        removing = pool.submit(program.live.remove, user=program.address, folder="Work", uids=uids)
+        removing = pool.submit(purge, program, uids)
         client.expunge()
         removing.result()
 

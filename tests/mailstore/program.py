@@ -55,6 +55,17 @@ class Program:
         self._write(f"copy from {shown(folder)}: box={shown(f'.EXPUNGED/{to_wire(folder)}')}", kept)
         return kept
 
+    def expunge_some(self, folder: str, messages: int) -> list[int]:
+        """EXPUNGE the first so many."""
+        return self.expunge(
+            folder, [one.uid for one in self.account.folders[folder].kept[:messages]]
+        )
+
+    def rename(self, folder: str, name: str) -> None:
+        """RENAME."""
+        self.account.folders[name] = self.account.folders.pop(folder)
+        self._log(f"Mailbox renamed: {shown(folder)} -> {shown(name)}")
+
     def move(self, origin: str, folder: str) -> list[int]:
         """MOVE all of a folder, for which Dovecot does the same as for the other two."""
         uids = self.copy(origin, folder)
@@ -62,9 +73,9 @@ class Program:
         return uids
 
     def _write(self, text: str, uids: Iterable[int]) -> None:
+        self._log(*[f"{text}, uid={uid}, size=9" for uid in uids])
+
+    def _log(self, *texts: str) -> None:
         who = f"imap({self.mailbox.address})<12><{self.session}><192.0.2.7><->"
         with self.log.open("a") as out:
-            out.writelines(
-                f"{self.at:%Y-%m-%dT%H:%M:%S} {who}: Info: {text}, uid={uid}, size=9\n"
-                for uid in uids
-            )
+            out.writelines(f"{self.at:%Y-%m-%dT%H:%M:%S} {who}: Info: {text}\n" for text in texts)
