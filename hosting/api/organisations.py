@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from accounts.models import Organisation, OrganisationQuerySet
-from hosting import capping, pricing, public_ids, reselling
+from hosting import capping, limits, pricing, public_ids, reselling
 from hosting.api import targets
 from hosting.api.contract import Answer, Call, Match, operation
 from hosting.api.endpoint import Endpoint
@@ -161,13 +161,13 @@ def _parent_id(call: Call, organisation: Organisation) -> str | None:
     return public_ids.encode("org", parent.uuid) if parent and is_own else None
 
 
-def _limits(limits: Limits) -> LimitsDocument:
+def _limits(most: Limits) -> LimitsDocument:
     return {
-        "mailbox_count": limits.mailboxes,
-        "domain_count": limits.domains,
-        "stored_bytes": limits.stored_bytes,
-        "spend_cap_minor": limits.spend_cap_minor,
-        "own_spend_cap_minor": limits.own_cap_minor,
+        "mailbox_count": most.mailboxes,
+        "domain_count": most.domains,
+        "stored_bytes": most.stored_bytes,
+        "spend_cap_minor": most.spend_cap_minor,
+        "own_spend_cap_minor": most.own_cap_minor,
     }
 
 
@@ -272,7 +272,10 @@ class OneOrganisation(Endpoint):
 
         Limits decide what may be spent, so the version that is meant must be named.
         """
-        found, asked = ORGANISATION.locked(call, organisation), call.asked
+        asked = call.asked
+        # Limits are locked first everywhere.
+        first = (lambda each: limits.lock_rows([each])) if "limits" in asked else None
+        found = ORGANISATION.locked(call, organisation, first=first)
         if {"name", "external_ref"} & asked.keys():
             reselling.rename(
                 actor=call.actor,

@@ -322,6 +322,8 @@ def _currency(actor: Actor, customer: Organisation) -> str:
 @transaction.atomic
 def _keep(form: EditForm, customer: Organisation, *, actor: Actor) -> None:
     at, given = clocks.now_for(customer), form.cleaned_data
+    # The name stands in the organisation's own row, and limits are locked before that.
+    limits.lock_rows([customer])
     reselling.rename(
         actor=actor,
         customer=customer,

@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 from django.db import transaction
+from django.test import Client
 
 from accounts.access import system
 from hosting import public_ids
@@ -20,6 +21,7 @@ from tests.factories import AT, make_cast, make_mailbox
 from tests.hosting.api.caller import Caller, make_key
 from tests.live.test_key_races import all_at_once
 from tests.mailstore.log_lines import login
+from tests.staffing import signed_in
 
 pytestmark = pytest.mark.django_db(transaction=True, databases="__all__")
 
@@ -231,3 +233,33 @@ def removal(mailbox, *, uid):
 def meet(start, turn):
     """Wait for a moment at which the others come to the same mailbox."""
     time.sleep(max(0, start + turn / 2 - time.time()))
+
+
+def test_limits_from_above_beside_changes_of_plans_end_without_a_ring(shop, tmp_path, counts):
+    """A change of the plan takes the limits and then the organisation; so does who sets limits."""
+    caller, cast, mailboxes = shop
+    customer = f"/organisations/{public_ids.encode('org', cast.customer.uuid)}"
+    page = f"/customers/{cast.customer.uuid}/edit"
+    rita = Client(raise_request_exception=False)
+    signed_in(cast.rita, rita)
+
+    def limits_by_programs():
+        for turn in range(ROUNDS * 2):
+            asked = {"name": f"Turn {turn}", "limits": {"mailbox_count": 90_000 + turn}}
+            yield caller.patch(customer, asked, if_match="*")
+
+    def limits_by_page():
+        for turn in range(ROUNDS * 2):
+            yield rita.post(page, {"name": f"Page {turn}", "mailboxes": 80_000 + turn}, follow=True)
+
+    def plans(worker):
+        path = f"/mailboxes/{public_ids.encode('mbx', mailboxes[worker].uuid)}/change-plan"
+        for turn in range(ROUNDS):
+            plan = "imap" if turn % 2 else "imap-plus"
+            yield caller.post(path, {"plan": plan}, if_match="*")
+
+    changes = [partial(plans, worker) for worker in range(MAILBOXES)]
+    told = at_once(tmp_path, limits_by_programs, limits_by_page, *changes)
+
+    counts(calls=sum(told.values()))
+    assert told == {200: (len(changes) + 4) * ROUNDS}
