@@ -1,7 +1,8 @@
 """Going from one price list to another: who may, in which currency, and from when on.
 
 A month is billed by the list that holds when it ends, and a bill takes the one that holds when
-it is written. So a list cannot be changed between the two.
+it is written. So a list cannot be changed between the two, nor be taken away from whoever is still
+to be billed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ def agree(
 ) -> None:
     """Let an organisation buy from another list, in the same currency once it has bills or a cap.
 
-    The list must have a price for all that it is on. Raises `PriceRefused`. The profile is
-    changed, not saved.
+    The list must have a price for all that it is on. None stands for the one for everybody; where
+    there is no such list, only whoever was never billed and has nothing goes without. Raises
+    `PriceRefused`. The profile is changed, not saved.
     """
     organisation = profile.organisation
     actor.must(Capability.SEE_BILLS, lineage=_lineage_of_seller(organisation))
@@ -38,25 +40,34 @@ def agree(
             f"{after.currency}. Open another organisation for that."
         )
         raise PriceRefused(message)
-    if after is not None:
-        before = pricing.lists_for([organisation]).get(organisation.pk)
-        moving = Organisation.objects.filter(pk=organisation.pk)
-        refuse_to_move(moving, before, after, at=at)
-        refuse_to_reach_back(moving, before, after, at=at)
+    before = pricing.lists_for([organisation]).get(organisation.pk)
+    moving = Organisation.objects.filter(pk=organisation.pk)
+    refuse_to_move(moving, before, after, at=at)
+    refuse_to_reach_back(moving, before, after, at=at)
+    if billed is not None and before is not None and after is None:
+        message = (
+            f"{organisation} has bills, and what is put right of them stands on its next one, "
+            "which needs a list. Agree on another one."
+        )
+        raise PriceRefused(message)
     profile.price_list = price_list
 
 
 def refuse_to_move(
-    buyers: QuerySet[Organisation], before: PriceList | None, after: PriceList, *, at: datetime
+    buyers: QuerySet[Organisation],
+    before: PriceList | None,
+    after: PriceList | None,
+    *,
+    at: datetime,
 ) -> None:
-    """Raise `PriceRefused` if somebody cannot go from the one list to the other.
+    """Raise `PriceRefused` if somebody cannot go from the one list to the other, or to none.
 
     A cap keeps its number, so in another currency it would be another amount; and what has no
     price on the list, for all of this month, would not be charged.
     """
     if before == after:
         return
-    if before is not None and before.currency != after.currency:
+    if before is not None and after is not None and before.currency != after.currency:
         capped = Limits.objects.capped().filter(organisation__in=buyers)
         found = capped.select_related("organisation").first()
         if found is not None:
@@ -66,28 +77,37 @@ def refuse_to_move(
             )
             raise PriceRefused(message)
     month = Period.of(at)
-    of_these = Q(mailbox__organisation__in=buyers)
-    if after.audience == PriceList.Audience.WHOLESALE:
-        live = Organisation.objects.filter(parent__in=buyers, is_test=False)
-        of_these |= Q(mailbox__organisation__in=live)
+    live = Organisation.objects.filter(
+        parent__in=buyers.filter(kind=Organisation.Kind.RESELLER), is_test=False
+    )
+    of_these = Q(mailbox__organisation__in=buyers) | Q(mailbox__organisation__in=live)
     priced = Exists(Price.objects.covering(month.first_day).filter(price_list=after))
     unpriced = Contract.objects.filter(of_these, ~priced).exclude(ends_at__lte=month.starts_at)
     contract = unpriced.select_related("plan", "mailbox__organisation").first()
     if contract is not None:
-        message = (
-            f"{contract.mailbox.organisation} has mailboxes on {contract.plan}, for which {after} "
-            f"has no price from {month.first_day} on. Set one first, or wait for the next month."
+        reason = (
+            f"for which {after} has no price from {month.first_day} on. Set one first, or wait for "
+            "the next month."
+            if after
+            else "and without a list nothing says what they cost. Agree on another one."
         )
+        owner = contract.mailbox.organisation
+        message = f"{owner} has mailboxes on {contract.plan}, {reason}"
         raise PriceRefused(message)
 
 
 def refuse_to_reach_back(
-    buyers: QuerySet[Organisation], before: PriceList | None, after: PriceList, *, at: datetime
+    buyers: QuerySet[Organisation],
+    before: PriceList | None,
+    after: PriceList | None,
+    *,
+    at: datetime,
 ) -> None:
     """Raise `PriceRefused` while a month that is over waits for its bill.
 
     A month is billed by the list that holds when it ends, and a bill takes the one that holds
-    when it is written. Whoever had no list gets no bill before there is one.
+    when it is written. Whoever had no list gets no bill before there is one, and the month stays
+    open until then.
     """
     waiting = months.unbilled(buyers, at=at) if before not in {None, after} else None
     if waiting is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, Min, OuterRef, QuerySet
+from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 
 from accounts.models import Organisation
 from hosting.models import Contract, Invoice, MonthClose
@@ -52,6 +52,17 @@ def due(*, at: datetime) -> list[Period]:
     return [month for month in months if month.first_day not in done]
 
 
+def had_mailboxes(month: Period) -> Q:
+    """Which buyers pay for a mailbox of this month: one of their own, or one below them."""
+    held = Contract.objects.filter(starts_at__lt=month.ends_at).exclude(
+        ends_at__lte=month.starts_at
+    )
+    below = held.filter(
+        mailbox__organisation__parent=OuterRef("pk"), mailbox__organisation__is_test=False
+    )
+    return Q(Exists(held.filter(mailbox__organisation=OuterRef("pk")))) | Q(Exists(below))
+
+
 def unbilled(buyers: QuerySet[Organisation], *, at: datetime) -> tuple[Organisation, Period] | None:
     """One of these buyers that had mailboxes in a month that is over and has no bill of it yet.
 
@@ -61,12 +72,7 @@ def unbilled(buyers: QuerySet[Organisation], *, at: datetime) -> tuple[Organisat
         bills = Invoice.objects.filter(
             customer=OuterRef("pk"), period=month.first_day, kind=Invoice.Kind.INVOICE
         )
-        held = Contract.objects.filter(
-            starts_at__lt=month.ends_at, mailbox__organisation__is_test=False
-        ).exclude(ends_at__lte=month.starts_at)
-        own = Exists(held.filter(mailbox__organisation=OuterRef("pk")))
-        below = Exists(held.filter(mailbox__organisation__parent=OuterRef("pk")))
-        found = buyers.filter(own | below, ~Exists(bills), is_test=False).first()
+        found = buyers.filter(had_mailboxes(month), ~Exists(bills), is_test=False).first()
         if found is not None:
             return found, month
     return None

@@ -98,7 +98,9 @@ def _sorted_out(lists: Iterable[Any]) -> tuple[dict[int, PriceList], Defaults]:
 
 def default_for(organisation: Organisation) -> PriceList | None:
     """The list that an organisation buys from if none is agreed with it."""
-    return _default(organisation, _sorted_out(_lists([]))[1])
+    defaults = PriceList.objects.filter(is_default=True).select_related("seller")
+    by_seller: Defaults = {(each.seller_id, each.audience): each for each in defaults}
+    return _default(organisation, by_seller)
 
 
 def _default(organisation: Organisation, by_seller: Defaults) -> PriceList | None:

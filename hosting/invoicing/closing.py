@@ -105,7 +105,9 @@ def _work_off(
         raise ClosedEarly(message)
     progress = Progress(total=waiting.count())
     for piece in _pieces(waiting):
-        for alike in _alike(billing.buyers_of(piece)):
+        listed = billing.buyers_of(piece)
+        progress.problems += _unlisted(piece, listed, period=period)
+        for alike in _alike(listed):
             bills = list(prepared(alike, period=period, at=at, problems=progress.problems))
             progress.written += take(bills)
         progress.looked_at += len(piece)
@@ -139,6 +141,18 @@ def _light(some: Sequence[Organisation]) -> list[Organisation]:
             break
         piece.append(organisation)
     return piece
+
+
+def _unlisted(
+    piece: Sequence[Organisation], listed: Sequence[Buyer], *, period: Period
+) -> list[str]:
+    """Who had mailboxes in the month, and buys from no list that says what they cost."""
+    known = {buyer.organisation.pk for buyer in listed}
+    without = [each.pk for each in piece if each.pk not in known]
+    if not without:
+        return []
+    having = Organisation.objects.filter(months.had_mailboxes(period), pk__in=without)
+    return [f"{each} gets no bill: there is no price list for it." for each in having]
 
 
 def _contracts_of(organisations: Sequence[Organisation]) -> Counter[int]:

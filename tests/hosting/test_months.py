@@ -20,9 +20,9 @@ from hosting import (
     profiles,
     tasks,
 )
-from hosting.models import BillingProfile, Invoice, MonthClose, Plan
+from hosting.models import BillingProfile, Invoice, MonthClose, Plan, PriceList
 from hosting.periods import Period
-from tests.factories import make_cast
+from tests.factories import make_cast, make_mailbox
 from tests.hosting.billing_rows import (
     ACTOR,
     CLOSED_AT,
@@ -238,3 +238,129 @@ def test_reseller_opens_a_list_of_its_own_before_the_close(cast):
 
     [bill] = Invoice.objects.filter(customer=cast.customer)
     assert (bill.price_list, bill.net_minor) == (own, 100)
+
+
+def test_giving_up_an_agreed_list_does_not_reach_back(cast):
+    """The one for everybody is another list, and in another currency it is none."""
+    dear = make_list(pop=("3", 0, "0"))
+    BillingProfile.objects.filter(organisation=cast.other_customer).update(price_list=dear)
+    sold(cast.other_domain, "a", "pop", since=moment(1))
+
+    with pytest.raises(pricing.PriceRefused, match="Juniper has no bill of 2026-10 yet"):
+        agreed(cast, None, BEFORE_THE_CLOSE)
+    close()
+    agreed(cast, None, moment(2, month=11))
+    assert Invoice.objects.get().net_minor == 300
+
+    francs = make_list(currency="CHF", pop=("3", 0, "0"))
+    PriceList.objects.exclude(pk=francs.pk).update(is_default=False)
+    PriceList.objects.filter(pk=francs.pk).update(is_default=True)
+    BillingProfile.objects.filter(organisation=cast.other_customer).update(price_list=dear)
+    with pytest.raises(pricing.PriceRefused, match="Juniper has bills in EUR"):
+        agreed(cast, None, moment(2, month=11))
+
+
+# Without a list --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wholesale(cast):
+    """The list agreed with the reseller, where none holds for everybody."""
+    PriceList.objects.filter(audience="wholesale").update(is_default=False)
+    agreed_list = make_list(audience="wholesale", pop=("0.50", 0, "0"))
+    make_profile(cast.reseller, price_list=agreed_list)
+    make_profile(cast.customer)
+    return agreed_list
+
+
+def take_list(organisation, *, at):
+    profile = BillingProfile.objects.select_related("organisation__parent").get(
+        organisation=organisation
+    )
+    agreeing.agree(actor=ACTOR, profile=profile, price_list=None, at=at)
+    profile.save()
+
+
+@pytest.mark.usefixtures("wholesale")
+@pytest.mark.parametrize(
+    ("until", "why"),
+    [
+        # It has to do with this month.
+        (moment(1, 5, month=11), "Alder has mailboxes on POP"),
+        # It has to do with October alone, which is not billed yet.
+        (moment(20), "Rowan has no bill of 2026-10 yet"),
+    ],
+)
+def test_list_of_who_has_something_is_not_taken_away(cast, until, why):
+    sold(cast.domain, "a", "pop", since=moment(1), until=until)
+
+    with pytest.raises(pricing.PriceRefused, match=why):
+        take_list(cast.reseller, at=BEFORE_THE_CLOSE)
+
+    assert close().problems == []
+    assert Invoice.objects.get(customer=cast.reseller).net_minor > 0
+
+
+@pytest.mark.usefixtures("wholesale")
+def test_list_of_who_has_bills_is_not_taken_away(cast):
+    """What is put right of a bill stands on the next one, which needs a list."""
+    sold(cast.domain, "a", "pop", since=moment(1), until=moment(20))
+    close()
+
+    with pytest.raises(pricing.PriceRefused, match="Rowan has bills"):
+        take_list(cast.reseller, at=moment(2, month=11))
+
+
+@pytest.mark.usefixtures("wholesale")
+def test_list_of_who_has_nothing_is_taken_away(cast):
+    take_list(cast.reseller, at=BEFORE_THE_CLOSE)
+
+    assert profiles.of(cast.reseller).price_list is None
+
+
+@pytest.mark.usefixtures("wholesale")
+def test_rest_of_a_profile_is_kept_where_there_was_no_list(cast, staff):
+    sold(cast.domain, "a", "pop", since=moment(1))
+    BillingProfile.objects.filter(organisation=cast.reseller).update(price_list=None)
+
+    profile = profiles.of(cast.reseller)
+    given = {name: getattr(profile, name) for name in ("legal_name", "country")}
+    staff.post(
+        f"/staff/hosting/billingprofile/{profile.pk}/change/", {**given, "address": "Elsewhere"}
+    )
+
+    assert profiles.of(cast.reseller).address == "Elsewhere"
+
+
+def test_staff_read_why_a_list_is_not_taken_away(cast, staff, wholesale):
+    make_mailbox(cast.domain, "a", "pop")
+    profile = profiles.of(cast.reseller)
+    given = {name: getattr(profile, name) for name in ("legal_name", "address", "country")}
+
+    page = staff.post(f"/staff/hosting/billingprofile/{profile.pk}/change/", given)
+
+    assert "Alder has mailboxes on POP" in page.content.decode()
+    assert profiles.of(cast.reseller).price_list == wholesale
+
+
+def test_month_stays_open_while_somebody_has_something_and_no_list(cast, wholesale):
+    sold(cast.domain, "a", "pop", since=moment(1))
+    BillingProfile.objects.filter(organisation=cast.reseller).update(price_list=None)
+
+    assert close().problems == ["Rowan gets no bill: there is no price list for it."]
+    assert months.due(at=CLOSED_AT) == [OCTOBER]
+
+    profile = profiles.of(cast.reseller)
+    agreeing.agree(actor=ACTOR, profile=profile, price_list=wholesale, at=CLOSED_AT)
+    profile.save()
+    assert close().problems == []
+    assert Invoice.objects.get(customer=cast.reseller).net_minor == 50
+    assert months.due(at=CLOSED_AT) == []
+
+
+def test_who_has_neither_a_list_nor_mailboxes_keeps_no_month_open(cast):
+    PriceList.objects.filter(audience="wholesale").update(is_default=False)
+    sold(cast.other_domain, "a", "pop", since=moment(1))
+
+    assert close().problems == []
+    assert months.due(at=CLOSED_AT) == []
