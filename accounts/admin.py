@@ -67,7 +67,8 @@ class OrganisationAdmin(StaffAdmin):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Leave an event with the row, in the transaction of the page."""
-        super().save_model(request, obj, form, change)
+        # The rest of the row may have changed since the page read it.
+        obj.save(update_fields=["name"] if change else None)
         changed = {
             name: {"old": form.initial.get(name), "new": form.cleaned_data[name]}
             for name in form.changed_data
@@ -190,12 +191,15 @@ class UserAdmin(StaffAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
         )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        """Another address goes through its verb, which tells the former one."""
+        """Another address goes through its verb, which tells the former one.
+
+        What the page does not change may have changed since it read the row.
+        """
         email = obj.email
         is_moving = change and "email" in form.changed_data
         if is_moving:
             obj.email = form.initial["email"]
-        super().save_model(request, obj, form, change)
+        obj.save(update_fields=["name"] if change else None)
         if not is_moving:
             return
         try:

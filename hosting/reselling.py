@@ -7,7 +7,7 @@ people may do is a matter of other verbs.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -106,9 +106,10 @@ def rename(
     }
     if not changed:
         return
-    for key, value in after.items():
-        setattr(customer, key, value)
-    _save_with_ref(customer)
+    for key in changed:
+        setattr(customer, key, after[key])
+    # The rest of the row may have changed since it was read.
+    _save_with_ref(customer, only=changed)
     _record("organisation.updated", customer, actor=actor, at=at, data=changed)
 
 
@@ -250,10 +251,10 @@ def _must_manage(actor: Actor, customer: Organisation) -> None:
         raise Refused(message)
 
 
-def _save_with_ref(customer: Organisation) -> None:
+def _save_with_ref(customer: Organisation, *, only: Iterable[str] | None = None) -> None:
     try:
         with transaction.atomic():
-            customer.save()
+            customer.save(update_fields=only)
     except IntegrityError as error:
         message = f"Another customer has the reference {customer.external_ref} already."
         raise RefTaken(message, field="external_ref") from error

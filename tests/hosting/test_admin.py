@@ -8,6 +8,7 @@ import pytest
 from django.contrib import admin
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connections
+from django.db.models.signals import pre_save
 from django.forms import modelform_factory
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -47,7 +48,7 @@ from hosting.models import (
 )
 from hosting.paying import refunding
 from hosting.webhooks import endpoints, feeding
-from mailstore import credentials
+from mailstore import credentials, standing
 from mailstore.models import (
     Alarm,
     AppPassword,
@@ -838,6 +839,54 @@ def test_organisation_leaves_an_event_and_keeps_its_place(staff, cast):
     assert facts("organisation.updated") == [("Beech", cast.sam.email)]
     assert orphan.status_code == 200
     assert not Organisation.objects.filter(name="Orphan").exists()
+
+
+@pytest.fixture
+def meanwhile():
+    """Calls a work just before the page writes a row of a model, as somebody else would."""
+    receivers = []
+
+    def do(sender, work):
+        def receive(**_kwargs):
+            pre_save.disconnect(receive, sender=sender)
+            work()
+
+        receivers.append((receive, sender))
+        pre_save.connect(receive, sender=sender)
+
+    yield do
+    for receive, sender in receivers:
+        pre_save.disconnect(receive, sender=sender)
+
+
+def test_renaming_an_organisation_leaves_what_others_changed_meanwhile(staff, cast, meanwhile):
+    def stop():
+        standing.impose(
+            actor=system("tests"),
+            organisation=Organisation.objects.select_related("parent").get(pk=cast.customer.pk),
+            cause="abuse",
+            state="suspended",
+            stops={"sign_in": "shut"},
+            reason="x",
+            at=AT,
+        )
+
+    meanwhile(Organisation, stop)
+    staff.post(f"/staff/accounts/organisation/{cast.customer.pk}/change/", {"name": "Beech"})
+
+    cast.customer.refresh_from_db()
+    assert (cast.customer.name, cast.customer.state) == ("Beech", "suspended")
+    assert cast.customer.sign_in == "shut"
+
+
+def test_renaming_somebody_leaves_what_others_changed_meanwhile(staff, cast, meanwhile):
+    alice = User.objects.get(pk=cast.alice.pk)
+    meanwhile(User, lambda: User.objects.filter(pk=alice.pk).update(is_active=False))
+
+    staff.post(f"/staff/accounts/user/{alice.pk}/change/", people_fields(alice, name="Alice Alder"))
+
+    alice.refresh_from_db()
+    assert (alice.name, alice.is_active) == ("Alice Alder", False)
 
 
 def people_fields(user, *, rows=(), **changes):

@@ -242,13 +242,26 @@ def test_a_price_list_for_resellers_is_refused(cast):
 
 
 def rename(cast, user=None, **given):
-    asked = {"name": "Alder", "external_ref": "", "at": AT} | given
-    reselling.rename(actor=cast.actor(user or cast.rita), customer=cast.customer, **asked)
+    unchanged = {"customer": cast.customer, "name": "Alder", "external_ref": "", "at": AT}
+    reselling.rename(actor=cast.actor(user or cast.rita), **unchanged | given)
 
 
 def set_limits(cast, user=None, **given):
     asked = {"mailboxes": None, "domains": None, "stored_bytes": None, "at": AT} | given
     reselling.set_limits(actor=cast.actor(user or cast.rita), customer=cast.customer, **asked)
+
+
+def test_a_new_name_leaves_what_others_changed_meanwhile(cast):
+    """The page read the customer before somebody stopped it and gave it a reference."""
+    same = Organisation.objects.select_related("parent__parent").get(pk=cast.customer.pk)
+    rename(cast, external_ref="A-1")
+    reselling.suspend(actor=cast.actor(cast.rita), customer=cast.customer, reason="x", at=AT)
+
+    rename(cast, customer=same, name="Alder & Sons")
+
+    same.refresh_from_db()
+    assert (same.name, same.external_ref) == ("Alder & Sons", "A-1")
+    assert (same.state, same.sign_in, same.sending) == ("suspended", "shut", "shut")
 
 
 def test_a_new_name_and_reference_are_told(cast):
