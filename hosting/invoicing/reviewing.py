@@ -77,13 +77,16 @@ def unusual_again(
     found = unusual(alike, lines, period=period)
     for buyer in alike:
         key = buyer.organisation.pk
-        held = HeldOverage.objects.filter(customer=key, period=period.first_day).last()
+        decided = HeldOverage.objects.filter(customer=key, period=period.first_day).decided()
+        # The largest amount that was looked at: bills of less may have come after it, and one of
+        # more that was taken back before anybody decided.
+        held = decided.order_by("amount_minor", "pk").last()
         amount = _overage_minor(lines[key])
         if held is None or not 0 < amount <= held.amount_minor:
             continue
         if held.state == HeldOverage.State.RELEASED:
             found.pop(key, None)
-        elif held.state == HeldOverage.State.LET_GO:
+        else:
             found[key] = Unusual(amount_minor=amount, usual_minor=held.usual_minor, let_go=held)
     return found
 

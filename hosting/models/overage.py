@@ -20,6 +20,10 @@ class HeldOverageQuerySet(models.QuerySet["HeldOverage"]):
         """What nobody has decided about, of bills that stand."""
         return self.filter(state=HeldOverage.State.WAITING, invoice__credit_notes=None)
 
+    def decided(self) -> Self:
+        """What somebody decided about, or decided about on an earlier bill of the month."""
+        return self.exclude(state=HeldOverage.State.WAITING)
+
 
 class HeldOverage(models.Model):
     """What space above the included came to in a month, and was left out of its bill.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
@@ -236,6 +238,33 @@ def test_overage_that_is_more_than_was_looked_at_waits_again(cast):
     assert second.net_minor == 250
     [waiting] = HeldOverage.objects.waiting()
     assert (waiting.invoice, waiting.amount_minor) == (second, 3600)
+    assert problems() == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "charged"),
+    [(reviewing.let_go, {"reason": "A loop of theirs"}, 0), (reviewing.release, {}, 1)],
+)
+@pytest.mark.parametrize(
+    "prices",
+    [
+        # More, which is taken back before anybody decided, and then less than was looked at.
+        ("0.24", "0.10"),
+        # Less, and then as much as was looked at.
+        ("0.08", "0.12"),
+    ],
+)
+def test_what_was_decided_holds_whatever_came_between(cast, verb, given, charged, prices):
+    bill = kept(cast, 55, 55, 55, 155)
+    decided(verb, **given)
+
+    for price in prices:
+        agreed = make_list(imap=("2.50", 5, price))
+        BillingProfile.objects.filter(organisation=cast.other_customer).update(price_list=agreed)
+        bill = again(bill, by_terms_of_now=True)
+
+    assert bill.net_minor == 250 + charged * 15_000 * Decimal(prices[-1])
+    assert not HeldOverage.objects.waiting().exists()
     assert problems() == []
 
 
