@@ -215,7 +215,7 @@ def _on_bills(bill: Invoice) -> list[_Found]:
         _Found(
             row.mailbox_id,
             row.price,
-            taxes[row.invoice_id, row.tax_number or 1].percent,
+            taxes[row.tax_key].percent,
             Period.of_day(row.period),
             row.invoice.number,
             row.net_minor,

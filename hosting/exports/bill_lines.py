@@ -10,6 +10,7 @@ from accounts.access import Actor
 from accounts.models import Organisation
 from accounts.staff import csv_line
 from hosting import money
+from hosting.invoicing import charged
 from hosting.models import Invoice, InvoiceLine
 from hosting.periods import Period
 
@@ -60,12 +61,13 @@ def lines(*, actor: Actor, organisation: Organisation, month: Period) -> Iterato
 
 
 def _of_bills(bills: Sequence[Invoice]) -> Iterator[str]:
-    """The lines of some bills, in their order: one statement, however many bills there are."""
+    """The lines of some bills, in their order: two statements, however many bills there are."""
     by_key = {bill.pk: bill for bill in bills}
+    taxes = charged.taxes_of(by_key)
     rows = InvoiceLine.objects.filter(invoice__in=by_key).order_by("invoice_id", "position")
     for row in rows.select_related("mailbox", "price__plan").iterator(_AT_ONCE):
         bill = by_key[row.invoice_id]
-        yield csv_line([*_of_bill(bill), *_of_line(row, bill)])
+        yield csv_line([*_of_bill(bill), *_of_line(row, bill), taxes[row.tax_key].percent])
 
 
 def _of_bill(bill: Invoice) -> Iterator[object]:
@@ -81,4 +83,3 @@ def _of_line(row: InvoiceLine, bill: Invoice) -> Iterator[object]:
     yield from (row.used_byte_seconds, row.included_byte_seconds)
     yield from (row.price.monthly_price, row.price.storage_price, bill.currency)
     yield money.from_minor(row.net_minor, currency=bill.currency)
-    yield bill.vat_percent

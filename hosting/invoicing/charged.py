@@ -109,7 +109,7 @@ def unsettled(organisations: Sequence[int]) -> Iterator[tuple[int, Period]]:
 
 
 def taxes_of(invoices: Iterable[int]) -> dict[tuple[int, int], Tax]:
-    """What applies to lines, by bill and number."""
+    """What applies to lines, by bill and number (`InvoiceLine.tax_key`)."""
     rows = InvoiceTax.objects.filter(invoice__in=list(invoices))
     return {
         (invoice, number): Tax(percent=percent, note=note)

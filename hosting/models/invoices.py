@@ -284,3 +284,8 @@ class InvoiceLine(Final):
 
     def __str__(self) -> str:
         return f"{self.invoice} · {self.position}"
+
+    @property
+    def tax_key(self) -> tuple[int, int]:
+        """Its bill, and which of that bill's taxes it falls under."""
+        return self.invoice_id, self.tax_number or 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from accounts.staff import csv_line
 from hosting import money
+from hosting.invoicing import charged
 from hosting.models import Invoice
 from hosting.papers import lines
 
@@ -31,7 +32,7 @@ COLUMNS = (
 def csv_of(invoice: Invoice) -> Iterator[str]:
     """One line of CSV after another, the first of which names the columns."""
     yield csv_line(COLUMNS)
-    percents = dict(invoice.taxes.values_list("number", "percent"))
+    taxes = charged.taxes_of([invoice.pk])
     for row in lines.rows_of(invoice).iterator(chunk_size=2000):
         charge = lines.charge_of(row)
         yield csv_line(
@@ -49,7 +50,7 @@ def csv_of(invoice: Invoice) -> Iterator[str]:
                 charge.quantity,
                 charge.unit_price,
                 money.from_minor(row.net_minor, currency=invoice.currency),
-                percents[row.tax_number or 1],
+                taxes[row.tax_key].percent,
                 invoice.currency,
             )
         )

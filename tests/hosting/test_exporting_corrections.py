@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from datetime import date
 from decimal import Decimal
@@ -10,7 +11,9 @@ from fractions import Fraction
 import pytest
 
 from hosting import invoicing
+from hosting.exports import bill_lines
 from hosting.models import Contract, Invoice, VatRate
+from hosting.papers import listing
 from hosting.periods import Period
 from tests.hosting.billing_rows import ACTOR, OCTOBER, make_profile, moment, sold
 from tests.hosting.test_exporting import computed, read, rounded
@@ -60,6 +63,19 @@ def put_right(cast):
         country="AT", percent=Decimal(25), is_in_eu=True, starts_on=date(2026, 11, 1)
     )
     return mailbox
+
+
+@pytest.mark.usefixtures("put_right")
+def test_lines_of_the_bills_of_a_month_name_the_rate_of_the_month_that_each_is_about(cast):
+    close(NOVEMBER)
+    asked = {"actor": cast.actor(cast.charlie), "organisation": cast.other_customer}
+
+    rows = list(csv.DictReader(bill_lines.lines(**asked, month=NOVEMBER)))
+    listed = list(csv.DictReader(listing.csv_of(Invoice.objects.get(period=NOVEMBER.first_day))))
+
+    told = [(row["line_month"], row["net"], row["vat_percent"]) for row in rows]
+    assert told == [("2026-11", "1.00", "25.00"), ("2026-10", "-0.50", "20.00")]
+    assert [(row["month"], row["net"], row["vat_percent"]) for row in listed] == told
 
 
 def test_bills_come_out_of_their_files_before_and_after_something_was_put_right(cast, put_right):

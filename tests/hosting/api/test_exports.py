@@ -185,8 +185,8 @@ def test_lines_of_invoices_cost_the_same_however_many_bills_there_are(
     asked_for = {"organisation": cast.reseller, "month": OCTOBER}
     rita = cast.actor(cast.rita)
 
-    # The bills, their lines, and that there are no more bills.
-    with django_assert_num_queries(3):
+    # The bills, their taxes, their lines, and that there are no more bills.
+    with django_assert_num_queries(4):
         found = list(bill_lines.lines(actor=rita, **asked_for))
     monkeypatch.setattr(bill_lines, "_BILLS_AT_ONCE", 1)
     assert len({line.split(",")[0] for line in found}) == 4
