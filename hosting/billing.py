@@ -252,11 +252,12 @@ def _set_until(newest: int | None, prices: Sequence[Price]) -> Sequence[Price]:
 def unpriced(alike: Sequence[Buyer], *, period: Period) -> dict[int, list[str]]:
     """The plans that buyers had in a month and that their list has no price for, by their keys.
 
-    They have one list together.
+    They have one list together, and the same prices of it count.
     """
     owners = owners_of([each.organisation for each in alike])
-    price_list = alike[0].price_list.pk
-    priced = [plan for _list, plan in pricing.successions([price_list], until=period.ends_at)]
+    price_list, newest = alike[0].price_list.pk, alike[0].newest_price
+    prices = pricing.successions([price_list], until=period.ends_at)
+    priced = [plan for (_list, plan), them in prices.items() if _set_until(newest, them)]
     held = _touching(owners, start=period.start, end=period.end).exclude(plan__in=priced)
     found: dict[int, list[str]] = {}
     names = held.order_by("plan__name").values_list("mailbox__organisation_id", "plan__name")

@@ -193,10 +193,12 @@ def prepared(
     is billed again.
     """
     seller = pricing.seller_of(alike[0].organisation)
-    alike = _by_prices_of_now(alike)
+    # Before any line is computed: a first price that is set meanwhile would leave lines out.
+    alike = _priced(_by_prices_of_now(alike), period=period, problems=problems)
+    if not alike:
+        return
     lines = billing.charges_of(alike, period=period, known_at=at)
     late = corrections.late(alike, period=period, known_at=at)
-    alike = _priced(alike, period=period, problems=problems)
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
     from_profile = seller_profile(seller)
     if from_profile is None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import date
 from decimal import Decimal
 
 import pytest
+from django.db import connection
 
 from accounts import outbox
+from accounts.models import Organisation
 from hosting import (
     agreeing,
     attention,
@@ -46,8 +49,8 @@ def cast():
     return cast
 
 
-def close():
-    return invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT)
+def close(among=None):
+    return invoicing.close_month(actor=ACTOR, period=OCTOBER, at=CLOSED_AT, among=among)
 
 
 def test_who_has_something_without_a_price_gets_no_bill_until_it_has_one(cast):
@@ -71,6 +74,53 @@ def test_who_has_something_without_a_price_gets_no_bill_until_it_has_one(cast):
     )
     assert close().problems == []
     assert Invoice.objects.get(customer=cast.customer).net_minor == 480
+
+
+@contextmanager
+def after_the_first_read_of_prices(work):
+    """As if somebody else did it in that moment."""
+    reads = []
+
+    def watch(execute, sql, *args):
+        found = execute(sql, *args)
+        if 'FROM "hosting_price"' in sql and not reads:
+            reads.append(sql)
+            work()
+        return found
+
+    with connection.execute_wrapper(watch):
+        yield
+    assert reads
+
+
+@pytest.mark.parametrize("is_test", [False, True])
+def test_price_that_is_set_during_the_close_leaves_no_line_out(cast, is_test):
+    Organisation.objects.filter(pk=cast.other_customer.pk).update(is_test=is_test)
+    for name, protocol in (("a", "imap"), ("p", "pop")):
+        sold(cast.other_domain, name, protocol, since=moment(1))
+    agreed_list = make_list(pop=("1.80", 0, "0"))
+    BillingProfile.objects.filter(organisation=cast.other_customer).update(price_list=agreed_list)
+    customer = Organisation.objects.select_related("parent").get(pk=cast.other_customer.pk)
+    among = customer if is_test else None
+
+    def set_price():
+        pricing.succeed(
+            actor=ACTOR,
+            price_list=agreed_list,
+            plan=Plan.objects.get(slug="imap"),
+            starts_on=date(2026, 10, 1),
+            monthly_price=Decimal("3.00"),
+            at=CLOSED_AT,
+        )
+
+    with after_the_first_read_of_prices(set_price):
+        assert close(among).problems == [
+            "Juniper gets no bill: Agreed (EUR) has no price for IMAP."
+        ]
+    assert not Invoice.objects.exists()
+
+    assert close(among).problems == []
+    assert Invoice.objects.get().net_minor == 480
 
 
 def test_months_that_no_worker_closed_are_caught_up_with(cast):
