@@ -62,7 +62,7 @@ def make_default(*, actor: Actor, price_list: PriceList, at: datetime) -> None:
     It takes the place of the one before.
     """
     _must_sell(actor, price_list)
-    moving, before = _refuse_to_move(price_list, at=at)
+    moving, before = _checked_move(price_list, at=at)
     try:
         agreeing.refuse_to_reach_back(moving, before, price_list, at=at)
     except pricing.PriceRefused as refusal:
@@ -97,7 +97,7 @@ def open_own(*, actor: Actor, seller: Organisation, at: datetime) -> PriceList:
     keep(actor=actor, price_list=own, at=at)
     Price.objects.bulk_create(_copy(price, own) for price in house.prices.order_by("pk"))
     # Months that wait for their bills cost the same by it.
-    _refuse_to_move(own, at=at)
+    _checked_move(own, at=at)
     _let_hold(own, actor=actor, at=at)
     own.is_default = True
     return own
@@ -124,13 +124,14 @@ def _must_sell(actor: Actor, price_list: PriceList) -> None:
     actor.must(Capability.MANAGE_BILLS, lineage=seller.lineage if seller else ())
 
 
-def _refuse_to_move(
+def _checked_move(
     price_list: PriceList, *, at: datetime
 ) -> tuple[QuerySet[Organisation], PriceList | None]:
-    """Whoever buys from the default goes on in the same currency, and at a price for all it has.
+    """Who would move to a list that holds for everybody, and from which; raises `ListRefused`.
 
+    Whoever buys from the default goes on in the same currency, and at a price for all it has.
     Those are also customers of resellers without a list of their own, so whose bills are meant
-    is said by who buys, not by who wrote them. Returns who moves, and from which list.
+    is said by who buys, not by who wrote them.
     """
     moving = pricing.buyers_by_default(price_list)
     billed = Invoice.objects.filter(customer__in=moving).exclude(currency=price_list.currency)

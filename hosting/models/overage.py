@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Organisation
@@ -19,6 +19,14 @@ class HeldOverageQuerySet(models.QuerySet["HeldOverage"]):
     def waiting(self) -> Self:
         """What nobody has decided about, of bills that stand."""
         return self.filter(state=HeldOverage.State.WAITING, invoice__credit_notes=None)
+
+    def gone(self) -> Self:
+        """What nobody had decided about when its bill was taken back."""
+        return self.filter(state=HeldOverage.State.WAITING, invoice__credit_notes__isnull=False)
+
+    def with_gone(self) -> Self:
+        """With `is_gone`, which says so of each."""
+        return self.annotate(is_gone=Exists(HeldOverage.objects.gone().filter(pk=OuterRef("pk"))))
 
     def decided(self) -> Self:
         """What somebody decided about, or decided about on an earlier bill of the month."""

@@ -124,7 +124,7 @@ _WORDS: Mapping[str, _Words] = {
     "overage": _Words(
         _("Overage to look at before it is charged"),
         _("It is more than twice the usual. Release it, or let it go; its customers know."),
-        *(OPEN, "hosting_heldoverage", "state__exact=waiting"),
+        *(OPEN, "hosting_heldoverage", "state=waiting"),
     ),
     "past_due": _Words(
         _("Customers past due"),

@@ -280,6 +280,30 @@ def test_overage_of_a_bill_that_was_taken_back_waits_on_the_next_one_alone(cast)
         reviewing.release(actor=ACTOR, held=held, at=moment(4, month=11))
 
 
+def test_staff_are_offered_only_what_waits(cast, staff):
+    october = kept(cast, 55, 55, 55, 155)
+    held = HeldOverage.objects.get()
+    again(october)
+    waiting = HeldOverage.objects.waiting().get()
+
+    def listed(state):
+        page = staff.get(HELD, {"state": state})
+        return [row.pk for row in page.context["cl"].result_list]
+
+    def offered(row):
+        page = staff.get(f"{HELD}{row.pk}/change/")
+        return [name for name, _label in page.context["row_actions"]]
+
+    assert (listed("waiting"), listed("gone")) == ([waiting.pk], [held.pk])
+    assert (listed("let_go"), len(listed(""))) == ([], 2)
+    assert (offered(waiting), offered(held)) == (["release", "let_go"], [])
+    assert "Bill taken back" in staff.get(f"{HELD}{held.pk}/change/").content.decode()
+    found = attention.find(may=lambda _right: True, at=moment(4, month=11))
+    assert [f.count for f in found if f.name == "overage"] == [1]
+    start = staff.get("/staff/").content.decode()
+    assert "/staff/hosting/heldoverage/?state=waiting" in start
+
+
 def test_only_the_seller_decides(cast):
     kept(cast, 55, 55, 55, 155)
 
