@@ -42,14 +42,38 @@ def due(*, at: datetime) -> list[Period]:
 
     However long no worker ran, none of them is left out.
     """
-    live = Contract.objects.filter(mailbox__organisation__is_test=False)
-    first: datetime | None = live.aggregate(first=Min("starts_at"))["first"]
-    if first is None:
+    over = _over(Contract.objects.filter(mailbox__organisation__is_test=False), at=at)
+    if not over:
         return []
     complete = MonthClose.objects.filter(failing_since=None)
     done = set(complete.values_list("period", flat=True))
-    months = Period.of(first).until(Period.of(at).previous)
-    return [month for month in months if month.first_day not in done]
+    return [month for month in over if month.first_day not in done]
+
+
+def due_on_test_clock(organisation: Organisation, *, at: datetime) -> list[Period]:
+    """The same for a test organisation: last month, and those before that lack their bill.
+
+    At last month it is looked whatever it had, since its bill may put earlier ones right.
+    """
+    last = Period.of(at).previous
+    over = _over(Contract.objects.filter(mailbox__organisation=organisation), at=at)
+    bills = Invoice.objects.filter(customer=organisation, kind=Invoice.Kind.INVOICE)
+    billed = set(bills.values_list("period", flat=True))
+    itself = Organisation.objects.filter(pk=organisation.pk)
+    earlier = [
+        month
+        for month in over
+        if month != last
+        and month.first_day not in billed
+        and itself.filter(had_mailboxes(month)).exists()
+    ]
+    return [*earlier, last]
+
+
+def _over(contracts: QuerySet[Contract], *, at: datetime) -> list[Period]:
+    """The months that are over, from the first of these contracts on."""
+    first: datetime | None = contracts.aggregate(first=Min("starts_at"))["first"]
+    return [] if first is None else list(Period.of(first).until(Period.of(at).previous))
 
 
 def had_mailboxes(month: Period) -> Q:
@@ -66,7 +90,8 @@ def had_mailboxes(month: Period) -> Q:
 def unbilled(buyers: QuerySet[Organisation], *, at: datetime) -> tuple[Organisation, Period] | None:
     """One of these buyers that had mailboxes in a month that is over and has no bill of it yet.
 
-    Test organisations are billed as soon as their clock comes there, so none of them is found.
+    Test organisations are left out: each advance of their clock bills what is over, and nobody
+    pays for what it could not.
     """
     for month in due(at=at):
         bills = Invoice.objects.filter(

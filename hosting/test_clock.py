@@ -18,7 +18,7 @@ from django.db.models import F, Min, Q, QuerySet
 from accounts import outbox, spans
 from accounts.access import Actor, Capability, system
 from accounts.models import Organisation
-from hosting import dunning, invoicing, ledger, metering, meters, ordering, spending
+from hosting import dunning, invoicing, ledger, metering, meters, months, ordering, spending
 from hosting.clocks import moment_for, now_for
 from hosting.models import ClockAdvance, Dunning, Limits, OpenItem, TestClock
 from hosting.periods import Period
@@ -269,11 +269,13 @@ def _follow_standing(organisation: Organisation, *, at: datetime) -> None:
 
 
 def _close_month(asked: ClockAdvance, moment: datetime) -> None:
-    """Bill the month before, also where that was not possible the first time."""
-    progress = invoicing.close_month(
-        actor=_CLOCK, period=Period.of(moment).previous, at=moment, among=asked.organisation
-    )
-    problems = list(dict.fromkeys([*asked.problems, *progress.problems]))
+    """Bill the month before, and those that could not be billed when the clock came there."""
+    problems = list(asked.problems)
+    for month in months.due_on_test_clock(asked.organisation, at=moment):
+        progress = invoicing.close_month(
+            actor=_CLOCK, period=month, at=moment, among=asked.organisation
+        )
+        problems += [problem for problem in progress.problems if problem not in problems]
     if problems != asked.problems:
         asked.problems = problems
         _mine(asked).update(problems=problems)

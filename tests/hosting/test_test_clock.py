@@ -320,6 +320,23 @@ def test_bill_that_cannot_be_written_is_told_of_and_comes_with_the_next_advance(
     assert Invoice.objects.get().period == OCTOBER.first_day
 
 
+def test_months_that_could_not_be_billed_come_later_however_many(cast):
+    trial = make_test_customer(cast.provider)
+    make_test_mailbox(trial)
+    december = NOVEMBER.next
+
+    advance(trial, to=at(15, month=12))
+    assert not Invoice.objects.exists()
+    make_profile(cast.provider)
+    asked = advance(trial, to=at(2, month=1).replace(year=2027))
+
+    assert asked.problems == []
+    periods = Invoice.objects.order_by("pk").values_list("period", flat=True)
+    assert list(periods) == [each.first_day for each in (OCTOBER, NOVEMBER, december)]
+    for bill in Invoice.objects.all():
+        assert invoicing.verify(bill) == []
+
+
 def test_end_of_a_contract_within_the_advance_ends_what_is_charged(trial):
     mailbox = make_test_mailbox(trial)
     keeps(mailbox, GIGABYTE)
