@@ -263,7 +263,7 @@ def set_mailbox_password(*, actor: Actor, mailbox: Mailbox, password: str, at: d
     Raises `AppPasswordsOnly`.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    locked = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    locked = holding.lock(mailbox)
     if password and locked.app_passwords_only:
         message = "Only app passwords open this mailbox. Allow mailbox passwords first."
         raise AppPasswordsOnly(message)
@@ -303,8 +303,8 @@ def require_app_passwords_of(
     The caller holds the lock of the organisation. Open sessions end with the next sweep.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=organisation.lineage)
-    rows = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in mailboxes])
-    locked = list(rows.select_for_update().filter(app_passwords_only=False).order_by("pk"))
+    rows = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in mailboxes]).lock()
+    locked = list(rows.filter(app_passwords_only=False).order_by("pk"))
     keys = [mailbox.pk for mailbox in locked]
     Mailbox.objects.filter(pk__in=keys).update(app_passwords_only=True)
     opened = [mailbox.pk for mailbox in locked if mailbox.password_hash]

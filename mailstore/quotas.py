@@ -108,13 +108,11 @@ def note_refusal(*, address: str, at: datetime) -> None:
     _warn(mailbox, reached=max(THRESHOLDS), used_bytes=used_bytes, at=at)
 
 
+@transaction.atomic
 def end_grace(*, grace: timedelta, at: datetime) -> int:
     """Refuse for good what mailboxes that stayed full would have put off; returns how many."""
-    return (
-        Mailbox.objects.standing()
-        .filter(full_since__lte=at - grace, refuses_when_full=False)
-        .update(refuses_when_full=True)
-    )
+    full = Mailbox.objects.standing().filter(full_since__lte=at - grace, refuses_when_full=False)
+    return full.lock().update(refuses_when_full=True)
 
 
 def send_warnings(*, engine: Engine, at: datetime, limit: int = 200) -> int:

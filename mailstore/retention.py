@@ -13,7 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from mailstore import policy
+from mailstore import holding, policy
 from mailstore.engine import (
     Engine,
     FolderState,
@@ -200,7 +200,7 @@ def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
     found = engine.messages(user=mailbox.address, folder="INBOX", retrieved=True)
     with transaction.atomic():
         # One worker at a time, or both would note the same messages.
-        locked = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+        locked = holding.lock(mailbox)
         if not _is_seen_fetched(locked) or _switches(mailbox) != before:
             return 0
         known = _retrieved_at(mailbox, validity)

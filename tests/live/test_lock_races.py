@@ -15,8 +15,8 @@ from django.test import Client
 from accounts.access import system
 from hosting import public_ids
 from hosting.models import Limits, Plan, Price
-from mailstore import credentials, devices, due, logbook, standing
-from mailstore.models import Device, Removal, SignIn
+from mailstore import credentials, devices, due, logbook, quotas, standing
+from mailstore.models import Device, Mailbox, Removal, SignIn
 from tests.factories import AT, make_cast, make_mailbox
 from tests.hosting.api.caller import Caller, make_key
 from tests.live.test_key_races import all_at_once
@@ -220,6 +220,30 @@ def test_noting_sign_ins_beside_a_new_rule_ends_without_a_ring(shop, tmp_path, c
     counts(sign_ins=SignIn.objects.count())
     assert set(endings) == {0}
     assert SignIn.objects.count() == ROUNDS * len(used)
+
+
+def test_the_end_of_grace_beside_a_new_rule_ends_without_a_ring(shop, counts):
+    _caller, cast, _mailboxes = shop
+    full = [make_mailbox(cast.domain, f"full{number}") for number in range(100)]
+    turns = ROUNDS * 4
+
+    def end_grace():
+        for _turn in range(turns):
+            # Rows that were written again lie elsewhere in the table: here the last ones first.
+            for mailbox in full[::-1]:
+                written = Mailbox.objects.filter(pk=mailbox.pk)
+                written.update(full_since=AT, refuses_when_full=False)
+            assert quotas.end_grace(grace=timedelta(0), at=AT) == len(full)
+
+    def ask_for_looks():
+        for _turn in range(turns * 20):
+            with transaction.atomic():
+                due.ask_for_look([mailbox.pk for mailbox in full])
+
+    endings = all_at_once(end_grace, ask_for_looks, ask_for_looks)
+
+    counts(refusing=Mailbox.objects.filter(refuses_when_full=True).count())
+    assert set(endings) == {0}
 
 
 def removal(mailbox, *, uid):

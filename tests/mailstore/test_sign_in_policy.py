@@ -149,7 +149,7 @@ def test_all_at_once_takes_the_same_few_statements(cast, django_assert_num_queri
     for number in range(5):
         opened_by_password(cast, cast.domain, f"box{number}")
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         require(cast, expected=5)
 
 
