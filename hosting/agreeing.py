@@ -33,23 +33,11 @@ def agree(
     if price_list is not None:
         _refuse_list_of_others(organisation, price_list)
     after = price_list or pricing.default_for(organisation)
-    billed = Invoice.objects.filter(customer=organisation).order_by("-pk").first()
-    if billed is not None and after is not None and billed.currency != after.currency:
-        message = (
-            f"{organisation} has bills in {billed.currency}, so it cannot buy in "
-            f"{after.currency}. Open another organisation for that."
-        )
-        raise PriceRefused(message)
     before = pricing.lists_for([organisation]).get(organisation.pk)
+    _refuse_to_leave_bills(organisation, before, after)
     moving = Organisation.objects.filter(pk=organisation.pk)
     refuse_to_move(moving, before, after, at=at)
     refuse_to_reach_back(moving, before, after, at=at)
-    if billed is not None and before is not None and after is None:
-        message = (
-            f"{organisation} has bills, and what is put right of them stands on its next one, "
-            "which needs a list. Agree on another one."
-        )
-        raise PriceRefused(message)
     profile.price_list = price_list
 
 
@@ -115,6 +103,27 @@ def refuse_to_reach_back(
         message = (
             f"{organisation} has no bill of {month} yet, which is written by the list that held "
             "in it. Change the list once the bill is there."
+        )
+        raise PriceRefused(message)
+
+
+def _refuse_to_leave_bills(
+    organisation: Organisation, before: PriceList | None, after: PriceList | None
+) -> None:
+    """Raise `PriceRefused` where what was billed could not go on by the list, or by none."""
+    billed = Invoice.objects.filter(customer=organisation).order_by("-pk").first()
+    if billed is None or before == after:
+        return
+    if after is None:
+        message = (
+            f"{organisation} has bills, and what is put right of them stands on its next one, "
+            "which needs a list. Agree on another one."
+        )
+        raise PriceRefused(message)
+    if billed.currency != after.currency:
+        message = (
+            f"{organisation} has bills in {billed.currency}, so it cannot buy in "
+            f"{after.currency}. Open another organisation for that."
         )
         raise PriceRefused(message)
 

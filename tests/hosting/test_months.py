@@ -382,6 +382,23 @@ def test_rest_of_a_profile_is_kept_where_there_was_no_list(cast, staff):
     assert profiles.of(cast.reseller).address == "Elsewhere"
 
 
+def test_rest_of_a_profile_is_kept_whatever_the_list_for_everybody_is(cast, staff):
+    """Whoever went over to it when nothing was checked is not held up by that."""
+    sold(cast.other_domain, "a", "pop", since=moment(1))
+    close()
+    francs = make_list(currency="CHF", pop=("3", 0, "0"))
+    PriceList.objects.exclude(pk=francs.pk).update(is_default=False)
+    PriceList.objects.filter(pk=francs.pk).update(is_default=True)
+
+    profile = profiles.of(cast.other_customer)
+    given = {name: getattr(profile, name) for name in ("legal_name", "country")}
+    staff.post(
+        f"/staff/hosting/billingprofile/{profile.pk}/change/", {**given, "address": "Elsewhere"}
+    )
+
+    assert profiles.of(cast.other_customer).address == "Elsewhere"
+
+
 def test_staff_read_why_a_list_is_not_taken_away(cast, staff, wholesale):
     make_mailbox(cast.domain, "a", "pop")
     profile = profiles.of(cast.reseller)
