@@ -50,7 +50,9 @@ def check(*, actor: Actor, price_list: PriceList) -> None:
 def keep(*, actor: Actor, price_list: PriceList, at: datetime) -> PriceList:
     """Store a new list or a changed one; raises `ListRefused`."""
     check(actor=actor, price_list=price_list)
-    price_list.save()
+    is_new = price_list.pk is None
+    # Whether it holds for everybody may have changed since it was read.
+    price_list.save(update_fields=None if is_new else ["name", *_SETTLED])
     _record("price_list.changed", price_list, actor=actor, at=at)
     return price_list
 

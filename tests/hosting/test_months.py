@@ -431,3 +431,16 @@ def test_who_has_neither_a_list_nor_mailboxes_keeps_no_month_open(cast):
 
     assert close().problems == []
     assert months.due(at=CLOSED_AT) == []
+
+
+def test_a_new_name_for_a_list_leaves_whether_it_holds_for_everybody(cast):
+    """The page read the list before somebody let it hold."""
+    fresh = make_list(pop=("3", 0, "0"))
+    stale = PriceList.objects.get(pk=fresh.pk)
+    price_lists.make_default(actor=ACTOR, price_list=fresh, at=CLOSED_AT)
+
+    stale.name = "For everybody"
+    price_lists.keep(actor=ACTOR, price_list=stale, at=CLOSED_AT)
+
+    fresh.refresh_from_db()
+    assert (fresh.name, fresh.is_default) == ("For everybody", True)
