@@ -108,10 +108,10 @@ def run(*, advance_id: int, engine: Engine, now: Callable[[], datetime]) -> bool
         return False
     try:
         moment = _moment(asked)
-        _do_due(asked, moment, engine=engine)
+        _do_due(asked, moment, engine=engine, now=now)
         while moment < asked.target:
             moment = _move(asked, moment, now=now)
-            _do_due(asked, moment, engine=engine)
+            _do_due(asked, moment, engine=engine, now=now)
         _finish(asked, at=now())
     except _LeaseLost:
         return False
@@ -226,7 +226,9 @@ def _looks_daily(organisation: Organisation) -> bool:
     )
 
 
-def _do_due(asked: ClockAdvance, moment: datetime, *, engine: Engine) -> None:
+def _do_due(
+    asked: ClockAdvance, moment: datetime, *, engine: Engine, now: Callable[[], datetime]
+) -> None:
     """All that is due in one organisation at its moment; done twice, it does nothing more.
 
     A month is closed before anything of this moment changes what it is about.
@@ -237,7 +239,7 @@ def _do_due(asked: ClockAdvance, moment: datetime, *, engine: Engine) -> None:
     _close_month(asked, moment)
     ledger.settle(customer=organisation, at=moment)
     dunning.follow(organisation, at=moment)
-    _all_of(lambda: cooling.make_due(engine=engine, at=moment, among=organisation))
+    _all_of(lambda: cooling.make_due(engine=engine, at=moment, among=organisation, now=now()))
     _follow_standing(organisation, at=moment)
     _end_contracts(organisation)
     _all_of(lambda: closing.close_for_good(actor=_CLOCK, at=moment, among=organisation))

@@ -107,11 +107,16 @@ class Operation:
 
 @dataclass(kw_only=True)
 class Call:
-    """Who asks for what. `asked` is the checked body, `query` the parameters as they came."""
+    """Who asks for what. `asked` is the checked body, `query` the parameters as they came.
+
+    `at` is what time it is for whom the call is about, and `now` what time it really is: mail
+    comes and goes by that one, also in a test organisation.
+    """
 
     actor: Actor
     api_key: ApiKey
     at: datetime
+    now: datetime
     asked: dict[str, Any]
     query: Mapping[str, str]
     if_match: str | None = None

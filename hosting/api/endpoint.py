@@ -60,10 +60,12 @@ class Endpoint(APIView):
         # Like the limits, these stand on whatever becomes the answer.
         request._request.warnings = promise.warnings()  # type: ignore[attr-defined]  # noqa: SLF001
         actor, api_key = cast("Actor", request.user), cast("ApiKey", request.auth)
+        now = timezone.now()
         call = Call(
             actor=actor,
             api_key=api_key,
-            at=timezone.now(),
+            at=now,
+            now=now,
             asked={},
             query={},
             if_match=request.headers.get("If-Match"),

@@ -303,6 +303,6 @@ class Emptying(Endpoint):
             )
         else:
             change = cooling.ask_to_empty_store(
-                actor=call.actor, mailbox=found, wait=wait, at=call.at
+                actor=call.actor, mailbox=found, until=call.now, wait=wait, at=call.at
             )
         return pending_changes.accepted(change)

@@ -212,7 +212,9 @@ def empty(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def _ask_to_destroy(actor: Actor, mailbox: Mailbox, ticked: list[str]) -> None:
     wait, at = settings.COOLING_OFF, clocks.now_for(mailbox.organisation)
     if not ticked:
-        cooling.ask_to_empty_store(actor=actor, mailbox=mailbox, wait=wait, at=at)
+        cooling.ask_to_empty_store(
+            actor=actor, mailbox=mailbox, until=timezone.now(), wait=wait, at=at
+        )
         return
     chosen = [one for one in map(_chosen, ticked) if one is not None]
     cooling.ask_to_destroy(

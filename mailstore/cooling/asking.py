@@ -134,15 +134,15 @@ def ask_window(
 
 
 def ask_to_empty_store(
-    *, actor: Actor, mailbox: Mailbox, wait: timedelta, at: datetime
+    *, actor: Actor, mailbox: Mailbox, until: datetime, wait: timedelta, at: datetime
 ) -> PendingChange:
-    """Destroy what was removed until now. Never under a hold."""
+    """Destroy what was removed until a moment, by the real time. Never under a hold."""
     holding.refuse_if_stopped(mailbox)
     return _ask(
         actor=actor,
         target=mailbox,
         kind=Kind.EMPTY_STORE,
-        what={"until": at.isoformat()},
+        what={"until": until.isoformat()},
         sentence=f"All removed mail of {mailbox} is destroyed.",
         wait=wait,
         at=at,

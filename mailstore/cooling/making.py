@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -21,13 +22,33 @@ Kind = PendingChange.Kind
 _HOUSE = system("cooling-off")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Means:
+    """With what and when changes are made.
+
+    `at` is by the clock of whose change it is, and `now` what time it really is: mail comes and
+    goes by that one, also in a test organisation.
+    """
+
+    engine: Engine
+    at: datetime
+    now: datetime
+
+
 def make_due(
-    *, engine: Engine, at: datetime, among: Organisation | None = None, limit: int = 100
+    *,
+    engine: Engine,
+    at: datetime,
+    among: Organisation | None = None,
+    now: datetime | None = None,
+    limit: int = 100,
 ) -> int:
     """Make the changes whose time has come; returns how many. What is stopped goes on waiting.
 
-    Those of one test organisation by its clock, or of all that live by the real one.
+    Those of one test organisation by its clock, and `now` says what time it really is; or of all
+    that live by the real one.
     """
+    means = _Means(engine=engine, at=at, now=now or at)
     waiting = PendingChange.objects.waiting().filter(on_clock_of(among, "organisation__"))
     # What is stopped makes way for what was not tried for longer.
     turn = (F("stopped_at").asc(nulls_first=True), "effective_at", "pk")
@@ -38,17 +59,18 @@ def make_due(
         "mailbox__organisation__parent",
         "policy",
     )
-    return sum(_make(change, engine=engine, at=at) for change in people[:limit])
+    return sum(_make(change, means) for change in people[:limit])
 
 
-def _make(change: PendingChange, *, engine: Engine, at: datetime) -> bool:
+def _make(change: PendingChange, means: _Means) -> bool:
+    at = means.at
     try:
         with transaction.atomic():
             # In the order in which a change of plan takes the two, or they wait for each other.
             if change.mailbox is not None:
                 _refuse_if_closed(holding.lock(change.mailbox))
             changes.end(change, PendingChange.State.MADE, ended_by=_HOUSE.name, at=at)
-            _MAKERS[Kind(change.kind)](change, engine, at)
+            _MAKERS[Kind(change.kind)](change, means)
             changes.record("change.made", change=change, actor=_HOUSE, at=at)
     except NotWaiting:
         return False
@@ -71,13 +93,15 @@ def _refuse_if_closed(mailbox: Mailbox) -> None:
         raise provisioning.WrongState(message)
 
 
-def _make_rule(change: PendingChange, engine: Engine, at: datetime) -> None:
+def _make_rule(change: PendingChange, means: _Means) -> None:
     target = change.mailbox or change.domain or change.policy or change.organisation
     what = change.what
     # What the mailboxes hold is another than when this was asked.
     if "days" not in what:
-        checking.check_removal(target=target, folder=what["folder"], engine=engine, at=at)
-        rules.remove_rule(actor=_HOUSE, target=target, folder=what["folder"], at=at)
+        checking.check_removal(
+            target=target, folder=what["folder"], engine=means.engine, at=means.at
+        )
+        rules.remove_rule(actor=_HOUSE, target=target, folder=what["folder"], at=means.at)
         return
     rule = policy.Rule(
         folder=what["folder"],
@@ -87,12 +111,16 @@ def _make_rule(change: PendingChange, engine: Engine, at: datetime) -> None:
         ceiling_days=what["ceiling_days"],
     )
     checking.check_rule(
-        target=target, rule=rule, engine=engine, at=at, is_new_folder=what["is_new_folder"]
+        target=target,
+        rule=rule,
+        engine=means.engine,
+        at=means.at,
+        is_new_folder=what["is_new_folder"],
     )
-    rules.set_rule(actor=_HOUSE, target=target, rule=rule, at=at)
+    rules.set_rule(actor=_HOUSE, target=target, rule=rule, at=means.at)
 
 
-def _make_window(change: PendingChange, _engine: Engine, at: datetime) -> None:
+def _make_window(change: PendingChange, means: _Means) -> None:
     mailbox = holding.lock(_mailbox(change))
     if mailbox.window_days != change.what["instead_of"]:
         message = (
@@ -100,33 +128,33 @@ def _make_window(change: PendingChange, _engine: Engine, at: datetime) -> None:
             "Ask again if it is to be shorter."
         )
         raise policy.RuleRefused(message)
-    switches.set_window(mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=at)
+    switches.set_window(mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=means.at)
 
 
-def _empty_store(change: PendingChange, engine: Engine, at: datetime) -> None:
+def _empty_store(change: PendingChange, means: _Means) -> None:
     search = RemovedSearch(until=datetime.fromisoformat(change.what["until"]))
     purging.plan_for_good(
-        actor=_HOUSE, mailbox=_mailbox(change), engine=engine, search=search, at=at
+        actor=_HOUSE, mailbox=_mailbox(change), engine=means.engine, search=search, at=means.now
     )
 
 
-def _destroy(change: PendingChange, engine: Engine, at: datetime) -> None:
+def _destroy(change: PendingChange, means: _Means) -> None:
     chosen: dict[str, dict[int, str]] = {}
     for folder, uid, guid in change.what["messages"]:
         chosen.setdefault(folder, {})[uid] = guid
     purging.plan_chosen_for_good(
-        actor=_HOUSE, mailbox=_mailbox(change), engine=engine, chosen=chosen, at=at
+        actor=_HOUSE, mailbox=_mailbox(change), engine=means.engine, chosen=chosen, at=means.now
     )
 
 
-def _close(change: PendingChange, _engine: Engine, at: datetime) -> None:
+def _close(change: PendingChange, means: _Means) -> None:
     mailbox = holding.lock(_mailbox(change))
     holding.refuse_if_kept(mailbox)
     grace = timedelta(seconds=change.what["grace_seconds"])
-    provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=at)
+    provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=means.at)
 
 
-def _close_all(change: PendingChange, _engine: Engine, at: datetime) -> None:
+def _close_all(change: PendingChange, means: _Means) -> None:
     standing.refuse_to_close(change.organisation)
     standing.impose(
         actor=_HOUSE,
@@ -136,28 +164,30 @@ def _close_all(change: PendingChange, _engine: Engine, at: datetime) -> None:
         # For mailboxes that a hold keeps from closing.
         stops={"sign_in": "shut", "receiving": "put_off", "sending": "shut"},
         reason=f"{change.asked_by} asked for it.",
-        at=at,
+        at=means.at,
     )
 
 
-def _switch_tripwire_off(change: PendingChange, _engine: Engine, at: datetime) -> None:
-    switches.set_tripwire(_mailbox(change), off_at=at, actor=_HOUSE, at=at)
+def _switch_tripwire_off(change: PendingChange, means: _Means) -> None:
+    switches.set_tripwire(_mailbox(change), off_at=means.at, actor=_HOUSE, at=means.at)
 
 
-def _set_thresholds(change: PendingChange, _engine: Engine, at: datetime) -> None:
+def _set_thresholds(change: PendingChange, means: _Means) -> None:
     target = change.policy or _mailbox(change)
-    switches.set_thresholds(target, **change.what, actor=_HOUSE, at=at)
+    switches.set_thresholds(target, **change.what, actor=_HOUSE, at=means.at)
 
 
-def _make_plan(change: PendingChange, _engine: Engine, at: datetime) -> None:
+def _make_plan(change: PendingChange, means: _Means) -> None:
     mailbox = holding.lock(_mailbox(change))
     holding.refuse_if_stopped(mailbox)
-    switches.leave_former_policy(mailbox, actor=_HOUSE, at=at)
+    switches.leave_former_policy(mailbox, actor=_HOUSE, at=means.at)
     if mailbox.window_days == change.what["instead_of"] != change.what["window_days"]:
-        switches.set_window(mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=at)
+        switches.set_window(
+            mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=means.at
+        )
 
 
-_MAKERS: Mapping[Kind, Callable[[PendingChange, Engine, datetime], None]] = {
+_MAKERS: Mapping[Kind, Callable[[PendingChange, _Means], None]] = {
     Kind.RULE: _make_rule,
     Kind.WINDOW: _make_window,
     Kind.EMPTY_STORE: _empty_store,

@@ -205,7 +205,9 @@ def test_verbs_that_cannot_be_undone_are_for_operators(cast, role):
     tess = make_member("tess@example.test", cast.provider, role)
     actor, mailbox = cast.actor(tess), make_mailbox(cast.domain)
     sam, why = cast.actor(cast.sam), {"reason": "x", "at": AT}
-    change = cooling.ask_to_empty_store(actor=sam, mailbox=mailbox, wait=timedelta(3), at=AT)
+    change = cooling.ask_to_empty_store(
+        actor=sam, mailbox=mailbox, until=AT, wait=timedelta(3), at=AT
+    )
     hold = holding.place(actor=sam, by=cast.sam, scope=mailbox, matter="x", **why)
 
     with pytest.raises(Forbidden):

@@ -254,7 +254,7 @@ def test_store_is_emptied_of_what_lay_in_it_then(twin, mailbox, alice):
     box.append(b"Subject: new\r\n\r\nx", at=NOW)
     twin.remove(user=mailbox.address, folder="INBOX", uids=[1])
     asked_at = datetime.now(tz=UTC) + timedelta(seconds=2)
-    cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=asked_at)
+    cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, until=asked_at, wait=WAIT, at=asked_at)
 
     cooling.make_due(engine=twin, at=asked_at + WAIT)
 
@@ -301,7 +301,7 @@ def test_hold_keeps_a_change_waiting(twin, cast, mailbox, alice):
     change.refresh_from_db()
     assert (change.state, change.failure) == ("waiting", "hello@alder.test is held: m.")
     with pytest.raises(holding.Stopped):
-        cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=NOW)
+        cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, until=NOW, wait=WAIT, at=NOW)
     holding.release(actor=cast.actor(cast.sam), by=cast.rita, hold=hold, reason="x", at=NOW)
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 1
     mailbox.refresh_from_db()
@@ -513,7 +513,7 @@ def test_no_name_of_an_organisation_hides_its_rule(twin, cast, mailbox, alice):
 
 def test_wish_about_a_closed_mailbox_does_not_reach_the_next_at_its_address(twin, cast, alice):
     old = make_mailbox(cast.domain)
-    change = cooling.ask_to_empty_store(actor=alice, mailbox=old, wait=WAIT, at=NOW)
+    change = cooling.ask_to_empty_store(actor=alice, mailbox=old, until=NOW, wait=WAIT, at=NOW)
     Mailbox.objects.filter(pk=old.pk).update(state=Mailbox.State.CLOSED)
     account = twin.know(make_mailbox(cast.domain).address)
     account.folders["INBOX"].append(b"Subject: New\r\n\r\n", at=NOW)

@@ -288,7 +288,7 @@ def test_closing_stops_what_is_planned_and_reopening_lets_it_go_on(kind, twin, c
 def test_nothing_is_destroyed_on_request_while_closing(twin, cast, mailbox):
     in_store(twin, mailbox, "INBOX", 4)
     alice = cast.actor(cast.alice)
-    cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=NOW)
+    cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, until=NOW, wait=WAIT, at=NOW)
     close(mailbox)
 
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
@@ -296,7 +296,7 @@ def test_nothing_is_destroyed_on_request_while_closing(twin, cast, mailbox):
     assert not PurgeRun.objects.exists()
     mailbox.refresh_from_db()
     with pytest.raises(holding.Stopped, match="is closing"):
-        cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, wait=WAIT, at=NOW)
+        cooling.ask_to_empty_store(actor=alice, mailbox=mailbox, until=NOW, wait=WAIT, at=NOW)
 
 
 # A free address -------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def test_store_is_not_said_to_be_emptied_while_an_earlier_removal_is_open(twin, 
         actor=SYSTEM, mailbox=mailbox, engine=twin, search=RemovedSearch(subject="One"), at=NOW
     )
     purging.pause(actor=SYSTEM, run=earlier, at=NOW)
-    asked = cooling.ask_to_empty_store(actor=SYSTEM, mailbox=mailbox, wait=WAIT, at=NOW)
+    asked = cooling.ask_to_empty_store(actor=SYSTEM, mailbox=mailbox, until=NOW, wait=WAIT, at=NOW)
 
     assert made(twin, NOW + WAIT) == 0
 
@@ -95,7 +95,7 @@ def test_changes_that_a_hold_stops_do_not_starve_the_others(twin, cast):
     free = make_mailbox(cast.other_domain, "free")
     for mailbox in (*held, free):
         twin.know(mailbox.address)
-        cooling.ask_to_empty_store(actor=SYSTEM, mailbox=mailbox, wait=WAIT, at=NOW)
+        cooling.ask_to_empty_store(actor=SYSTEM, mailbox=mailbox, until=NOW, wait=WAIT, at=NOW)
     hold = holding.place(
         actor=SYSTEM, by=cast.sam, scope=cast.domain, matter="m", reason="r", at=NOW
     )

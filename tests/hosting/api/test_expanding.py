@@ -53,7 +53,7 @@ def test_a_change_that_waits_shows_its_mailbox_and_costs_the_same_for_many(
     rita.get(path)
     for number in range(3):
         mailbox = make_mailbox(cast.domain, f"m{number}")
-        cooling.ask_to_empty_store(actor=ACTOR, mailbox=mailbox, wait=timedelta(1), at=AT)
+        cooling.ask_to_empty_store(actor=ACTOR, mailbox=mailbox, until=AT, wait=timedelta(1), at=AT)
         with django_assert_num_queries(7):
             items = rita.get(path).json()["items"]
 

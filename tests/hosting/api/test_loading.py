@@ -99,7 +99,9 @@ def ids(cast, trial, twin):
         "ivt": inviting.invite(
             actor=ACTOR, organisation=trial, email="x@example.test", role="admin", at=AT
         ),
-        "chg": cooling.ask_to_empty_store(actor=ACTOR, mailbox=mailbox, wait=THERE, at=AT),
+        "chg": cooling.ask_to_empty_store(
+            actor=ACTOR, mailbox=mailbox, until=AT, wait=THERE, at=AT
+        ),
         "hld": holding.place(
             actor=ACTOR,
             by=key_of(trial, cast.alice).api_key,

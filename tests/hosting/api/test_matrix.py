@@ -170,7 +170,9 @@ def lists_of(cast):
 def mail_work(cast, mailbox):
     """What waits, holds, removes and restores; one of each that an address can name."""
     planned = {"planned_at": AT, "planned_by": "x"}
-    change = cooling.ask_to_empty_store(actor=ACTOR, mailbox=mailbox, wait=timedelta(1), at=AT)
+    change = cooling.ask_to_empty_store(
+        actor=ACTOR, mailbox=mailbox, until=AT, wait=timedelta(1), at=AT
+    )
     return {
         "chg": change,
         "hld": holding.place(
