@@ -158,16 +158,16 @@ def change(
     wait: timedelta,
     at: datetime,
 ) -> PlanChange:
-    """Go over to another plan at once; what makes mail less safe waits.
+    """Go over to another plan at once; what makes mail less safe waits. `at` is the real time.
 
     Raises what `propose` raises, and `limits.LimitReached`. For `gathers` see
     `switching.change_terms`; `widens` lets every app password sign in by the plan's protocol.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     selling.refuse_off_sale(plan)
-    at = clocks.moment_for(mailbox.organisation, at)
+    now, at = at, clocks.moment_for(mailbox.organisation, at)
     locked = lock(mailbox, at=at)
-    made = _make(locked, plan, actor=actor, gathers=gathers, wait=wait, at=at)
+    made = _make(locked, plan, actor=actor, gathers=gathers, wait=wait, at=at, now=now)
     mailbox.refresh_from_db()
     if widens:
         credentials.widen(actor=actor, mailbox=mailbox, protocol=plan.protocol, at=at)
@@ -182,13 +182,13 @@ def take_back(*, actor: Actor, mailbox: Mailbox, wait: timedelta, at: datetime) 
     the room, and more may be stored than the old plan holds.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    at = clocks.moment_for(mailbox.organisation, at)
+    now, at = at, clocks.moment_for(mailbox.organisation, at)
     locked = lock(mailbox, at=at)
     last = last_change(mailbox, at=at)
     if last is None:
         message = "There is no change that could be taken back."
         raise NothingToTakeBack(message)
-    made = _make(locked, last.old_plan, actor=actor, undo=last, wait=wait, at=at)
+    made = _make(locked, last.old_plan, actor=actor, undo=last, wait=wait, at=at, now=now)
     PlanChange.objects.filter(pk=last.pk).update(undone_at=at)
     mailbox.refresh_from_db()
     return made
@@ -226,6 +226,7 @@ def _make(
     undo: PlanChange | None = None,
     wait: timedelta,
     at: datetime,
+    now: datetime,
 ) -> PlanChange:
     mailbox = locked.mailbox
     settled = _settle(mailbox, plan, undo=undo, at=at)
@@ -240,6 +241,7 @@ def _make(
         keeps_fetches=undo is not None,
         wait=wait,
         at=at,
+        now=now,
     )
     ordering.change_contract(settled.contract, plan=plan, at=at)
     return made

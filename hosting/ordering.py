@@ -112,12 +112,22 @@ def check_limit(*, actor: Actor, plan: Plan, quota_bytes: int) -> None:
         raise LimitAbovePlan(message)
 
 
-def change_limit(*, actor: Actor, mailbox: Mailbox, quota_bytes: int, at: datetime) -> None:
-    """Change the limit within what the plan allows; staff may go beyond it."""
+def change_limit(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    quota_bytes: int,
+    at: datetime,
+    now: datetime | None = None,
+) -> None:
+    """Change the limit within what the plan allows; staff may go beyond it.
+
+    `now` is as for `quotas.change_limit`.
+    """
     contract = Contract.objects.filter(mailbox=mailbox, ends_at=None).select_related("plan").first()
     if contract is not None:
         check_limit(actor=actor, plan=contract.plan, quota_bytes=quota_bytes)
-    quotas.change_limit(actor=actor, mailbox=mailbox, quota_bytes=quota_bytes, at=at)
+    quotas.change_limit(actor=actor, mailbox=mailbox, quota_bytes=quota_bytes, at=at, now=now)
 
 
 def end_contracts(*, among: Organisation | None = None, limit: int = 500) -> int:

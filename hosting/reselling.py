@@ -17,6 +17,7 @@ from django.db import IntegrityError, transaction
 from accounts import inviting, outbox
 from accounts.access import Actor, Capability
 from accounts.models import SWITCHES, Membership, Organisation
+from hosting import clocks
 from hosting.models import CustomerFigures, Limits
 from mailstore import cooling, standing
 from mailstore.models import PendingChange, Restriction
@@ -147,7 +148,10 @@ def set_limits(
 
 
 def suspend(*, actor: Actor, customer: Organisation, reason: str, at: datetime) -> None:
-    """Stop signing in and sending; mail still arrives. Raises `standing.Refused`."""
+    """Stop signing in and sending; mail still arrives. Raises `standing.Refused`.
+
+    `at` is what time it really is; it is stopped at the moment of its own clock.
+    """
     _must_manage(actor, customer)
     if customer.state == Organisation.State.CLOSED:
         message = f"{customer} is closed already."
@@ -159,15 +163,22 @@ def suspend(*, actor: Actor, customer: Organisation, reason: str, at: datetime) 
         state=Restriction.State.SUSPENDED,
         stops=_SUSPENDED,
         reason=reason,
-        at=at,
+        at=clocks.moment_for(customer, at),
+        now=at,
     )
 
 
 def resume(*, actor: Actor, customer: Organisation, reason: str, at: datetime) -> None:
-    """Take back what `suspend` stopped, and only that. Raises `standing.Refused`."""
+    """Take back what `suspend` stopped, and only that; `at` is as there."""
     _must_manage(actor, customer)
-    cause = Restriction.Cause.ABOVE
-    standing.lift(actor=actor, organisation=customer, cause=cause, reason=reason, at=at)
+    standing.lift(
+        actor=actor,
+        organisation=customer,
+        cause=Restriction.Cause.ABOVE,
+        reason=reason,
+        at=clocks.moment_for(customer, at),
+        now=at,
+    )
 
 
 def close(*, actor: Actor, customer: Organisation, wait: timedelta, at: datetime) -> PendingChange:
@@ -177,14 +188,18 @@ def close(*, actor: Actor, customer: Organisation, wait: timedelta, at: datetime
 
 
 def keep(*, actor: Actor, customer: Organisation, at: datetime) -> None:
-    """Take the end back, as long as nothing was erased. Raises `standing.Refused`."""
+    """Take the end back, as long as nothing was erased; `at` is as for `suspend`.
+
+    Raises `standing.Refused`.
+    """
     _must_manage(actor, customer)
     standing.lift(
         actor=actor,
         organisation=customer,
         cause=Restriction.Cause.WISH,
         reason=f"{actor.name} took it back.",
-        at=at,
+        at=clocks.moment_for(customer, at),
+        now=at,
     )
 
 

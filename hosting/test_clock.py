@@ -238,9 +238,9 @@ def _do_due(
     _end_contracts(organisation)
     _close_month(asked, moment)
     ledger.settle(customer=organisation, at=moment)
-    dunning.follow(organisation, at=moment)
+    dunning.follow(organisation, at=moment, now=now())
     _all_of(lambda: cooling.make_due(engine=engine, at=moment, among=organisation, now=now()))
-    _follow_standing(organisation, at=moment)
+    _follow_standing(organisation, at=moment, now=now())
     _end_contracts(organisation)
     _all_of(lambda: closing.close_for_good(actor=_CLOCK, at=moment, among=organisation))
     spending.watch(at=moment, among=organisation)
@@ -260,14 +260,14 @@ def follow_standing(*, at: datetime) -> int:
     """Let mailboxes follow test organisations that were stopped or freed while time stood still."""
     waiting = list(standing.tests_to_follow().select_related("parent"))
     for organisation in waiting:
-        _follow_standing(organisation, at=moment_for(organisation, at))
+        _follow_standing(organisation, at=moment_for(organisation, at), now=at)
     return len(waiting)
 
 
-def _follow_standing(organisation: Organisation, *, at: datetime) -> None:
+def _follow_standing(organisation: Organisation, *, at: datetime, now: datetime) -> None:
     grace, reopen = settings.CLOSING_GRACE, partial(ordering.reopen, follows_standing=True)
-    _all_of(lambda: standing.bring_back(reopen=reopen, at=at, among=organisation))
-    _all_of(lambda: standing.close_along(grace=grace, at=at, among=organisation))
+    _all_of(lambda: standing.bring_back(reopen=reopen, at=at, among=organisation, now=now))
+    _all_of(lambda: standing.close_along(grace=grace, at=at, among=organisation, now=now))
 
 
 def _close_month(asked: ClockAdvance, moment: datetime) -> None:

@@ -163,11 +163,13 @@ def set_reach(
     allows_imap: bool,
     networks: Iterable[str],
     at: datetime,
+    now: datetime | None = None,
 ) -> None:
     """Change by which protocols, and from where, an app password may be used.
 
     Whatever becomes narrower ends open sessions; whatever becomes wider is told to the owners.
-    Raises `NoProtocol`, `keys.BadNetwork` or `Revoked`.
+    `now` is what time it really is, where `at` is by the clock of a test organisation: sessions
+    end by that one. Raises `NoProtocol`, `keys.BadNetwork` or `Revoked`.
     """
     mailbox = app_password.mailbox
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
@@ -190,7 +192,7 @@ def set_reach(
     app_password.refresh_from_db(fields=["allow_nets", *changes])
     _record_reach(app_password, old=old, new=new, actor=actor, at=at)
     if old.goes_beyond(new):
-        _ask_to_end_sessions(mailbox, at=at)
+        _ask_to_end_sessions(mailbox, at=now or at)
     if new.goes_beyond(old):
         _tell_owners("app_password_loosened", mailbox, actor=actor, at=at, label=app_password.label)
 
@@ -221,8 +223,13 @@ def _protocols(reach: Reach) -> list[str]:
 
 
 @transaction.atomic
-def revoke(*, actor: Actor, app_password: AppPassword, at: datetime) -> None:
-    """Make the secret worthless at once and end open sessions; twice does no harm."""
+def revoke(
+    *, actor: Actor, app_password: AppPassword, at: datetime, now: datetime | None = None
+) -> None:
+    """Make the secret worthless at once and end open sessions; twice does no harm.
+
+    `now` is as for `set_reach`.
+    """
     mailbox = app_password.mailbox
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     holding.lock(mailbox)
@@ -231,7 +238,7 @@ def revoke(*, actor: Actor, app_password: AppPassword, at: datetime) -> None:
     )
     if revoked:
         _record("app_password.revoked", mailbox=mailbox, password=app_password, actor=actor, at=at)
-        _ask_to_end_sessions(mailbox, at=at)
+        _ask_to_end_sessions(mailbox, at=now or at)
 
 
 @transaction.atomic
@@ -257,10 +264,12 @@ def narrow_for(mailbox: Mailbox, *, protocol: str) -> QuerySet[AppPassword]:
 
 
 @transaction.atomic
-def set_mailbox_password(*, actor: Actor, mailbox: Mailbox, password: str, at: datetime) -> None:
+def set_mailbox_password(
+    *, actor: Actor, mailbox: Mailbox, password: str, at: datetime, now: datetime | None = None
+) -> None:
     """Let the mailbox sign in by a password a person chose; an empty one switches that off.
 
-    Raises `AppPasswordsOnly`.
+    `now` is as for `set_reach`. Raises `AppPasswordsOnly`.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     locked = holding.lock(mailbox)
@@ -272,15 +281,17 @@ def set_mailbox_password(*, actor: Actor, mailbox: Mailbox, password: str, at: d
     mailbox.password_hash = password_hash
     kind = "mailbox.password_set" if password else "mailbox.password_removed"
     _record_of_mailbox(kind, mailbox=mailbox, actor=actor, at=at)
-    _ask_to_end_sessions(mailbox, at=at)
+    _ask_to_end_sessions(mailbox, at=now or at)
 
 
 @transaction.atomic
-def require_app_passwords(*, actor: Actor, mailbox: Mailbox, is_on: bool, at: datetime) -> None:
+def require_app_passwords(
+    *, actor: Actor, mailbox: Mailbox, is_on: bool, at: datetime, now: datetime | None = None
+) -> None:
     """Let app passwords alone open the mailbox, or its mailbox password again too.
 
     A mailbox password that is set stays, and works again afterwards. Sessions that may have been
-    opened by it end.
+    opened by it end. `now` is as for `set_reach`.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     others = Mailbox.objects.filter(pk=mailbox.pk, app_passwords_only=not is_on)
@@ -289,7 +300,7 @@ def require_app_passwords(*, actor: Actor, mailbox: Mailbox, is_on: bool, at: da
     mailbox.refresh_from_db(fields=["app_passwords_only", "password_hash"])
     outbox.record(**_other_rule(mailbox, actor=actor, is_on=is_on, at=at))
     if is_on and mailbox.password_hash:
-        _ask_to_end_sessions(mailbox, at=at)
+        _ask_to_end_sessions(mailbox, at=now or at)
     if not is_on:
         _tell_owners("mailbox_password_allowed", mailbox, actor=actor, at=at)
 
@@ -329,11 +340,16 @@ def _other_rule(mailbox: Mailbox, *, actor: Actor, is_on: bool, at: datetime) ->
 
 
 @transaction.atomic
-def end_sessions(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """Throw out whoever is signed in; programs with a good password come back by themselves."""
+def end_sessions(
+    *, actor: Actor, mailbox: Mailbox, at: datetime, now: datetime | None = None
+) -> None:
+    """Throw out whoever is signed in; programs with a good password come back by themselves.
+
+    `now` is as for `set_reach`.
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     _record_of_mailbox("mailbox.sessions_ended", mailbox=mailbox, actor=actor, at=at)
-    _ask_to_end_sessions(mailbox, at=at)
+    _ask_to_end_sessions(mailbox, at=now or at)
 
 
 def _tell_owners(

@@ -220,8 +220,12 @@ def prepare_pending(*, engine: Engine, at: datetime, limit: int = 500) -> int:
 
 
 @transaction.atomic
-def suspend(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
-    """Stop signing in at once. Mail goes on arriving, and nothing is removed."""
+def suspend(*, actor: Actor, mailbox: Mailbox, at: datetime, now: datetime | None = None) -> None:
+    """Stop signing in at once. Mail goes on arriving, and nothing is removed.
+
+    `now` is what time it really is, where `at` is by the clock of a test organisation: sessions
+    end by that one.
+    """
     move(
         mailbox,
         actor=actor,
@@ -229,7 +233,7 @@ def suspend(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
         sources=(Mailbox.State.ACTIVE, Mailbox.State.PENDING),
         target=Mailbox.State.SUSPENDED,
         kind="mailbox.suspended",
-        sessions_end_asked_at=at,
+        sessions_end_asked_at=now or at,
     )
     outbox.nudge("mailstore.end_sessions", mailbox_id=mailbox.pk)
 
@@ -249,10 +253,18 @@ def resume(*, actor: Actor, mailbox: Mailbox, at: datetime) -> None:
 
 
 @transaction.atomic
-def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> None:
+def close(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    grace: timedelta,
+    at: datetime,
+    now: datetime | None = None,
+) -> None:
     """Stop receiving and signing in. Until the grace is over, `reopen` brings all back.
 
-    Not under a hold, nor while an alarm of the tripwire waits for its answer.
+    Not under a hold, nor while an alarm of the tripwire waits for its answer. `now` is as
+    for `suspend`.
     """
     holding.refuse_if_kept(holding.lock(mailbox))
     move(
@@ -262,7 +274,7 @@ def close(*, actor: Actor, mailbox: Mailbox, grace: timedelta, at: datetime) -> 
         sources=(Mailbox.State.ACTIVE, Mailbox.State.PENDING, Mailbox.State.SUSPENDED),
         target=Mailbox.State.CLOSING,
         kind="mailbox.closing",
-        sessions_end_asked_at=at,
+        sessions_end_asked_at=now or at,
         closing_since=at,
         closing_mark=_mark(mailbox, at=at),
         erase_after=at + grace,

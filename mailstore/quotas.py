@@ -21,8 +21,19 @@ class ImpossibleLimit(Exception):
     """A limit that no mailbox can have."""
 
 
-def change_limit(*, actor: Actor, mailbox: Mailbox, quota_bytes: int, at: datetime) -> None:
-    """Set the hard limit; below the present use it stops new mail and removes none."""
+def change_limit(
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    quota_bytes: int,
+    at: datetime,
+    now: datetime | None = None,
+) -> None:
+    """Set the hard limit; below the present use it stops new mail and removes none.
+
+    `now` is what time it really is, where `at` is by the clock of a test organisation: a mailbox
+    is full by that one.
+    """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     if quota_bytes <= 0:
         message = "The limit is at least one byte."
@@ -39,7 +50,7 @@ def change_limit(*, actor: Actor, mailbox: Mailbox, quota_bytes: int, at: dateti
             subject=mailbox.subject,
             data={"quota_bytes": {"old": old_bytes, "new": quota_bytes}},
         )
-    weigh(mailbox=mailbox, used_bytes=used(mailbox), at=at)
+    weigh(mailbox=mailbox, used_bytes=used(mailbox), at=now or at)
 
 
 def used(mailbox: Mailbox) -> int:

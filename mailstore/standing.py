@@ -84,11 +84,13 @@ def impose(
     stops: Mapping[str, str],
     reason: str,
     at: datetime,
+    now: datetime | None = None,
 ) -> Restriction:
     """Restrict an organisation for this cause, instead of what stood for it until now.
 
     `stops` names the switches that are not open. Called twice, it changes nothing more. Load
-    `parent` with the organisation.
+    `parent` with the organisation. `now` is what time it really is, where `at` is by the clock of
+    a test organisation: sessions end by that one.
     """
     _must_stop(actor, organisation, cause)
     if organisation.kind == Organisation.Kind.PROVIDER:
@@ -113,7 +115,7 @@ def impose(
             "imposed_at": at,
         },
     )
-    _add_up(organisation, actor=actor, at=at)
+    _add_up(organisation, actor=actor, at=at, now=now or at)
     return restriction
 
 
@@ -125,8 +127,12 @@ def lift(
     cause: Restriction.Cause,
     reason: str,
     at: datetime,
+    now: datetime | None = None,
 ) -> None:
-    """End what stands for this cause; what was closed by it comes back, unless it was erased."""
+    """End what stands for this cause; what was closed by it comes back, unless it was erased.
+
+    `now` is as for `impose`.
+    """
     if cause == Cause.WISH:
         actor.must(Capability.MANAGE_PEOPLE, lineage=organisation.lineage)
     else:
@@ -139,7 +145,7 @@ def lift(
     if not standing.update(lifted_by=actor.name, lifted_at=at, lift_reason=reason.strip()[:500]):
         message = f"Nothing of this kind stands on {organisation} any more."
         raise Refused(message)
-    _add_up(organisation, actor=actor, at=at)
+    _add_up(organisation, actor=actor, at=at, now=now or at)
 
 
 def close_along(
@@ -147,11 +153,13 @@ def close_along(
     grace: timedelta,
     at: datetime,
     among: Organisation | None = None,
+    now: datetime | None = None,
     limit: int = 200,
 ) -> int:
     """Close the mailboxes of closed organisations; returns how many.
 
-    Those of one test organisation by its clock, or of all that live by the real one. What a
+    Those of one test organisation by its clock, and `now` says what time it really is; or of all
+    that live by the real one. What a
     hold reaches stays open until the hold is released, and what is frozen until somebody answers
     the alarm. One that fails waits alone.
     """
@@ -166,18 +174,23 @@ def close_along(
     closed = 0
     for mailbox in found:
         with _apart(_CLOSING, mailbox.pk, mailbox=mailbox, at=at):
-            closed += _close(mailbox, grace=grace, at=at)
+            closed += _close(mailbox, grace=grace, at=at, now=now or at)
     if among is None and len(found) < limit:
         setbacks.forget(work=_CLOSING, at=at)
     return closed
 
 
 def bring_back(
-    *, reopen: Reopen, at: datetime, among: Organisation | None = None, limit: int = 200
+    *,
+    reopen: Reopen,
+    at: datetime,
+    among: Organisation | None = None,
+    now: datetime | None = None,
+    limit: int = 200,
 ) -> int:
     """Reopen what was closed along, where nothing closes it any more; returns how many.
 
-    `among` is as for `close_along`.
+    `among` and `now` are as for `close_along`.
     """
     freed = ClosedAlong.objects.filter(
         on_clock_of(among, "mailbox__organisation__"), restriction__lifted_at__isnull=False
@@ -187,7 +200,7 @@ def bring_back(
     reopened = 0
     for row in found:
         with _apart(_OPENING, row.pk, mailbox=row.mailbox, at=at):
-            reopened += _reopen(row, reopen=reopen, at=at)
+            reopened += _reopen(row, reopen=reopen, at=at, now=now or at)
     if among is None and len(found) < limit:
         setbacks.forget(work=_OPENING, at=at)
     return reopened
@@ -216,7 +229,7 @@ def tests_to_follow() -> OrganisationQuerySet:
 
 
 @transaction.atomic
-def _close(mailbox: Mailbox, *, grace: timedelta, at: datetime) -> bool:
+def _close(mailbox: Mailbox, *, grace: timedelta, at: datetime, now: datetime) -> bool:
     """One mailbox, unless its organisation was reopened or the mailbox moved a moment ago."""
     lock(mailbox.organisation)
     closing = Restriction.objects.standing().filter(
@@ -227,7 +240,7 @@ def _close(mailbox: Mailbox, *, grace: timedelta, at: datetime) -> bool:
         return False
     was_suspended = mailbox.state == Mailbox.State.SUSPENDED
     try:
-        provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=at)
+        provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=at, now=now)
     except (provisioning.WrongState, holding.Stopped):
         return False
     ClosedAlong.objects.update_or_create(
@@ -238,19 +251,19 @@ def _close(mailbox: Mailbox, *, grace: timedelta, at: datetime) -> bool:
 
 
 @transaction.atomic
-def _reopen(row: ClosedAlong, *, reopen: Reopen, at: datetime) -> bool:
+def _reopen(row: ClosedAlong, *, reopen: Reopen, at: datetime, now: datetime) -> bool:
     if not ClosedAlong.objects.filter(pk=row.pk).delete()[0]:
         return False
     try:
         reopen(actor=_HOUSE, mailbox=row.mailbox, at=at)
         if row.was_suspended:
-            provisioning.suspend(actor=_HOUSE, mailbox=row.mailbox, at=at)
+            provisioning.suspend(actor=_HOUSE, mailbox=row.mailbox, at=at, now=now)
     except provisioning.WrongState:
         return False  # It was erased, or somebody reopened it.
     return True
 
 
-def _add_up(organisation: Organisation, *, actor: Actor, at: datetime) -> None:
+def _add_up(organisation: Organisation, *, actor: Actor, at: datetime, now: datetime) -> None:
     """Write the sum of what stands to the organisation's own row. Its lock is held."""
     standing = list(Restriction.objects.standing().filter(organisation=organisation))
     before = Organisation.objects.get(pk=organisation.pk)
@@ -266,7 +279,7 @@ def _add_up(organisation: Organisation, *, actor: Actor, at: datetime) -> None:
     since = before.state_since if state == before.state else at
     Organisation.objects.filter(pk=organisation.pk).update(**after, state=state, state_since=since)
     organisation.refresh_from_db(fields=[*after, "state", "state_since"])
-    _end_sessions(organisation, changed=changed, at=at)
+    _end_sessions(organisation, changed=changed, at=now)
     outbox.record(
         kind="organisation.standing_changed",
         at=at,

@@ -137,11 +137,14 @@ def change_terms(
     keeps_fetches: bool = False,
     wait: timedelta,
     at: datetime,
+    now: datetime,
 ) -> Effect:
     """Give a mailbox other terms; raises what `foresee` raises.
 
-    `gathers` moves mail of folders that POP does not show into the inbox. `keeps_fetches` lets
-    what a program fetched before still count: for whoever only tried the other protocol.
+    What waits does so by the clock that `at` is of, and `now` is what time it really is: sessions
+    end and mailboxes are full by that one. `gathers` moves mail of folders that POP does not show
+    into the inbox. `keeps_fetches` lets what a program fetched before still count: for whoever
+    only tried the other protocol.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     locked = holding.lock(mailbox)
@@ -155,8 +158,16 @@ def change_terms(
         retention_due_at=None,
     )
     if effect.is_switch:
-        _switch(locked, terms, gathers=gathers, keeps_fetches=keeps_fetches, actor=actor, at=at)
-    _follow_terms(locked, effect, actor=actor, wait=wait, at=at)
+        _switch(
+            locked,
+            terms,
+            gathers=gathers,
+            keeps_fetches=keeps_fetches,
+            actor=actor,
+            at=at,
+            now=now,
+        )
+    _follow_terms(locked, effect, actor=actor, wait=wait, at=at, now=now)
     mailbox.refresh_from_db()
     return effect
 
@@ -219,13 +230,16 @@ def _switch(
     keeps_fetches: bool,
     actor: Actor,
     at: datetime,
+    now: datetime,
 ) -> None:
     switch = ProtocolSwitch.objects.create(
         mailbox=mailbox, protocol=terms.protocol, at=at, by=actor.name, gathers=gathers
     )
     if terms.protocol == Mailbox.Protocol.POP and not keeps_fetches:
         retention.forget_retrieved(mailbox)
-    Mailbox.objects.filter(pk=mailbox.pk).update(sessions_end_asked_at=at, retrievals_asked_at=None)
+    Mailbox.objects.filter(pk=mailbox.pk).update(
+        sessions_end_asked_at=now, retrievals_asked_at=None
+    )
     _give_up_rest(mailbox, at=at)
     outbox.record(
         kind="mailbox.protocol_switched",
@@ -240,14 +254,22 @@ def _switch(
 
 
 def _follow_terms(
-    mailbox: Mailbox, effect: Effect, *, actor: Actor, wait: timedelta, at: datetime
+    mailbox: Mailbox,
+    effect: Effect,
+    *,
+    actor: Actor,
+    wait: timedelta,
+    at: datetime,
+    now: datetime,
 ) -> None:
     terms = effect.terms
     if terms.quota_bytes != mailbox.quota_bytes:
-        quotas.change_limit(actor=actor, mailbox=mailbox, quota_bytes=terms.quota_bytes, at=at)
+        quotas.change_limit(
+            actor=actor, mailbox=mailbox, quota_bytes=terms.quota_bytes, at=at, now=now
+        )
     if terms.window_days > mailbox.window_days:
         cooling.ask_window(
-            actor=actor, mailbox=mailbox, window_days=terms.window_days, wait=wait, at=at
+            actor=actor, mailbox=mailbox, window_days=terms.window_days, wait=wait, at=at, now=now
         )
     if effect.waits:
         cooling.ask_plan(

@@ -132,6 +132,7 @@ class OneAppPassword(Endpoint):
             allows_imap=former.allows_imap if protocols is None else "imap" in protocols,
             networks=call.asked.get("networks", former.networks),
             at=call.at,
+            now=call.now,
         )
         return APP_PASSWORD.answer(call, APP_PASSWORD.load(call, password, mailbox))
 
@@ -141,5 +142,5 @@ class OneAppPassword(Endpoint):
     def delete(self, call: Call, *, mailbox: UUID, password: UUID) -> Answer:
         """Revoke an app password: it is worthless at once, and open sessions end."""
         found = _locked(call, password, mailbox)
-        credentials.revoke(actor=call.actor, app_password=found, at=call.at)
+        credentials.revoke(actor=call.actor, app_password=found, at=call.at, now=call.now)
         return APP_PASSWORD.answer(call, APP_PASSWORD.load(call, password, mailbox))

@@ -365,7 +365,8 @@ class _Changes:
         mailboxes.change(self._call, mailbox, item.asked)
 
     def _suspend(self, _item: Item, mailbox: Mailbox) -> None:
-        provisioning.suspend(actor=self._call.actor, mailbox=mailbox, at=self._call.at)
+        call = self._call
+        provisioning.suspend(actor=call.actor, mailbox=mailbox, at=call.at, now=call.now)
 
     def _resume(self, _item: Item, mailbox: Mailbox) -> None:
         provisioning.resume(actor=self._call.actor, mailbox=mailbox, at=self._call.at)

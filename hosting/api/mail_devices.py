@@ -204,4 +204,4 @@ class Devices(Endpoint):
         onlookers.note(actor=call.actor, mailbox=found, at=call.at)
         asked = Place.objects.asked().filter(device=OuterRef("pk"))
         rows = Device.objects.filter(mailbox=found).annotate(is_asked_about=Exists(asked))
-        return DEVICES.page(call, rows, shown=partial(_devices, found, call.at))
+        return DEVICES.page(call, rows, shown=partial(_devices, found, call.now))

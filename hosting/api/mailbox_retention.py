@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, TypedDict
 from uuid import UUID
 
@@ -177,14 +177,14 @@ def _foreseen(call: Call, mailbox: Mailbox) -> Answer:
     """What would be gone for good on the day on which another window takes effect."""
     call.actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
     days = call.asked.get("window_days", mailbox.window_days)
-    at = call.at + settings.COOLING_OFF if days < mailbox.window_days else call.at
+    wait = settings.COOLING_OFF if days < mailbox.window_days else timedelta(0)
     document: RetentionPreviewOfMailbox = {
         "object": "mailbox_retention_preview",
         "mailbox_id": public_ids.encode("mbx", mailbox.uuid),
         "window_days": days,
-        "takes_effect_at": Moment(at),
-        "going_now": _gone_for_good(mailbox, mailbox.window_days, at=at),
-        "going": _gone_for_good(mailbox, days, at=at),
+        "takes_effect_at": Moment(call.at + wait),
+        "going_now": _gone_for_good(mailbox, mailbox.window_days, at=call.now + wait),
+        "going": _gone_for_good(mailbox, days, at=call.now + wait),
         # Nothing of what a window ends was charged.
         "monthly_savings": cost_previews.savings(call, {}),
     }
@@ -211,6 +211,7 @@ def _ask_window(call: Call, mailbox: Mailbox) -> PendingChange | None:
         window_days=days,
         wait=settings.COOLING_OFF,
         at=call.at,
+        now=call.now,
     )
 
 

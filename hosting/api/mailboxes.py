@@ -226,7 +226,11 @@ def change(call: Call, mailbox: Mailbox, asked: Mapping[str, Any]) -> None:
     provisioning.describe(actor=call.actor, mailbox=mailbox, at=call.at, **words)
     if "quota_bytes" in asked:
         ordering.change_limit(
-            actor=call.actor, mailbox=mailbox, quota_bytes=asked["quota_bytes"], at=call.at
+            actor=call.actor,
+            mailbox=mailbox,
+            quota_bytes=asked["quota_bytes"],
+            at=call.at,
+            now=call.now,
         )
 
 

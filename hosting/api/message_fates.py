@@ -59,7 +59,7 @@ class MessageFate(Endpoint):
         uid = call.whole("uid", default=0, lowest=1, highest=_HIGHEST_UID)
         try:
             fate = fates.of_message(
-                mailbox=found, engine=engine(), folder=folder, uid=uid, at=call.at
+                mailbox=found, engine=engine(), folder=folder, uid=uid, at=call.now
             )
         except fates.NoSuchMessage as refusal:
             raise not_found() from refusal

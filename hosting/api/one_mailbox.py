@@ -81,7 +81,7 @@ class Suspension(Endpoint):
     def post(self, call: Call, *, mailbox: UUID) -> Answer:
         """Stop signing in at once. Mail goes on arriving, and nothing is removed."""
         found = MAILBOX.locked(call, mailbox)
-        provisioning.suspend(actor=call.actor, mailbox=found, at=call.at)
+        provisioning.suspend(actor=call.actor, mailbox=found, at=call.at, now=call.now)
         return MAILBOX.answer(call, found)
 
 

@@ -322,7 +322,7 @@ class Suspension(Endpoint):
         """Stop signing in and sending. Mail still arrives, and nothing is removed."""
         reason = call.asked["reason"]
         found = ORGANISATION.locked(call, organisation)
-        reselling.suspend(actor=call.actor, customer=found, reason=reason, at=call.at)
+        reselling.suspend(actor=call.actor, customer=found, reason=reason, at=call.now)
         return ORGANISATION.answer(call, load(call, organisation))
 
 
@@ -340,7 +340,7 @@ class Resumption(Endpoint):
         """Take back what `suspend` stopped, and only that."""
         reason = call.asked["reason"]
         found = ORGANISATION.locked(call, organisation)
-        reselling.resume(actor=call.actor, customer=found, reason=reason, at=call.at)
+        reselling.resume(actor=call.actor, customer=found, reason=reason, at=call.now)
         return ORGANISATION.answer(call, load(call, organisation))
 
 
@@ -356,7 +356,7 @@ class Keeping(Endpoint):
     def post(self, call: Call, *, organisation: UUID) -> Answer:
         """Take a closing back, as long as nothing was erased."""
         found = ORGANISATION.locked(call, organisation)
-        reselling.keep(actor=call.actor, customer=found, at=call.at)
+        reselling.keep(actor=call.actor, customer=found, at=call.now)
         return ORGANISATION.answer(call, load(call, organisation))
 
 

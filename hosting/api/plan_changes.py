@@ -151,7 +151,7 @@ class TakingBack(Endpoint):
     def post(self, call: Call, *, mailbox: UUID) -> Answer:
         """Go back to the plan before the last change, as if there had been none."""
         found = _locked(call, mailbox)
-        changing.take_back(actor=call.actor, mailbox=found, wait=settings.COOLING_OFF, at=call.at)
+        changing.take_back(actor=call.actor, mailbox=found, wait=settings.COOLING_OFF, at=call.now)
         return MAILBOX.answer(call, MAILBOX.load(call, mailbox))
 
 
@@ -188,7 +188,7 @@ def _change(call: Call, uuid: UUID, plan: Plan) -> Answer:
         gathers=call.asked.get("gathers", False),
         widens=call.asked.get("widens", False),
         wait=settings.COOLING_OFF,
-        at=call.at,
+        at=call.now,
     )
     document = _document(call, proposal, made=made) | {"before": before}
     return Answer(document=document, etag=MAILBOX.version(call, MAILBOX.load(call, uuid)))

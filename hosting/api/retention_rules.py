@@ -204,6 +204,7 @@ class RetentionRules(Endpoint):
             engine=engine(),
             wait=settings.COOLING_OFF,
             at=call.at,
+            now=call.now,
             is_new_folder=call.asked.get("is_new_folder", False),
         )
         answer = pending_changes.outcome(change)
@@ -243,6 +244,7 @@ class OneRetentionRule(Endpoint):
             engine=engine(),
             wait=settings.COOLING_OFF,
             at=call.at,
+            now=call.now,
         )
         return pending_changes.outcome(change)
 
@@ -265,7 +267,7 @@ class RetentionPreview(Endpoint):
             message = "Try out a rule, or what goes without one, but not both."
             raise invalid("/without_folder", message, code="one_of")
         days = call.asked.get("horizon_days", previewing.HORIZON_DAYS)
-        until = call.at + timedelta(days=days)
+        until = call.now + timedelta(days=days)
         now, then = checking.compare(
             target=target,
             engine=engine(),

@@ -70,6 +70,7 @@ class SignIn(Endpoint):
                 mailbox=found,
                 is_on=call.asked["app_passwords_only"],
                 at=call.at,
+                now=call.now,
             )
         return _answer(found)
 
@@ -81,7 +82,7 @@ class SessionsEnd(Endpoint):
     def post(self, call: Call, *, mailbox: UUID) -> Answer:
         """End all open sessions within seconds; who has a good password comes back by it."""
         found = MAILBOX.locked(call, mailbox)
-        credentials.end_sessions(actor=call.actor, mailbox=found, at=call.at)
+        credentials.end_sessions(actor=call.actor, mailbox=found, at=call.at, now=call.now)
         return _answer(found)
 
 

@@ -59,7 +59,7 @@ def sweep(*, at: datetime) -> int:
     moved = 0
     for customer in _without_a_run(at=at):
         with _apart(customer, at=at):
-            moved += _begin(customer, at=at)
+            moved += _begin(customer, at=at, now=at)
     for customer in _with_a_move(at=at):
         with _apart(customer, at=at):
             moved += work_off(customer, at=at)
@@ -92,20 +92,23 @@ def _with_a_move(*, at: datetime) -> Iterator[Organisation]:
             yield from (each.run.customer for each in foreseen)
 
 
-def work_off(customer: Organisation, *, at: datetime) -> int:
-    """Do what is due for one customer now, for example because it has just paid."""
+def work_off(customer: Organisation, *, at: datetime, now: datetime | None = None) -> int:
+    """Do what is due for one customer now, for example because it has just paid.
+
+    `now` is what time it really is, where `at` is by the clock of a test organisation.
+    """
     moves = 0
-    while moves < _MOST_MOVES and _make(customer, at=at):
+    while moves < _MOST_MOVES and _make(customer, at=at, now=now or at):
         moves += 1
     return moves
 
 
-def follow(customer: Organisation, *, at: datetime) -> int:
+def follow(customer: Organisation, *, at: datetime, now: datetime) -> int:
     """What `sweep` does, for one test organisation at its clock's moment."""
     debts.tell_of_overdue(at=at, among=customer)
     if Dunning.objects.open().filter(customer=customer).exists():
-        return work_off(customer, at=at)
-    return _begin(customer, at=at)
+        return work_off(customer, at=at, now=now)
+    return _begin(customer, at=at, now=now)
 
 
 def foresee(*, at: datetime) -> Iterator[Foreseen]:
@@ -160,7 +163,7 @@ def counted_from(run: Dunning, debt: Debt) -> date:
     return max(debt.due_on, run.extended_until or debt.due_on)
 
 
-def _begin(customer: Organisation, *, at: datetime) -> int:
+def _begin(customer: Organisation, *, at: datetime, now: datetime) -> int:
     """Open a run for who owes something and has none; then do what is due in it."""
     with transaction.atomic():
         lock_customer(customer)
@@ -168,11 +171,11 @@ def _begin(customer: Organisation, *, at: datetime) -> int:
         if debt is None or Dunning.objects.open().filter(customer=customer).exists():
             return 0
         Dunning.objects.create(customer=customer, began_at=at, due_on=debt.due_on)
-    return work_off(customer, at=at)
+    return work_off(customer, at=at, now=now)
 
 
 @transaction.atomic
-def _make(customer: Organisation, *, at: datetime) -> bool:
+def _make(customer: Organisation, *, at: datetime, now: datetime) -> bool:
     """The next move of one run. Nobody pays, and nobody else moves it, at the same time."""
     lock_customer(customer)
     run = (
@@ -187,9 +190,9 @@ def _make(customer: Organisation, *, at: datetime) -> bool:
     before = last_stop(settings.DUNNING_STEPS, run.day)
     if not _write_down(run, decision, debt=debt, at=at):
         return False
-    now = last_stop(settings.DUNNING_STEPS, run.day)
-    _hold_to(run, debt=debt, action=now, at=at)
-    telling.write(run, decision, debt=debt, before=before, now=now, at=at)
+    stop = last_stop(settings.DUNNING_STEPS, run.day)
+    _hold_to(run, debt=debt, action=stop, at=at, now=now)
+    telling.write(run, decision, debt=debt, before=before, now=stop, at=at)
     outbox.record(
         kind=f"dunning.{decision.move}",
         at=at,
@@ -229,7 +232,9 @@ def _write_down(run: Dunning, decision: Decision, *, debt: Debt | None, at: date
     return True
 
 
-def _hold_to(run: Dunning, *, debt: Debt | None, action: Action, at: datetime) -> None:
+def _hold_to(
+    run: Dunning, *, debt: Debt | None, action: Action, at: datetime, now: datetime
+) -> None:
     """Let the organisation's switches be as the step says. On the day itself nothing is late."""
     debts_of_it = Restriction.objects.standing().filter(
         organisation=run.customer, cause=Restriction.Cause.DEBT
@@ -243,6 +248,7 @@ def _hold_to(run: Dunning, *, debt: Debt | None, action: Action, at: datetime) -
             stops=SWITCHES[action],
             reason=_reason(debt),
             at=at,
+            now=now,
         )
     elif debts_of_it.exists():
         standing.lift(
@@ -251,6 +257,7 @@ def _hold_to(run: Dunning, *, debt: Debt | None, action: Action, at: datetime) -
             cause=Restriction.Cause.DEBT,
             reason="Nothing is overdue any more.",
             at=at,
+            now=now,
         )
 
 

@@ -137,7 +137,7 @@ def suspend(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 actor=actor,
                 customer=customer,
                 reason=form.cleaned_data["reason"],
-                at=clocks.now_for(customer),
+                at=timezone.now(),
             )
         except standing.Refused as refusal:
             messages.error(request, str(refusal))
@@ -158,7 +158,7 @@ def resume(request: HttpRequest, uuid: UUID) -> HttpResponse:
     customer = load_customer(actor, uuid)
     reason = _("%(name)s took it back.") % {"name": actor.name}
     try:
-        reselling.resume(actor=actor, customer=customer, reason=reason, at=clocks.now_for(customer))
+        reselling.resume(actor=actor, customer=customer, reason=reason, at=timezone.now())
     except standing.Refused as refusal:
         messages.error(request, str(refusal))
     else:

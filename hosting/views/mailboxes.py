@@ -188,7 +188,7 @@ def set_password(request: HttpRequest, uuid: UUID) -> HttpResponse:
         request,
         mailbox,
         lambda at: credentials.set_mailbox_password(
-            actor=actor, mailbox=mailbox, password=password, at=at
+            actor=actor, mailbox=mailbox, password=password, at=at, now=timezone.now()
         ),
         done,
     )
@@ -208,6 +208,7 @@ def change_quota(request: HttpRequest, uuid: UUID) -> HttpResponse:
                 mailbox=mailbox,
                 quota_bytes=form.quota_bytes,
                 at=clocks.now_for(mailbox.organisation),
+                now=timezone.now(),
             )
         except (ordering.LimitAbovePlan, quotas.ImpossibleLimit) as refusal:
             form.add_error("gigabytes", str(refusal))
@@ -270,7 +271,7 @@ def suspend(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _change(
         request,
         mailbox,
-        lambda at: provisioning.suspend(actor=actor, mailbox=mailbox, at=at),
+        lambda at: provisioning.suspend(actor=actor, mailbox=mailbox, at=at, now=timezone.now()),
         _("Nobody can sign in to this mailbox now. Mail still arrives."),
     )
 

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
@@ -71,6 +72,7 @@ def keep(request: HttpRequest, uuid: UUID) -> HttpResponse:
             cause=Restriction.Cause.WISH,
             reason=f"{actor.name} took it back.",
             at=clocks.now_for(organisation),
+            now=timezone.now(),
         )
     except standing.Refused as refusal:
         messages.error(request, str(refusal))

@@ -124,6 +124,7 @@ def set_window(request: HttpRequest, uuid: UUID) -> HttpResponse:
             window_days=days,
             wait=settings.COOLING_OFF,
             at=clocks.now_for(mailbox.organisation),
+            now=timezone.now(),
         ),
     )
 

@@ -45,6 +45,7 @@ def ask(
             engine=engine(),
             wait=settings.COOLING_OFF,
             at=clocks.now_for(cooling.organisation_of(target)),
+            now=timezone.now(),
             is_new_folder=form.cleaned_data["is_new_folder"],
         )
     except policy.RuleRefused as refusal:
@@ -73,6 +74,7 @@ def remove(
             engine=engine(),
             wait=settings.COOLING_OFF,
             at=clocks.now_for(cooling.organisation_of(target)),
+            now=timezone.now(),
         )
     except policy.RuleRefused as refusal:
         messages.error(request, str(refusal))

@@ -45,14 +45,18 @@ def ask_rule(
     engine: Engine,
     wait: timedelta,
     at: datetime,
+    now: datetime,
     is_new_folder: bool = False,
 ) -> PendingChange | None:
     """Set a rule, at once if no mail goes sooner by it; otherwise the change that waits.
 
-    `is_new_folder` is said for a folder that no mailbox has yet.
+    `at` is by the clock of whose rule it is, and `now` what time it really is: mail gets older by
+    that one. `is_new_folder` is said for a folder that no mailbox has yet.
     """
     rules.must_manage(actor, target)
-    checking.check_rule(target=target, rule=rule, engine=engine, at=at, is_new_folder=is_new_folder)
+    checking.check_rule(
+        target=target, rule=rule, engine=engine, at=now, is_new_folder=is_new_folder
+    )
     with transaction.atomic():
         earlier = changes.waiting_for(target, Kind.RULE, folder=rule.folder)
         if not rules.is_less_safe(target=target, rule=rule):
@@ -86,8 +90,9 @@ def ask_rule_removal(
     engine: Engine,
     wait: timedelta,
     at: datetime,
+    now: datetime,
 ) -> PendingChange | None:
-    """Take a rule away, at once if no mail goes sooner by it."""
+    """Take a rule away, at once if no mail goes sooner by it; `now` is as for `ask_rule`."""
     rules.must_manage(actor, target)
     with transaction.atomic():
         earlier = changes.waiting_for(target, Kind.RULE, folder=folder)
@@ -95,7 +100,7 @@ def ask_rule_removal(
             changes.replace(earlier, actor=actor, at=at)
             rules.remove_rule(actor=actor, target=target, folder=folder, at=at)
             return None
-    checking.check_removal(target=target, folder=folder, engine=engine, at=at)
+    checking.check_removal(target=target, folder=folder, engine=engine, at=now)
     return _ask(
         actor=actor,
         target=target,
@@ -109,9 +114,18 @@ def ask_rule_removal(
 
 
 def ask_window(
-    *, actor: Actor, mailbox: Mailbox, window_days: int, wait: timedelta, at: datetime
+    *,
+    actor: Actor,
+    mailbox: Mailbox,
+    window_days: int,
+    wait: timedelta,
+    at: datetime,
+    now: datetime,
 ) -> PendingChange | None:
-    """Change for how long removed mail can be brought back; longer holds at once."""
+    """Change for how long removed mail can be brought back; longer holds at once.
+
+    `now` is as for `ask_rule`.
+    """
     if not 1 <= window_days <= policy.LONGEST_DAYS:
         message = f"Days are a whole number from 1 to {policy.LONGEST_DAYS}."
         raise policy.RuleRefused(message)
@@ -120,7 +134,7 @@ def ask_window(
         earlier = changes.waiting_for(mailbox, Kind.WINDOW)
         if window_days >= mailbox.window_days:
             changes.replace(earlier, actor=actor, at=at)
-            switches.set_window(mailbox, window_days=window_days, actor=actor, at=at)
+            switches.set_window(mailbox, window_days=window_days, actor=actor, at=at, now=now)
             return None
     return _ask(
         actor=actor,

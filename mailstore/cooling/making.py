@@ -99,7 +99,7 @@ def _make_rule(change: PendingChange, means: _Means) -> None:
     # What the mailboxes hold is another than when this was asked.
     if "days" not in what:
         checking.check_removal(
-            target=target, folder=what["folder"], engine=means.engine, at=means.at
+            target=target, folder=what["folder"], engine=means.engine, at=means.now
         )
         rules.remove_rule(actor=_HOUSE, target=target, folder=what["folder"], at=means.at)
         return
@@ -114,7 +114,7 @@ def _make_rule(change: PendingChange, means: _Means) -> None:
         target=target,
         rule=rule,
         engine=means.engine,
-        at=means.at,
+        at=means.now,
         is_new_folder=what["is_new_folder"],
     )
     rules.set_rule(actor=_HOUSE, target=target, rule=rule, at=means.at)
@@ -128,7 +128,9 @@ def _make_window(change: PendingChange, means: _Means) -> None:
             "Ask again if it is to be shorter."
         )
         raise policy.RuleRefused(message)
-    switches.set_window(mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=means.at)
+    switches.set_window(
+        mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=means.at, now=means.now
+    )
 
 
 def _empty_store(change: PendingChange, means: _Means) -> None:
@@ -151,7 +153,7 @@ def _close(change: PendingChange, means: _Means) -> None:
     mailbox = holding.lock(_mailbox(change))
     holding.refuse_if_kept(mailbox)
     grace = timedelta(seconds=change.what["grace_seconds"])
-    provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=means.at)
+    provisioning.close(actor=_HOUSE, mailbox=mailbox, grace=grace, at=means.at, now=means.now)
 
 
 def _close_all(change: PendingChange, means: _Means) -> None:
@@ -165,11 +167,12 @@ def _close_all(change: PendingChange, means: _Means) -> None:
         stops={"sign_in": "shut", "receiving": "put_off", "sending": "shut"},
         reason=f"{change.asked_by} asked for it.",
         at=means.at,
+        now=means.now,
     )
 
 
 def _switch_tripwire_off(change: PendingChange, means: _Means) -> None:
-    switches.set_tripwire(_mailbox(change), off_at=means.at, actor=_HOUSE, at=means.at)
+    switches.set_tripwire(_mailbox(change), off_at=means.now, actor=_HOUSE, at=means.at)
 
 
 def _set_thresholds(change: PendingChange, means: _Means) -> None:
@@ -183,7 +186,11 @@ def _make_plan(change: PendingChange, means: _Means) -> None:
     switches.leave_former_policy(mailbox, actor=_HOUSE, at=means.at)
     if mailbox.window_days == change.what["instead_of"] != change.what["window_days"]:
         switches.set_window(
-            mailbox, window_days=change.what["window_days"], actor=_HOUSE, at=means.at
+            mailbox,
+            window_days=change.what["window_days"],
+            actor=_HOUSE,
+            at=means.at,
+            now=means.now,
         )
 
 

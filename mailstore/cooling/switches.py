@@ -11,11 +11,13 @@ from accounts.models import Organisation
 from mailstore.models import Mailbox, RetentionPolicy
 
 
-def set_window(mailbox: Mailbox, *, window_days: int, actor: Actor, at: datetime) -> None:
-    """For how many days removed mail can be brought back."""
+def set_window(
+    mailbox: Mailbox, *, window_days: int, actor: Actor, at: datetime, now: datetime
+) -> None:
+    """For how many days removed mail can be brought back, which goes by what time it really is."""
     old_days = mailbox.window_days
     # The store is looked at again: what lies in it may be due sooner now.
-    Mailbox.objects.filter(pk=mailbox.pk).update(window_days=window_days, store_due_at=at)
+    Mailbox.objects.filter(pk=mailbox.pk).update(window_days=window_days, store_due_at=now)
     mailbox.refresh_from_db(fields=["window_days", "store_due_at"])
     _record_update(mailbox, {"window_days": {"old": old_days, "new": window_days}}, actor, at)
 

@@ -196,7 +196,7 @@ def test_list_takes_as_many_queries_for_one_as_for_many(  # noqa: PLR0917
 @pytest.fixture
 def change(cast, mailbox, now):
     return cooling.ask_window(
-        actor=cast.actor(cast.alice), mailbox=mailbox, window_days=3, wait=WAIT, at=now
+        actor=cast.actor(cast.alice), mailbox=mailbox, window_days=3, wait=WAIT, at=now, now=now
     )
 
 

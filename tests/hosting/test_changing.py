@@ -332,7 +332,7 @@ def test_limit_stays_where_the_plan_allows_it(cast, mailbox):
 
 def test_change_is_taken_back_within_its_time(mailbox):
     ordering.change_limit(actor=ACTOR, mailbox=mailbox, quota_bytes=40 * GIGABYTE, at=NOW)
-    cooling.ask_window(actor=ACTOR, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW)
+    cooling.ask_window(actor=ACTOR, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW, now=NOW)
     change(mailbox, "pop")
     Plan.objects.filter(slug="imap").update(is_on_sale=False)
 
@@ -369,7 +369,7 @@ def test_taking_back_is_held_to_the_limits(cast, mailbox):
 
 
 def test_window_that_somebody_chose_stays(mailbox):
-    cooling.ask_window(actor=ACTOR, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW)
+    cooling.ask_window(actor=ACTOR, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW, now=NOW)
 
     change(mailbox, "pop")
 

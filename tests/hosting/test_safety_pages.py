@@ -580,7 +580,8 @@ def test_page_warns_where_no_owner_could_be_told_of_an_alarm(alice, cast, mailbo
 
 def test_change_from_above_stands_on_the_page_without_the_button(alice, cast, twin, mailbox):
     rule = Rule(folder="\\Junk", counted_from=CountedFrom.ARRIVAL, days=8)
-    ask = {"engine": twin, "wait": timedelta(hours=72), "at": timezone.now()}
+    now = timezone.now()
+    ask = {"engine": twin, "wait": timedelta(hours=72), "at": now, "now": now}
     cooling.ask_rule(actor=system("t"), target=cast.reseller, rule=rule, **ask)
 
     page = text_of(alice.get(url("mailboxes:retention", mailbox)))

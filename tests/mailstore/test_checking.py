@@ -89,7 +89,7 @@ def test_domain_without_mailboxes_knows_no_folder_and_refuses_none(cast, twin):
 
 
 def test_folder_that_is_to_come_may_still_be_missing_when_its_rule_is_made(cast, twin, two):
-    ask = {"actor": SYSTEM, "engine": twin, "wait": WAIT, "at": NOW}
+    ask = {"actor": SYSTEM, "engine": twin, "wait": WAIT, "at": NOW, "now": NOW}
     rule = after(60, "Projects")
     cooling.ask_rule(target=cast.domain, rule=rule, is_new_folder=True, **ask)
 
@@ -121,10 +121,10 @@ def test_taking_away_what_keeps_a_mailbox_from_being_emptied_is_refused(cast, tw
     ask = {"actor": SYSTEM, "target": two[0], "folder": "INBOX", "engine": twin, "wait": WAIT}
 
     with pytest.raises(rules.WouldRemoveEverything):
-        cooling.ask_rule_removal(at=NOW, **ask)
+        cooling.ask_rule_removal(at=NOW, now=NOW, **ask)
 
     put(twin, two[0], "INBOX", 1)
-    change = cooling.ask_rule_removal(at=NOW, **ask)
+    change = cooling.ask_rule_removal(at=NOW, now=NOW, **ask)
     twin.accounts[two[0].address].folders["INBOX"].kept.pop()
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
     change.refresh_from_db()
@@ -137,7 +137,7 @@ def test_safer_removal_needs_no_mail_server(cast, twin, two):
     twin.is_down = True
 
     change = cooling.ask_rule_removal(
-        actor=SYSTEM, target=two[0], folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+        actor=SYSTEM, target=two[0], folder="\\Junk", engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
     assert change is None

@@ -37,20 +37,21 @@ def junk(days):
 
 def ask_rule(actor, target, twin, days):
     return cooling.ask_rule(
-        actor=actor, target=target, rule=junk(days), engine=twin, wait=WAIT, at=NOW
+        actor=actor, target=target, rule=junk(days), engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
 
 def ask_removal(actor, target, twin):
     return cooling.ask_rule_removal(
-        actor=actor, target=target, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+        actor=actor, target=target, folder="\\Junk", engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
 
 def test_raising_safety_is_done_at_once(twin, mailbox, alice):
     assert ask_rule(alice, mailbox, twin, 60) is None
     assert (
-        cooling.ask_window(actor=alice, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW) is None
+        cooling.ask_window(actor=alice, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW, now=NOW)
+        is None
     )
 
     assert [row.days for row in rules.own_rules(mailbox)] == [60]
@@ -124,7 +125,7 @@ def test_rule_removal_that_tightens_waits(twin, mailbox, alice):
     ask_rule(alice, mailbox, twin, 60)
 
     change = cooling.ask_rule_removal(
-        actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+        actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
     assert change is not None
@@ -138,7 +139,7 @@ def test_rule_removal_that_loosens_does_not(twin, mailbox, alice):
 
     assert (
         cooling.ask_rule_removal(
-            actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+            actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW, now=NOW
         )
         is None
     )
@@ -172,7 +173,7 @@ def test_bound_that_lets_rules_below_remove_sooner_waits(before, asked, twin, ca
     set_rules(cast.customer, *before)
 
     change = cooling.ask_rule(
-        actor=alice, target=cast.customer, rule=asked, engine=twin, wait=WAIT, at=NOW
+        actor=alice, target=cast.customer, rule=asked, engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
     assert change is not None
@@ -183,7 +184,7 @@ def test_removing_a_rule_with_a_floor_waits(twin, cast, alice):
     set_rules(cast.customer, rule("*", 90, floor_days=60))
 
     change = cooling.ask_rule_removal(
-        actor=alice, target=cast.customer, folder="*", engine=twin, wait=WAIT, at=NOW
+        actor=alice, target=cast.customer, folder="*", engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
     assert change is not None
@@ -193,7 +194,13 @@ def test_rule_for_all_that_reaches_a_folder_named_above_waits(twin, cast, alice)
     set_rules(cast.reseller, rule("*", 30), rule("Clients", None))
 
     change = cooling.ask_rule(
-        actor=alice, target=cast.customer, rule=rule("*", 30), engine=twin, wait=WAIT, at=NOW
+        actor=alice,
+        target=cast.customer,
+        rule=rule("*", 30),
+        engine=twin,
+        wait=WAIT,
+        at=NOW,
+        now=NOW,
     )
 
     assert change is not None
@@ -204,7 +211,7 @@ def test_tighter_bounds_hold_at_once(twin, cast, alice):
     safer = rule("*", 90, floor_days=70, ceiling_days=100)
 
     change = cooling.ask_rule(
-        actor=alice, target=cast.customer, rule=safer, engine=twin, wait=WAIT, at=NOW
+        actor=alice, target=cast.customer, rule=safer, engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
     assert change is None
@@ -212,7 +219,9 @@ def test_tighter_bounds_hold_at_once(twin, cast, alice):
 
 def test_second_request_hastens_nothing(mailbox, alice):
     def ask(days, at):
-        return cooling.ask_window(actor=alice, mailbox=mailbox, window_days=days, wait=WAIT, at=at)
+        return cooling.ask_window(
+            actor=alice, mailbox=mailbox, window_days=days, wait=WAIT, at=at, now=at
+        )
 
     later = NOW + timedelta(hours=50)
     first, again, other = ask(7, NOW), ask(7, later), ask(3, later)
@@ -223,7 +232,7 @@ def test_second_request_hastens_nothing(mailbox, alice):
 
 def test_clock_that_is_set_back_makes_nothing_sooner(twin, mailbox, alice):
     ahead = NOW + timedelta(days=30)
-    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=7, wait=WAIT, at=ahead)
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=7, wait=WAIT, at=ahead, now=ahead)
 
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
     mailbox.refresh_from_db()
@@ -231,14 +240,14 @@ def test_clock_that_is_set_back_makes_nothing_sooner(twin, mailbox, alice):
 
 
 def test_shorter_window_waits(twin, mailbox, alice):
-    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=3, wait=WAIT, at=NOW)
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=3, wait=WAIT, at=NOW, now=NOW)
     assert Mailbox.objects.get().window_days == 30
 
     cooling.make_due(engine=twin, at=NOW + WAIT)
 
     assert Mailbox.objects.get().window_days == 3
     with pytest.raises(policy.RuleRefused):
-        cooling.ask_window(actor=alice, mailbox=mailbox, window_days=0, wait=WAIT, at=NOW)
+        cooling.ask_window(actor=alice, mailbox=mailbox, window_days=0, wait=WAIT, at=NOW, now=NOW)
 
 
 def test_tripwire_is_switched_off_after_the_wait(twin, mailbox, alice):
@@ -374,10 +383,14 @@ DAY = timedelta(days=1)
 
 
 def test_longer_window_calls_off_the_shorter_one_that_waits(twin, mailbox, alice):
-    waiting = cooling.ask_window(actor=alice, mailbox=mailbox, window_days=2, wait=WAIT, at=NOW)
+    waiting = cooling.ask_window(
+        actor=alice, mailbox=mailbox, window_days=2, wait=WAIT, at=NOW, now=NOW
+    )
     later = NOW + DAY
 
-    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=400, wait=WAIT, at=later)
+    cooling.ask_window(
+        actor=alice, mailbox=mailbox, window_days=400, wait=WAIT, at=later, now=later
+    )
 
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
     waiting.refresh_from_db()
@@ -386,7 +399,9 @@ def test_longer_window_calls_off_the_shorter_one_that_waits(twin, mailbox, alice
 
 
 def test_shorter_window_is_not_made_once_the_window_is_another(twin, mailbox, alice):
-    change = cooling.ask_window(actor=alice, mailbox=mailbox, window_days=2, wait=WAIT, at=NOW)
+    change = cooling.ask_window(
+        actor=alice, mailbox=mailbox, window_days=2, wait=WAIT, at=NOW, now=NOW
+    )
     Mailbox.objects.filter(pk=mailbox.pk).update(window_days=90)
 
     assert cooling.make_due(engine=twin, at=NOW + WAIT) == 0
@@ -408,7 +423,13 @@ def test_tripwire_switched_on_again_stays_on(twin, mailbox, alice):
 def test_safer_rule_calls_off_only_what_waits_for_its_folder(twin, mailbox, alice):
     tighter = ask_rule(alice, mailbox, twin, 10)
     of_trash = cooling.ask_rule(
-        actor=alice, target=mailbox, rule=rule("\\Trash", 10), engine=twin, wait=WAIT, at=NOW
+        actor=alice,
+        target=mailbox,
+        rule=rule("\\Trash", 10),
+        engine=twin,
+        wait=WAIT,
+        at=NOW,
+        now=NOW,
     )
 
     assert ask_rule(alice, mailbox, twin, 60) is None
@@ -426,7 +447,7 @@ def test_rule_that_is_taken_away_takes_what_waits_for_it_along(twin, mailbox, al
     waiting = ask_rule(alice, mailbox, twin, 10)
 
     cooling.ask_rule_removal(
-        actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW
+        actor=alice, target=mailbox, folder="\\Junk", engine=twin, wait=WAIT, at=NOW, now=NOW
     )
 
     waiting.refresh_from_db()
@@ -528,12 +549,14 @@ def test_wish_about_a_closed_mailbox_does_not_reach_the_next_at_its_address(twin
 
 def test_wish_is_weighed_against_what_holds_by_now(mailbox, alice):
     stale = Mailbox.objects.get(pk=mailbox.pk)
-    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW)
+    cooling.ask_window(actor=alice, mailbox=mailbox, window_days=90, wait=WAIT, at=NOW, now=NOW)
     limits = {"messages": 5, "percent": None, "minutes": None, "fewest": None}
     cooling.ask_thresholds(actor=alice, target=mailbox, **limits, wait=WAIT, at=NOW)
     usual = {"messages": 100, "percent": None, "minutes": None, "fewest": None}
 
-    assert cooling.ask_window(actor=alice, mailbox=stale, window_days=60, wait=WAIT, at=NOW)
+    assert cooling.ask_window(
+        actor=alice, mailbox=stale, window_days=60, wait=WAIT, at=NOW, now=NOW
+    )
     stale.trip_messages = None
     assert cooling.ask_thresholds(actor=alice, target=stale, **usual, wait=WAIT, at=NOW)
 

@@ -89,14 +89,20 @@ def work(twin, run, now=NOW):
 def keep_longer(cast, mailbox, twin, days=3000):
     rule = Rule(folder="\\Junk", counted_from=CountedFrom.ARRIVAL, days=days)
     asked = cooling.ask_rule(
-        actor=cast.actor(cast.alice), target=mailbox, rule=rule, engine=twin, wait=WAIT, at=NOW
+        actor=cast.actor(cast.alice),
+        target=mailbox,
+        rule=rule,
+        engine=twin,
+        wait=WAIT,
+        at=NOW,
+        now=NOW,
     )
     assert asked is None
 
 
 def widen_window(cast, mailbox):
     asked = cooling.ask_window(
-        actor=cast.actor(cast.alice), mailbox=mailbox, window_days=3000, wait=WAIT, at=NOW
+        actor=cast.actor(cast.alice), mailbox=mailbox, window_days=3000, wait=WAIT, at=NOW, now=NOW
     )
     assert asked is None
 
@@ -226,7 +232,7 @@ def test_other_protocol_holds_before_the_mail_server_follows(twin, cast, mailbox
         retention_policy=None,
     )
 
-    switching.change_terms(actor=SYSTEM, mailbox=mailbox, terms=terms, wait=WAIT, at=NOW)
+    switching.change_terms(actor=SYSTEM, mailbox=mailbox, terms=terms, wait=WAIT, at=NOW, now=NOW)
     work(twin, run)
 
     assert run.state == WorkState.CANCELLED

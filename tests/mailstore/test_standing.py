@@ -363,14 +363,14 @@ def test_a_mailbox_that_moved_meanwhile_is_left_alone(cast, mailbox):
     stop(cast.customer, state="closed")
     provisioning.close(actor=ACTOR, mailbox=mailbox, grace=GRACE, at=AT)
 
-    assert not standing._close(mailbox, grace=GRACE, at=AT)
+    assert not standing._close(mailbox, grace=GRACE, at=AT, now=AT)
 
 
 def test_a_restriction_that_was_lifted_meanwhile_closes_nothing(cast, mailbox):
     stop(cast.customer, state="closed")
     free(cast.customer)
 
-    assert not standing._close(mailbox, grace=GRACE, at=AT)
+    assert not standing._close(mailbox, grace=GRACE, at=AT, now=AT)
     assert state_of(mailbox) == Mailbox.State.ACTIVE
 
 

@@ -85,7 +85,7 @@ def put(twin, mailbox, folder, *ages_in_days, flags=()):
 def switch(mailbox, terms, *, at=NOW, actor=ACTOR, retention_policy=None, **more):
     wanted = Terms(retention_policy=retention_policy, **terms)
     return switching.change_terms(
-        actor=actor, mailbox=mailbox, terms=wanted, wait=WAIT, at=at, **more
+        actor=actor, mailbox=mailbox, terms=wanted, wait=WAIT, at=at, now=at, **more
     )
 
 
@@ -259,7 +259,7 @@ def test_third_plan_within_the_wait_is_compared_with_the_first(twin, mailbox):
 
 def test_window_that_was_set_meanwhile_stays(twin, mailbox):
     switch(mailbox, POP)
-    cooling.ask_window(actor=ACTOR, mailbox=mailbox, window_days=60, wait=WAIT, at=NOW)
+    cooling.ask_window(actor=ACTOR, mailbox=mailbox, window_days=60, wait=WAIT, at=NOW, now=NOW)
 
     cooling.make_due(engine=twin, at=NOW + WAIT)
 

@@ -61,6 +61,7 @@ class Command(BaseCommand):
                 engine=engine(),
                 wait=settings.COOLING_OFF,
                 at=at,
+                now=at,
                 is_new_folder=options["new_folder"],
             )
         except policy.RuleRefused as refusal:
