@@ -142,9 +142,10 @@ def _key(request: HttpRequest, name: str) -> int | None:
     text = request.GET.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or int(text[:20]) > _HIGHEST_KEY:
+    digits = text.lstrip("0")[:20] or "0"
+    if not (text.isascii() and text.isdigit()) or int(digits) > _HIGHEST_KEY:
         raise IncorrectLookupParameters
-    return int(text)
+    return int(digits)
 
 
 class StaffAdmin(ModelAdmin):

@@ -337,7 +337,8 @@ def _number(cells: dict[str, str], column: str) -> int | None:
     text = cells.get(column, "").strip()
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()) or int(text[:20]) > _HIGHEST[column]:
+    digits = text.lstrip("0")[:20] or "0"
+    if not (text.isascii() and text.isdecimal()) or int(digits) > _HIGHEST[column]:
         message = _("A limit is a whole number between 0 and %(most)s, or empty.")
         raise Refused(message % {"most": _HIGHEST[column]}, field=column)
-    return int(text)
+    return int(digits)

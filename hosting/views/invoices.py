@@ -175,7 +175,8 @@ def _list(
 
 def _matching(found: InvoiceQuerySet, asked: dict[str, str]) -> InvoiceQuerySet:
     year, search = asked.get("year", ""), asked.get("q", "").strip()[:120]
-    if year.isascii() and year.isdigit() and _FIRST_YEAR <= int(year[:5]) <= _LAST_YEAR:
+    is_number = year.isascii() and year.isdigit() and len(year) <= len(str(_LAST_YEAR))
+    if is_number and _FIRST_YEAR <= int(year) <= _LAST_YEAR:
         found = found.filter(period__year=int(year))
     if search:
         found = found.filter(Q(number__icontains=search) | Q(customer__name__icontains=search))

@@ -58,8 +58,8 @@ def bill(price: Price, space: str, *, at: datetime) -> dict[str, Any]:
 
     At most it costs what all of `space` bytes would, kept throughout.
     """
-    offered = dict(limits(price.plan))
-    limit = int(space) if space.isdecimal() and int(space) in offered else price.plan.quota_bytes
+    offered = {str(step): step for step, _label in limits(price.plan)}
+    limit = offered.get(space, price.plan.quota_bytes)
     most = money.text(price.monthly_cost(stored_bytes=limit), currency=price.currency)
     return {
         **shown(price),

@@ -183,6 +183,7 @@ def test_a_list_that_is_too_long_is_refused(monkeypatch):
         ("Hazel,,,,,,1e9", "stored_bytes"),
         ("Hazel,,,,,,٣", "stored_bytes"),
         (f"Hazel,,,,,,{'9' * 400}", "stored_bytes"),
+        (f"Hazel,,,,,,{'0' * 20}{'9' * 400}", "stored_bytes"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named_before_and_left_out(cast, line, column):

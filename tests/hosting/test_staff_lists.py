@@ -288,3 +288,10 @@ def test_links_of_pages_carry_the_filter(staff, rare):
 
     assert query["state__exact"] == ["suspended"]
     assert "after" in query
+
+
+@pytest.mark.parametrize("key", ["9" * 30, "0" * 20 + "9" * 30, "0" * 5000 + "7", "٣"])
+def test_a_key_that_no_row_has_breaks_no_list(staff, cast, key):
+    answer = staff.get(MAILBOXES, {"after": key}, follow=True)
+
+    assert answer.status_code == 200
