@@ -3,6 +3,7 @@
 from hosting.admin import (
     brands,
     bulk,
+    changes,
     closes,
     dunning,
     imports,
@@ -30,6 +31,7 @@ from hosting.admin import (
 __all__ = [
     "brands",
     "bulk",
+    "changes",
     "closes",
     "dunning",
     "imports",

@@ -122,7 +122,6 @@ def _foresee_resuming(request: BulkRequest, _at: datetime) -> Foreseen:
 
 
 def _foresee_closing(request: BulkRequest, at: datetime) -> Foreseen:
-    closes_at = at + settings.COOLING_OFF
     days = settings.CLOSING_GRACE.days
     kept = ngettext(
         "For %(days)s day more they can be opened again with all their mail; then they are erased.",
@@ -130,26 +129,53 @@ def _foresee_closing(request: BulkRequest, at: datetime) -> Foreseen:
         "erased.",
         days,
     )
-    stops = gettext(
-        "On %(at)s UTC they stop receiving and signing in. Until then their owners, who are told, "
-        "can call it off."
-    )
     held = _chosen(request).filter(state__in=_OPEN, pk__in=holding.held().values("pk"))
     blocked = dict.fromkeys(
         held.values_list("pk", flat=True), gettext("Nothing: a hold stands on it.")
     )
     closing = _chosen(request).filter(state__in=_OPEN).exclude(pk__in=blocked)
+    of_tests = {
+        key: gettext("It is closed on %(at)s UTC by the clock of its test organisation.")
+        % {"at": _minute(moment + settings.COOLING_OFF)}
+        for key, moment in _moments_of_tests(closing).items()
+    }
     return _foresee(
         request,
         sources=_OPEN,
         note=gettext("It is closed after the wait."),
+        notes=of_tests,
         blocked=blocked,
         sentences=[
-            stops % {"at": f"{closes_at:%Y-%m-%d %H:%M}"},
+            *_stops(closing, at=at + settings.COOLING_OFF),
             kept % {"days": days},
             *prices.ending(closing, at=at),
         ],
     )
+
+
+def _stops(closing: QuerySet[Mailbox], *, at: datetime) -> list[str]:
+    """When they stop: at this moment, or by the clocks of test organisations."""
+    found = []
+    if closing.filter(organisation__is_test=False).exists():
+        sentence = gettext(
+            "On %(at)s UTC they stop receiving and signing in. Until then their owners, who are "
+            "told, can call it off."
+        )
+        found.append(sentence % {"at": _minute(at)})
+    if closing.filter(organisation__is_test=True).exists():
+        found.append(gettext("Those of test organisations do so by their own clocks."))
+    return found
+
+
+def _moments_of_tests(mailboxes: QuerySet[Mailbox]) -> dict[int, datetime]:
+    """The moment at which each of them is, by key, that belongs to a test organisation."""
+    found = list(mailboxes.filter(organisation__is_test=True).select_related("organisation"))
+    moments = clocks.moments(mailbox.organisation for mailbox in found)
+    return {mailbox.pk: moments[mailbox.organisation_id] for mailbox in found}
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _foresee_reopening(request: BulkRequest, at: datetime) -> Foreseen:

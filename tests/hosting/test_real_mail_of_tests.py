@@ -13,17 +13,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Membership
-from hosting import clocks, test_clock
+from hosting import bulk, clocks, test_clock
 from hosting.models import TestClock as Clock
 from hosting.models.plans import GIGABYTE
 from mailstore import provisioning, quotas, rules
 from mailstore.engine import engine
-from mailstore.models import PendingChange, PurgeRun
-from tests.factories import make_member
+from mailstore.models import Mailbox, PendingChange, PurgeRun
+from tests.factories import make_mailbox, make_member
 from tests.hosting.api.caller import Caller, make_key
 from tests.hosting.api.test_mailboxes import path_of
 from tests.hosting.simulated import ACTOR, keeps, make_test_customer, make_test_mailbox
-from tests.staffing import signed_in
+from tests.staffing import act, said, signed_in
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 BEHIND, AHEAD = timedelta(days=-60), timedelta(days=60)
@@ -68,7 +68,10 @@ def is_now(moment):
 
 def until_made(trial):
     """The clock goes on for as long as a wish cools off."""
-    seconds = int(settings.COOLING_OFF.total_seconds())
+    advanced(trial, seconds=int(settings.COOLING_OFF.total_seconds()))
+
+
+def advanced(trial, *, seconds):
     asked = test_clock.advance(actor=ACTOR, organisation=trial, seconds=seconds, at=timezone.now())
     assert test_clock.run(advance_id=asked.pk, engine=engine(), now=timezone.now)
 
@@ -253,3 +256,50 @@ def test_sessions_end_for_latecomers_too(door, tess, program, mailbox, twin):
     provisioning.end_sessions(mailbox=mailbox, engine=twin, at=asked_at + timedelta(seconds=1))
     mailbox.refresh_from_db()
     assert mailbox.sessions_end_asked_at == asked_at
+
+
+# What staff do ------------------------------------------------------------------------------
+
+
+def test_change_that_staff_let_through_is_due_at_the_clock_of_the_test(trial, tess, mailbox, staff):
+    tess.post(reverse("mailboxes:close", args=[mailbox.uuid]), {"address": mailbox.address})
+    change = PendingChange.objects.get()
+    path = reverse("admin:mailstore_pendingchange_changelist")
+
+    answer = act(staff, "shorten", change, path=path, reason="Asked for", confirmed="1")
+
+    assert said(answer) == ["Changes that take effect now: 1."]
+    change.refresh_from_db()
+    assert change.effective_at == clocks.now_for(trial)
+    advanced(trial, seconds=1)
+    mailbox.refresh_from_db()
+    assert mailbox.state == Mailbox.State.CLOSING
+
+
+def test_change_that_staff_call_off_ends_at_the_clock_of_the_test(trial, tess, mailbox, staff):
+    tess.post(reverse("mailboxes:close", args=[mailbox.uuid]), {"address": mailbox.address})
+    change = PendingChange.objects.get()
+    path = reverse("admin:mailstore_pendingchange_changelist")
+
+    act(staff, "call_off", change, path=path, confirmed="1")
+
+    change.refresh_from_db()
+    assert change.ended_at == clocks.now_for(trial)
+
+
+def test_closing_of_many_is_foreseen_for_the_clock_of_each(cast, trial, mailbox):
+    live = make_mailbox(cast.domain)
+    at = timezone.now()
+    deed = bulk.DEEDS["close_mailboxes"]
+    chosen = [(each.pk, each.address) for each in (mailbox, live)]
+    asked = bulk.draft(actor=cast.actor(cast.sam), deed=deed, chosen=chosen, at=at)
+
+    foreseen = deed.foresee(asked, at)
+
+    begins = [moment + settings.COOLING_OFF for moment in (clocks.now_for(trial), at)]
+    assert [line.note for line in foreseen.lines] == [
+        f"It is closed on {begins[0]:%Y-%m-%d %H:%M} UTC by the clock of its test organisation.",
+        "It is closed after the wait.",
+    ]
+    assert f"On {begins[1]:%Y-%m-%d %H:%M} UTC" in foreseen.sentences[0]
+    assert "by their own clocks" in foreseen.sentences[1]
