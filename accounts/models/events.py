@@ -39,14 +39,17 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def visible_to(self, actor: Actor) -> Self:
         """Facts about organisations in the actor's tree; a key reads those of its own mode."""
-        mine = self.filter(below(actor.in_any_mode(), "organisation__"))
+        return self.filter(below(actor.in_any_mode(), "organisation__")).in_mode_of(actor)
+
+    def in_mode_of(self, actor: Actor) -> Self:
+        """Facts about tests for a key that is for testing, all others for a live one."""
         if actor.is_test is None:
-            return mine
+            return self
         if actor.is_test:
-            return mine.filter(Q(organisation__is_test=True) | Q(data__is_test=True))
+            return self.filter(Q(organisation__is_test=True) | Q(data__is_test=True))
         # What a live organisation has for testing, such as a key, says so by itself.
         says_nothing = Q(data__is_test__isnull=True)
-        return mine.filter(says_nothing | Q(data__is_test=False), organisation__is_test=False)
+        return self.filter(says_nothing | Q(data__is_test=False), organisation__is_test=False)
 
 
 class Event(models.Model):

@@ -144,8 +144,8 @@ def organisations_of(actor: Actor) -> QuerySet[Organisation]:
 
 
 def _visible(actor: Actor, wanted: Wanted) -> QuerySet[Event]:
-    """Events of the actor's tree; those about money where the actor may see bills."""
-    events = Event.objects.all()
+    """Events of the actor's tree and mode; those about money where the actor may see bills."""
+    events = Event.objects.in_mode_of(actor)
     whose = _only(actor, wanted)
     if wanted.mailbox:
         # Whoever sees a mailbox sees what is about it, and no other condition is in the way

@@ -18,7 +18,7 @@ from accounts.access import system
 from accounts.models import ApiKey, Event, Organisation
 from accounts.rate_limits import Policy
 from accounts.tasks import chain_events
-from hosting import exports, figures, invoicing, tasks
+from hosting import exports, figures, invoicing, public_ids, tasks
 from hosting.api import turns
 from hosting.exports import asking, bill_lines, contents, keeping, writing
 from hosting.models import Export, Invoice
@@ -217,6 +217,21 @@ def test_activity_is_of_the_days_that_were_asked_for(cast, alice):
 
     assert "mailbox.created" in {row["type"] for row in there}
     assert before == []
+
+
+def test_activity_tells_of_the_mode_of_the_key_alone(cast, rita):
+    """As the audit log does, which leaves out what a live organisation has for testing."""
+    for is_test in (True, False):
+        made = make_key(cast.reseller, is_test=is_test)
+        keyring.revoke(actor=ACTOR, api_key=made.api_key, at=timezone.now())
+
+    rows = table(rita, "activity")
+
+    named = f"organisation_id={public_ids.encode('org', cast.reseller.uuid)}"
+    items = rita.get(f"/audit-log?{named}&limit=200").json()["items"]
+    told = [each["type"] for each in items if each["type"].startswith("api_key.")]
+    assert told.count("api_key.revoked") == 1
+    assert sorted(row["type"] for row in rows if row["type"] in told) == sorted(told)
 
 
 def test_proof_has_a_head_and_every_event(cast, alice):
