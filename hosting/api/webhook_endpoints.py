@@ -94,15 +94,16 @@ class EndpointBody(Body):
 
 
 class RotateSecretBody(Body):
-    """How long the old secret goes on signing beside the new one.
-
-    At most three secrets sign at a time; a further rotation retires the oldest before its time.
-    """
+    """How long the old secret goes on signing beside the new one."""
 
     overlap_seconds = Whole(
         min_value=0,
         max_value=endpoints.LONGEST_OVERLAP.days * _DAY_SECONDS,
         required=False,
+        help_text=(
+            f"At most {endpoints.MOST_SECRETS} secrets sign at a time; a further rotation retires "
+            "the oldest before its time."
+        ),
     )
 
 
@@ -285,7 +286,7 @@ class WebhookSecretRotation(Endpoint):
     def post(self, call: Call, *, endpoint: UUID) -> Answer:
         """Replace the secret; both sign until the overlap is over.
 
-        Three secrets sign at a time at most. Whoever rotates more often than that within an
+        Only so many secrets sign at a time. Whoever rotates more often than that within an
         overlap retires the oldest of them at once.
         """
         overlap = timedelta(

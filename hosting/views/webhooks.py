@@ -78,11 +78,14 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if state in WebhookDelivery.State.values:
         found = found.filter(state=state)
     page, next_key = _page(found, after)
+    signing = list(endpoint.secrets.signing(at=timezone.now()))
     context = {
         "endpoint": endpoint,
         "public_id": public_ids.encode("whe", endpoint.uuid),
         "secret": _take_secret(request, endpoint),
-        "old_secrets": endpoint.secrets.signing(at=timezone.now())[1:],
+        "old_secrets": signing[1:],
+        "most_secrets": endpoints.MOST_SECRETS,
+        "next_ends_oldest": len(signing) >= endpoints.MOST_SECRETS,
         "deliveries": page,
         "state": state,
         "states": WebhookDelivery.State.choices,

@@ -99,6 +99,16 @@ def test_secret_is_rotated_with_both_for_a_day(rita, made):
     assert WebhookSecret.objects.count() == 2
 
 
+def test_page_says_when_a_further_secret_ends_the_oldest(rita, made):
+    said = f"{endpoints.MOST_SECRETS} secrets sign at most"
+    pages = []
+    for _turn in range(endpoints.MOST_SECRETS):
+        pages.append(rita.get(to("detail", made.endpoint)).content.decode())
+        rita.post(to("rotate", made.endpoint), {"hours": "24"})
+
+    assert [said in page for page in pages] == [False] * (endpoints.MOST_SECRETS - 1) + [True]
+
+
 def test_rotation_without_a_good_answer_changes_nothing(rita, made):
     rita.post(to("rotate", made.endpoint), {"hours": "9"})
 
