@@ -1,4 +1,7 @@
-"""What staff do with a run: pause it, let it go on, and give more time, each with a reason."""
+"""What staff do with a run: pause it, let it go on, and give more time, each with a reason.
+
+They say what time it really is; that of a test organisation is steered at the moment of its clock.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from django.db.models import F
 
 from accounts import outbox
 from accounts.access import Actor, Capability
+from hosting import clocks
 from hosting.dunning.debts import today
 from hosting.dunning.sweeping import work_off
 from hosting.ledger.posting import lock_customer
@@ -23,6 +27,7 @@ class NotPossible(Exception):
 def pause(*, actor: Actor, run: Dunning, reason: str, at: datetime) -> None:
     """Take no further step, as while a bill is disputed. What is stopped stays so."""
     _must_say_why(reason)
+    at = clocks.moment_for(run.customer, at)
     _change(
         run,
         "dunning.paused",
@@ -39,6 +44,7 @@ def pause(*, actor: Actor, run: Dunning, reason: str, at: datetime) -> None:
 def resume(*, actor: Actor, run: Dunning, reason: str, at: datetime) -> None:
     """Go on. The next step is announced anew before it is taken."""
     _must_say_why(reason)
+    at = clocks.moment_for(run.customer, at)
     _change(
         run,
         "dunning.resumed",
@@ -57,6 +63,7 @@ def resume(*, actor: Actor, run: Dunning, reason: str, at: datetime) -> None:
 def extend(*, actor: Actor, run: Dunning, until: date, reason: str, at: datetime) -> None:
     """Let the debt count as due on another day: what is stopped is given back until then."""
     _must_say_why(reason)
+    now, at = at, clocks.moment_for(run.customer, at)
     if until <= today(at):
         message = "More time ends in the future."
         raise NotPossible(message)
@@ -71,7 +78,7 @@ def extend(*, actor: Actor, run: Dunning, until: date, reason: str, at: datetime
         extended_until=until,
         extension_reason=reason.strip()[:500],
     )
-    work_off(run.customer, at=at)
+    work_off(run.customer, at=at, now=now)
 
 
 def _must_say_why(reason: str) -> None:

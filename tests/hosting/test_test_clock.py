@@ -566,6 +566,20 @@ def test_live_sweeps_find_nothing_in_a_test_organisation(trial):
     assert PendingChange.objects.get().state == PendingChange.State.WAITING
 
 
+def test_more_time_that_staff_give_ends_by_the_test_clock(trial):
+    make_test_mailbox(trial)
+    advance(trial, to=at(1))
+    advance(trial, seconds=30 * DAY)
+    until = (clocks.now_for(trial) + timedelta(days=5)).date()
+    assert until < REALLY.date()
+
+    dunning.extend(actor=ACTOR, run=Dunning.objects.get(), until=until, reason="Asked", at=REALLY)
+
+    run = Dunning.objects.get()
+    assert run.extended_until == until
+    assert all(step.at <= clocks.now_for(trial) for step in run.steps.all())
+
+
 def test_run_of_a_test_organisation_goes_on_by_its_clock_only(trial):
     make_test_mailbox(trial)
     advance(trial, to=at(1))
