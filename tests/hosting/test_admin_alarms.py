@@ -71,7 +71,7 @@ def alarm(mailbox, phone, twin, now):
         box.append(f"Subject: {number}\r\n\r\nx\r\n".encode(), at=now - timedelta(days=1))
     twin.remove(user=mailbox.address, folder="INBOX", uids=[1, 2, 3])
     since = now - timedelta(minutes=1)
-    for device, messages in ((phone.uuid.hex, 2), ("-", 1), ("gone", 0)):
+    for device, messages in ((phone.uuid.hex, 1), ("-", 1), ("gone", 1), ("moved", 0)):
         Removal.objects.create(
             mailbox=mailbox,
             folder="INBOX",
@@ -96,9 +96,9 @@ def test_alarm_tells_who_from_where_and_how_much(staff, alarm):
 
     [table] = page.context["tables"]
     assert [list(row.cells)[:6] for row in table.rows] == [
-        ["Old phone", "192.0.2.7", "IMAP", "INBOX", 2, "2 kB"],
+        ["Old phone", "192.0.2.7", "IMAP", "INBOX", 1, "1 kB"],
         ["The mailbox password", "192.0.2.7", "IMAP", "INBOX", 1, "1 kB"],
-        ["gone", "192.0.2.7", "IMAP", "INBOX", 0, "0 B"],
+        ["gone", "192.0.2.7", "IMAP", "INBOX", 1, "1 kB"],
     ]
     assert "3 messages went." in page.content.decode()
     removal = staff.get(table.rows[0].url).content.decode()
