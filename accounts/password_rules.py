@@ -11,7 +11,6 @@ from typing import Any
 from django.contrib.auth.password_validation import CommonPasswordValidator
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from zxcvbn import zxcvbn
 
 # No passphrase is longer, and no hash is made of what is.
 LONGEST = 1000
@@ -47,6 +46,9 @@ class HardToGuess(CommonPasswordValidator):
 
     def validate(self, password: str, user: Any = None) -> None:
         """Raise `ValidationError` if it is found after too few guesses."""
+        # Its lists take 14 MB, in every process, and most of them never see a new password.
+        from zxcvbn import zxcvbn  # noqa: PLC0415
+
         about = [str(getattr(user, name, "") or "")[:_LOOKED_AT] for name in ("email", "name")]
         words = [each for text in about for each in [text, *text.replace("@", " ").split()] if each]
         with _one_at_a_time:

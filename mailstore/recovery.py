@@ -253,10 +253,10 @@ def _do(run: RestoreRun, batch: RestoreBatch, *, engine: Engine, now: Clock) -> 
     with transaction.atomic():
         _locked(run, at=now())
         if not was_begun:
-            # What has gone meanwhile does not come back, and is not counted.
-            batch.items = [item for item in batch.items if int(item[0]) in there]
             batch.state = RestoreBatch.State.DOING
-            batch.save(update_fields=["items", "state"])
+            batch.save(update_fields=["state"])
+            # What has gone meanwhile does not come back, and is not counted.
+            restore_ends.narrow(batch, lambda uid: uid in there)
     with transaction.atomic():
         _locked(run, at=now())
         if was_begun:

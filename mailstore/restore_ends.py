@@ -6,7 +6,7 @@ nothing of it down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -74,10 +74,18 @@ def without_those_back(
     return {uid: guid for uid, guid in there.items() if uid not in twins}
 
 
+def narrow(batch: RestoreBatch, is_left: Callable[[int], bool]) -> None:
+    """Leave only some of a batch's items; where all of them are left, none is written again."""
+    left = [item for item in batch.items if is_left(int(item[0]))]
+    if len(left) < len(batch.items):
+        batch.items = left
+        batch.save(update_fields=["items"])
+
+
 def settle(run: RestoreRun, batch: RestoreBatch, *, at: datetime) -> None:
     """Close a batch whose items have come back, and count them; the run's row is not written."""
     batch.state, batch.done_at = RestoreBatch.State.DONE, at
-    batch.save(update_fields=["items", "state", "done_at"])
+    batch.save(update_fields=["state", "done_at"])
     run.messages += len(batch.items)
     run.bytes += sum(int(size) for _uid, size, _guid in batch.items)
 
@@ -122,7 +130,7 @@ def _settle_begun(
     there = still_stored(user, batch, engine=engine)
     if there:
         there = without_those_back(user, batch, there, engine=engine)
-    batch.items = [item for item in batch.items if int(item[0]) not in there]
+    narrow(batch, lambda uid: uid not in there)
     if batch.items:
         settle(run, batch, at=at)
 
