@@ -202,9 +202,7 @@ def prepared(
     alike = [b for b in alike if lines[b.organisation.pk] or late.get(b.organisation.pk)]
     from_profile = seller_profile(seller)
     if from_profile is None:
-        name = seller or "The house"
-        if alike:
-            problems.append(f"{name} has no billing profile, so {len(alike)} bills are missing.")
+        problems += _without_profile(seller, alike)
         return
     judge = reviewing.unusual_again if replaces else reviewing.unusual
     unusual = judge(alike, lines, period=period)
@@ -231,6 +229,12 @@ def prepared(
             tax=tax,
             replaces=replaces,
         )
+
+
+def _without_profile(seller: Organisation | None, alike: Sequence[Buyer]) -> list[str]:
+    name = seller or "The house"
+    missing = f"{name} has no billing profile, so {len(alike)} bills are missing."
+    return [missing] if alike else []
 
 
 def _by_prices_of_now(alike: Sequence[Buyer]) -> Sequence[Buyer]:
