@@ -28,6 +28,7 @@ from hosting.views import (
     order,
     organisations,
     payments,
+    payments_in,
     people,
     plans,
     profiles,
@@ -286,6 +287,12 @@ billing_patterns = [
 payment_patterns = [
     path("invoices/<uuid:uuid>/pay", payments.pay, name="pay"),
     path("invoices/<uuid:uuid>/payment", payments.payment, name="payment"),
+    path("invoices/<uuid:uuid>/received", payments_in.record, name="record_payment"),
+    path(
+        "invoices/<uuid:uuid>/received/<uuid:payment_uuid>/take-back",
+        payments_in.take_back,
+        name="take_back_payment",
+    ),
 ]
 provider_patterns = (
     [

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts import invitations, inviting
 from accounts.models import Authenticator, Event, FactorLoss, Membership, Organisation
 from accounts.second_factor import authenticators, demanding
-from hosting import invoicing, price_lists
+from hosting import invoicing, ledger, price_lists
 from hosting.models import CustomerImport, Invoice, Plan, Price, WebhookDelivery, WebhookEndpoint
 from hosting.periods import Period
 from mailstore import credentials
@@ -25,6 +25,7 @@ from tests.factories import AT, PASSWORD, make_mailbox
 from tests.hosting.api.caller import make_key
 from tests.hosting.billing_rows import ACTOR, CLOSED_AT, OCTOBER, make_logo, make_profile, sold
 from tests.hosting.brand_rows import make_brand
+from tests.hosting.ledger_rows import make_bill as bill_row
 from tests.staffing import SECRET, by_password_alone, signed_in, stale
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -61,6 +62,9 @@ class Who(Enum):
     KEEPS = auto()
     # Whoever may see the bill that the address names; for all others it is absent.
     PAYS = auto()
+    # Whoever's own organisation issued the bill that the address names; for all others, staff
+    # too, it is absent.
+    IS_PAID = auto()
     # Whoever's organisation has customers; for all others there are no such pages.
     SELLS = auto()
     # As above, and the thing that the address names is its own or a customer's.
@@ -254,6 +258,8 @@ ACCESS = {
     "billing:mailbox_usage": COST,
     "billing:pay": Access(Who.PAYS, reads=False, changes=True),
     "billing:payment": BILL,
+    "billing:record_payment": Access(Who.IS_PAID, changes=True),
+    "billing:take_back_payment": Access(Who.IS_PAID, changes=True),
     "payments:stripe_webhook": Access(Who.ANYONE, reads=False, is_signed=True),
     "billing:invoices": Access(Who.HAS_BILLS),
     "billing:issued": Access(Who.HAS_BILLS),
@@ -337,6 +343,7 @@ OF_OWNERS = [name for name, access in ACCESS.items() if access.who is Who.OWNS_I
 OF_LOOKS = [name for name, access in ACCESS.items() if access.who is Who.RESELLS]
 OF_LEADERS = [name for name, access in ACCESS.items() if access.who is Who.LEADS]
 OF_MEMBERS = [name for name, access in ACCESS.items() if access.who is Who.BELONGS]
+OF_BOOKS = [name for name, access in ACCESS.items() if access.who is Who.IS_PAID]
 OF_BILLS = [name for name, access in ACCESS.items() if access.who is Who.PAYS]
 READING = [name for name, access in ACCESS.items() if not (access.changes or access.is_signed)]
 CHANGING = [name for name, access in ACCESS.items() if access.changes]
@@ -375,6 +382,8 @@ FORMS = {
 # who owns, what opens a mailbox, and where secrets go. Every other address that changes something
 # stands below.
 FRESH = {
+    "billing:record_payment",
+    "billing:take_back_payment",
     "customers:own_prices",
     "customers:set_price",
     "customers:withdraw_price",
@@ -578,6 +587,15 @@ def address(cast, twin):
     later = Price.objects.create(
         price_list=own, plan=Plan.objects.first(), starts_on=date(2031, 2, 1), monthly_price=1
     )
+    retail = bill_row(cast.customer, 500, seller=cast.reseller)
+    payment = ledger.take(
+        actor=cast.actor(cast.rita),
+        invoice=retail,
+        amount_minor=200,
+        received_on=AT.date(),
+        external_id="receipt 1",
+        at=timezone.now(),
+    )
     listed = CustomerImport.objects.create(
         seller=cast.reseller, file_name="x", content="name\nHazel", created_by=cast.rita
     )
@@ -598,6 +616,7 @@ def address(cast, twin):
         "billing:mailbox": mailbox,
         "billing:mailbox_usage": mailbox,
         "billing": make_bill(cast),
+        **dict.fromkeys(OF_BOOKS, retail),
         "organisations": cast.customer,
         "activity": cast.customer,
         "keys": make_key(cast.customer).api_key,
@@ -633,6 +652,7 @@ def address(cast, twin):
         "organisations:demand_factor": ["own"],
         "organisations:withdraw_factor": ["own"],
         "organisations:found_factor": [loss.uuid],
+        "billing:take_back_payment": [payment.uuid],
     }
 
     def make(name: str, *, uuid: UUID | None = None) -> str:
@@ -759,6 +779,16 @@ def test_whoever_pays_or_sells_sees_the_bill(name, person, status, cast, address
     is_elsewhere = person == "sam" and name in OF_PROFILES
     expected = 404 if is_elsewhere else status
     assert response.status_code == (expected if ACCESS[name].reads else 405)
+
+
+@pytest.mark.parametrize("name", OF_BOOKS)
+@pytest.mark.parametrize(
+    ("person", "status"), [("rita", 200), ("sam", 404), ("alice", 404), ("bob", 404)]
+)
+def test_whoever_is_paid_keeps_the_books(name, person, status, cast, address):
+    response = client_of(getattr(cast, person)).get(address(name))
+
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("name", [n for n in ACCESS if ACCESS[n].who is Who.SELLS])

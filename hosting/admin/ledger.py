@@ -17,6 +17,7 @@ from accounts.access import Forbidden
 from accounts.models import Organisation
 from accounts.staff import ReadOnlyAdmin
 from hosting import ledger, money
+from hosting.forms.payments import amount_field
 from hosting.models import LedgerEntry, OpenItem, ProviderEvent, Refund
 from hosting.paying import facts
 from mailstore.admin.acting import ActingAdmin, ReasonForm, answer
@@ -24,14 +25,6 @@ from mailstore.admin.tables import Row, Table, first, url_of
 
 # What the verbs refuse with a sentence.
 REFUSALS = (ledger.LedgerRefused, money.TooFine, Forbidden)
-
-
-def amount_field(**more: Any) -> forms.DecimalField:
-    """An amount above zero, with as many decimals as any currency has."""
-    smallest = Decimal("0.001")
-    return forms.DecimalField(
-        label=_("Amount"), max_digits=15, decimal_places=3, min_value=smallest, **more
-    )
 
 
 class AmountForm(ReasonForm):

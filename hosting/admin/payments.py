@@ -20,8 +20,9 @@ from django.utils.translation import gettext_lazy as _
 from accounts.access import Actor
 from accounts.models import Organisation
 from hosting import ledger, money
-from hosting.admin.ledger import REFUSALS, AmountForm, amount_field, entries_of, minor_of
+from hosting.admin.ledger import REFUSALS, AmountForm, entries_of, minor_of
 from hosting.banking import matching
+from hosting.forms.payments import amount_field
 from hosting.models import Invoice, Payment
 from hosting.paying import refunding
 from mailstore.admin.acting import ActingAdmin, ReasonForm, answer

@@ -19,6 +19,7 @@ from hosting.ledger.posting import (
 )
 from hosting.ledger.reading import Balance, balance_minor, balances, open_minor
 from hosting.ledger.settling import credit, pay_back, take_in_again, write_off
+from hosting.ledger.taking import take, take_back_whole
 
 __all__ = [
     "AlreadyRecorded",
@@ -39,7 +40,9 @@ __all__ = [
     "release",
     "settle",
     "settle_all",
+    "take",
     "take_back",
+    "take_back_whole",
     "take_in_again",
     "write_off",
 ]

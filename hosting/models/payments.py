@@ -92,6 +92,10 @@ class OpenItem(models.Model):
         """Whether nothing is left to pay."""
         return self.open_minor == 0
 
+    def is_overdue(self, today: date) -> bool:
+        """Whether something is left after the last day on which it was to be paid."""
+        return not self.is_settled and self.due_on < today
+
 
 class PaymentQuerySet(models.QuerySet["Payment"]):
     """Which payments an actor may see."""
@@ -113,6 +117,7 @@ class Payment(models.Model):
 
     class Source(models.TextChoices):
         STAFF = "staff", _("Entered by staff")
+        SELLER = "seller", _("Entered by the seller")
         BANK = "bank", _("Bank statement")
         STRIPE = "stripe", _("Stripe")
         BILL = "bill", _("Bill below zero")

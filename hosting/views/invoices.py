@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -11,21 +12,24 @@ from django.db.models import Q, Sum
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.access import Actor, Capability
 from accounts.models import Organisation
-from hosting import papers
+from hosting import clocks, papers
 from hosting.models import Invoice, Logo
 from hosting.models.invoices import InvoiceQuerySet
 from hosting.papers import Paper
 from hosting.papers.values import amount
-from hosting.views import actor_of, must_see_bills
+from hosting.views import actor_of, must_see_bills, payments_in
 from hosting.views.payments import pay_state
 
 PAGE_LENGTH = 50
 _FIRST_YEAR, _LAST_YEAR = 2000, 9999
+# In the address of a list, for what is left to pay.
+_OPEN = "open"
 
 
 @login_required
@@ -134,6 +138,7 @@ def _load_resellers(actor: Actor, uuid: UUID) -> Invoice:
 def _page(request: HttpRequest, invoice: Invoice, paper: Paper, *, actor: Actor) -> HttpResponse:
     is_statement = request.resolver_match and request.resolver_match.url_name == "statement"
     is_issued = invoice.customer_id not in actor.organisation_ids
+    keeps_books = not is_statement and payments_in.keeps_books(actor, invoice)
     context = {
         "paper": paper,
         "invoice": invoice,
@@ -141,6 +146,8 @@ def _page(request: HttpRequest, invoice: Invoice, paper: Paper, *, actor: Actor)
         "has_statement": invoice.customer.kind == Organisation.Kind.RESELLER,
         "is_issued": is_issued,
         "pay": None if is_issued else pay_state(invoice),
+        "due": pay_state(invoice) if keeps_books else None,
+        "settlements": payments_in.settlements(invoice) if keeps_books else [],
         "credit_note": Invoice.objects.filter(corrects=invoice).first(),
         "replaced_by": invoice.replaced_by.first(),
         "logo_url": reverse("billing:invoice_logo", args=[invoice.uuid]),
@@ -155,15 +162,20 @@ def _list(
     request: HttpRequest, found: InvoiceQuerySet, *, actor: Actor, section: str
 ) -> HttpResponse:
     years = [day.year for day in found.dates("period", "year", order="DESC")]
-    asked = {name: request.GET[name] for name in ("year", "q") if request.GET.get(name)}
+    asked = {name: request.GET[name] for name in ("year", "q", "pay") if request.GET.get(name)}
     chosen = _matching(found, asked)
     page, last = _page_after(chosen, request.GET.get("after", ""))
+    moments = clocks.moments(invoice.customer for invoice in page)
+    today = timezone.now()
     context = {
         "section": section,
-        "invoices": [_row(invoice) for invoice in page],
+        "invoices": [
+            _row(invoice, today=moments.get(invoice.customer_id, today).date()) for invoice in page
+        ],
         "years": years,
         "year": asked.get("year", ""),
         "search": asked.get("q", ""),
+        "only_open": asked.get("pay") == _OPEN,
         "totals": _totals(chosen),
         **selling(actor),
         "next_url": "?" + urlencode({**asked, "after": last}) if last else "",
@@ -178,6 +190,8 @@ def _matching(found: InvoiceQuerySet, asked: dict[str, str]) -> InvoiceQuerySet:
     is_number = year.isascii() and year.isdigit() and len(year) <= len(str(_LAST_YEAR))
     if is_number and _FIRST_YEAR <= int(year) <= _LAST_YEAR:
         found = found.filter(period__year=int(year))
+    if asked.get("pay") == _OPEN:
+        found = found.filter(open_item__open_minor__gt=0)
     if search:
         found = found.filter(Q(number__icontains=search) | Q(customer__name__icontains=search))
     return found
@@ -185,7 +199,7 @@ def _matching(found: InvoiceQuerySet, asked: dict[str, str]) -> InvoiceQuerySet:
 
 def _page_after(found: InvoiceQuerySet, after: str) -> tuple[list[Invoice], str]:
     """One page, newest first, after the bill of that number; and the number to go on from."""
-    ordered = found.select_related("customer", "corrects").order_by("-pk")
+    ordered = found.select_related("customer", "corrects", "open_item").order_by("-pk")
     if after:
         before = Invoice.objects.filter(number=after[:40]).values("pk")
         ordered = ordered.filter(pk__lt=before)
@@ -196,7 +210,8 @@ def _page_after(found: InvoiceQuerySet, after: str) -> tuple[list[Invoice], str]
     return page, page[-1].number
 
 
-def _row(invoice: Invoice) -> dict[str, Any]:
+def _row(invoice: Invoice, *, today: date) -> dict[str, Any]:
+    is_bill = invoice.kind == Invoice.Kind.INVOICE
     return {
         "number": invoice.number,
         "uuid": invoice.uuid,
@@ -207,6 +222,8 @@ def _row(invoice: Invoice) -> dict[str, Any]:
         "period": invoice.period,
         "issued_at": invoice.issued_at,
         "total_text": _amount_text(invoice.total_minor, invoice.currency),
+        "item": invoice.open_item if is_bill else None,
+        "is_overdue": is_bill and invoice.open_item.is_overdue(today),
     }
 
 

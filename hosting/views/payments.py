@@ -56,7 +56,7 @@ def pay_state(invoice: Invoice, *, is_returning: bool = False) -> PayState | Non
         is_settled=item.is_settled,
         open_text=item.open_text,
         due_on=item.due_on,
-        is_overdue=not item.is_settled and item.due_on < clocks.now_for(invoice.customer).date(),
+        is_overdue=item.is_overdue(clocks.now_for(invoice.customer).date()),
         is_offered=not item.is_settled and checkouts.is_offered(invoice),
         is_waiting=is_returning and not item.is_settled,
     )

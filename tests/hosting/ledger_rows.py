@@ -27,12 +27,16 @@ def make_bill(customer, total_minor, *, seller=None, currency="EUR", days=14, at
         net_minor=total_minor,
         vat_minor=0,
         total_minor=total_minor,
-        seller_text={"name": "Seller"},
-        customer_text={"name": customer.name},
+        seller_text=_party("Seller"),
+        customer_text=_party(customer.name),
         **fields,
     )
     ledger.enter([invoice], payment_days=[days], actor=ACTOR, at=at)
     return invoice
+
+
+def _party(name):
+    return {"name": name, "address": [], "country": "AT", "vat_id": ""}
 
 
 def paid(amount_minor, *, customer=None, seller=None, on=date(2026, 11, 2), **more):

@@ -117,6 +117,33 @@ def test_a_reseller_has_its_own_logo_its_invoices_and_its_statement(
     look("statement")
 
 
+def test_a_reseller_notes_what_its_customer_paid_and_takes_a_slip_back(page, billed, sign_in, look):
+    bill = bill_of(billed.customer)
+    sign_in(billed.rita)
+    page.goto("/billing/invoices/issued?pay=open")
+    page.get_by_role("link", name=bill.number, exact=True).click()
+    look("invoice-issued-open")
+    page.get_by_role("link", name="Record a payment").click()
+    look("payment-record")
+    page.get_by_label("Amount").fill("1.00")
+    page.get_by_label("Note").fill(f"Transfer of {LONG}")
+    page.get_by_role("button", name="Record it").click()
+    expect(page.get_by_text("The payment is recorded.")).to_be_visible()
+    look("invoice-issued-partly-paid")
+
+    page.get_by_role("link", name="Take back").click()
+    look("payment-take-back")
+    page.get_by_label("Why").fill("That was another customer.")
+    page.get_by_role("button", name="Take back").click()
+    expect(page.get_by_text("What it had settled is to pay again.")).to_be_visible()
+
+    page.get_by_role("link", name="Record a payment").click()
+    page.get_by_role("button", name="Record it").click()
+    expect(page.get_by_text("Settled: nothing is left to pay")).to_be_visible()
+    page.goto("/billing/invoices/issued")
+    expect(page.get_by_role("row", name=bill.number).get_by_text("Settled")).to_be_visible()
+
+
 def test_an_owner_says_who_it_is_and_is_told_what_is_wrong(page, cast, sign_in, look):
     sign_in(cast.alice)
     page.goto("/billing/profile/")
