@@ -5,7 +5,7 @@ Bills that were issued keep what they said. What changes here stands on the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -65,20 +65,33 @@ def of(organisation: Organisation) -> BillingProfile:
 
 
 @transaction.atomic
-def keep(*, actor: Actor, profile: BillingProfile, at: datetime) -> BillingProfile:
-    """Store what bills say from now on; raises `ProfileRefused`."""
+def keep(
+    *,
+    actor: Actor,
+    profile: BillingProfile,
+    at: datetime,
+    asked: Collection[str] = _TOLD,
+) -> BillingProfile:
+    """Store what bills say from now on; raises `ProfileRefused`.
+
+    `asked` names the fields that somebody changed, of a profile that is there already. What
+    others changed in it meanwhile stays.
+    """
     organisation = profile.organisation
     actor.must(Capability.SEE_BILLS, lineage=organisation.lineage)
     try:
         profile.full_clean(validate_unique=False)
     except ValidationError as error:
         raise ProfileRefused(" ".join(error.messages)) from error
-    before = BillingProfile.objects.filter(organisation=organisation).first()
-    check_sharing(profile=profile, at=at)
-    changed = [name for name in _TOLD if _differs(name, before, profile)]
+    kept = BillingProfile.objects.select_for_update().filter(organisation=organisation)
+    before = kept.first()
+    meant = _TOLD if _is_new(profile) else _among(asked)
+    changed = [name for name in meant if _differs(name, before, profile)]
+    if "pools_storage" in changed:
+        check_sharing(profile=profile, at=at)
     if changed:
         values = {name: _change(name, before, profile) for name in changed}
-        _save(profile)
+        _save(profile, changed=changed)
         _record("billing_profile.changed", profile, actor=actor, at=at, changed=values)
     return profile
 
@@ -173,6 +186,15 @@ def forget_unused_logos(
             continue
 
 
+def _is_new(profile: BillingProfile) -> bool:
+    return profile._state.adding  # noqa: SLF001  # Django's way
+
+
+def _among(asked: Collection[str]) -> list[str]:
+    """The fields of a form, as they are told of; what leads to other rows goes by its number."""
+    return [name for name in _TOLD if name in asked or name.removesuffix("_id") in asked]
+
+
 def _differs(name: str, before: BillingProfile | None, after: BillingProfile) -> bool:
     return before is None or getattr(before, name) != getattr(after, name)
 
@@ -182,10 +204,10 @@ def _change(name: str, before: BillingProfile | None, after: BillingProfile) -> 
     return {"old": getattr(before, name, None), "new": getattr(after, name)}
 
 
-def _save(profile: BillingProfile) -> None:
+def _save(profile: BillingProfile, *, changed: Collection[str]) -> None:
     try:
         with transaction.atomic():
-            profile.save()
+            profile.save(update_fields=None if _is_new(profile) else changed)
     except IntegrityError as error:
         message = "Somebody else has just filled this in. Look at it again."
         raise ProfileRefused(message) from error

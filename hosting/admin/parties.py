@@ -132,7 +132,9 @@ class BillingProfileAdmin(_ByVerb):
         return ("organisation",) if obj else ()
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
-        profiles.keep(actor=self.actor(request), profile=obj, at=timezone.now())
+        profiles.keep(
+            actor=self.actor(request), profile=obj, asked=form.changed_data, at=timezone.now()
+        )
 
 
 @admin.register(PriceList)

@@ -110,7 +110,7 @@ def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = ProfileForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
         try:
-            profiles.keep(actor=actor, profile=profile, at=timezone.now())
+            profiles.keep(actor=actor, profile=profile, asked=form.changed_data, at=timezone.now())
         except profiles.ProfileRefused as refusal:
             form.add_error(None, str(refusal))
         else:

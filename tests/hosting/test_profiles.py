@@ -139,6 +139,36 @@ def test_two_who_fill_it_in_for_the_first_time_at_once_make_one(cast):
     assert BillingProfile.objects.get(organisation=cast.customer).legal_name == "Alder"
 
 
+def test_what_somebody_else_changed_meanwhile_stays(cast):
+    make_profile(cast.customer)
+    owners, staffs = (profiles.of(cast.customer) for _turn in range(2))
+    staffs.payment_days, owners.address = 60, "Elm Road 9"
+    profiles.keep(actor=ACTOR, profile=staffs, asked=["payment_days"], at=CLOSED_AT)
+
+    profiles.keep(actor=ACTOR, profile=owners, asked=["address"], at=CLOSED_AT)
+
+    kept = BillingProfile.objects.get(organisation=cast.customer)
+    assert (kept.address, kept.payment_days) == ("Elm Road 9", 60)
+
+
+def test_a_page_writes_what_was_changed_on_it_alone(cast, monkeypatch):
+    make_profile(cast.customer)
+    kept = BillingProfile.objects.filter(organisation=cast.customer)
+    load = profiles.of
+
+    def load_just_before(organisation):
+        profile = load(organisation)
+        kept.update(payment_days=60)
+        return profile
+
+    monkeypatch.setattr(profiles, "of", load_just_before)
+
+    client_of(cast.alice).post(url(cast.customer), {**GIVEN, "address": "Elm Road 9"})
+
+    assert kept.get().payment_days == 60
+    assert kept.get().address == "Elm Road 9"
+
+
 def test_the_page_says_so_too(cast, monkeypatch):
     def refuse(**_named):
         raise profiles.ProfileRefused("Somebody else was faster.")
