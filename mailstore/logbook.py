@@ -19,6 +19,7 @@ from mailstore.engine.maillog import (
     QuotaRefusal,
     Record,
     Removed,
+    Taken,
 )
 from mailstore.engine.rotation import Position
 from mailstore.models import LogPosition, Mailbox, MessageCopy, Removal
@@ -65,6 +66,7 @@ def _read_part(path: Path) -> tuple[int, bool]:
     told = [record for record in records if _is_about_this(record, mailboxes)]
     _note_refusals(records)
     _note_removals(told, mailboxes)
+    _note_taken(told, mailboxes)
     _note_copies(told, mailboxes)
     _note_deleted_folders(told, mailboxes)
     _note_renamed_folders(told, mailboxes)
@@ -144,6 +146,19 @@ def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
     row.ended_at = last.at
     row.is_weighed = False
     row.save(update_fields=["uids", "messages", "bytes", "ended_at", "is_weighed"])
+
+
+def _note_taken(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    for record in records:
+        if isinstance(record, Taken) and record.user in mailboxes:
+            Removal.objects.filter(
+                mailbox=mailboxes[record.user], session=record.session, service=record.service
+            ).update(
+                fetched_messages=record.fetched_messages,
+                fetched_bytes=record.fetched_bytes,
+                glanced_messages=record.glanced_messages,
+                glanced_bytes=record.glanced_bytes,
+            )
 
 
 def _note_copies(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:

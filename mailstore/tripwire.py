@@ -19,12 +19,20 @@ from django.db.models import OuterRef, Subquery
 
 from accounts import outbox
 from accounts.access import Actor, Capability, system
-from mailstore import alarm_letters, credentials, moves, policy, recovery, thresholds, turns
+from mailstore import (
+    alarm_letters,
+    credentials,
+    moves,
+    policy,
+    recovery,
+    thresholds,
+    turns,
+    unfetched,
+)
 from mailstore.engine import (
     Engine,
     EngineError,
     EngineUnavailable,
-    StoredMessage,
     folder_names,
     uids_of,
 )
@@ -43,6 +51,9 @@ _WORK = "tripwire"
 _WATCH = system(_WORK)
 # For so long nobody is blamed for what may have been moves.
 _TOLD_WITHIN = timedelta(minutes=5)
+# A POP session ends as soon as it has removed what it was told to; a mail server that dies in
+# between never says so.
+_ENDS_WITHIN = timedelta(minutes=1)
 # How many a folder may have held that was renamed.
 _EVERY = 2**63
 
@@ -92,6 +103,9 @@ def _take_turn(mailbox: Mailbox, *, engine: Engine, at: datetime) -> list[Alarm]
     """Weigh what is new of one mailbox; the alarm that rose, if any."""
     _settle(mailbox, engine=engine, at=at)
     fresh = list(Removal.objects.filter(mailbox=mailbox, is_weighed=False))
+    if any(_is_ending(removal, at=at) for removal in fresh):
+        # The next turn is in seconds, and knows what the session had fetched.
+        return []
     alarm = weigh(mailbox=mailbox, engine=engine, at=at)
     for removal in fresh:
         # What the log told meanwhile is weighed next time.
@@ -99,6 +113,11 @@ def _take_turn(mailbox: Mailbox, *, engine: Engine, at: datetime) -> list[Alarm]
             took_folder=removal.took_folder
         ).update(is_weighed=True)
     return [alarm] if alarm else []
+
+
+def _is_ending(removal: Removal, *, at: datetime) -> bool:
+    is_open = removal.service != "imap" and removal.fetched_bytes is None
+    return is_open and removal.ended_at > at - _ENDS_WITHIN
 
 
 def _settle(mailbox: Mailbox, *, engine: Engine, at: datetime) -> None:
@@ -202,14 +221,16 @@ def _weight(
     lasting = [r for r in by_imap if not policy.is_passing(r.folder)]
     passing = [r for r in by_imap if policy.is_passing(r.folder)]
     by_pop = [removal for removal in window if removal.service != "imap"]
-    unfetched = _unfetched(mailbox, by_pop, engine=engine) if _sum(by_pop) >= fewest else 0
+    by_pop_unfetched = (
+        unfetched.count(mailbox, by_pop, engine=engine) if _sum(by_pop) >= fewest else 0
+    )
     later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
-    with_passing = _sum(by_imap) + unfetched
+    with_passing = _sum(by_imap) + by_pop_unfetched
     # The mail server's own report of use may be seconds old, and this is about seconds.
     left = _left(mailbox, engine=engine) if with_passing >= fewest else {}
     return Weight(
         removals=window,
-        counted=_sum(lasting) + _passed_through(mailbox, passing, limits) + unfetched,
+        counted=_sum(lasting) + _passed_through(mailbox, passing, limits) + by_pop_unfetched,
         with_passing=with_passing,
         held_before=sum(left.values()) + with_passing + _sum(later),
         whole_folder=_whole_folder(lasting, left, fewest=fewest),
@@ -258,29 +279,6 @@ def _left(mailbox: Mailbox, *, engine: Engine) -> Counter[str]:
 
 def _sum(removals: Iterable[Removal]) -> int:
     return sum(removal.messages for removal in removals)
-
-
-def _unfetched(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -> int:
-    """How many messages POP programs removed that no program ever fetched.
-
-    What came back from the store meanwhile is not removed any more.
-    """
-    uids: dict[str, list[int]] = {}
-    for removal in by_pop:
-        uids.setdefault(removal.folder, []).extend(uids_of(removal.uids))
-    return sum(
-        len(_stored(mailbox, folder, of_folder, engine=engine))
-        - len(_stored(mailbox, folder, of_folder, engine=engine, retrieved=True))
-        for folder, of_folder in uids.items()
-    )
-
-
-def _stored(
-    mailbox: Mailbox, folder: str, uids: Sequence[int], *, engine: Engine, retrieved: bool = False
-) -> list[StoredMessage]:
-    return engine.messages(
-        user=mailbox.address, folder=folder, removed=True, retrieved=retrieved, uids=uids
-    )
 
 
 def _whole_folder(lasting: Sequence[Removal], left: Mapping[str, int], *, fewest: int) -> str:

@@ -24,9 +24,15 @@ _REFUSAL = re.compile(rb".*(?:Quota exceeded|Mailbox is full|mailbox is full)")
 _COPIED = re.compile(
     rb"copy from (?P<folders>.+), uid=(?P<uid>\d+), size=(?P<bytes>\d+)\Z",
 )
+_TAKEN = re.compile(
+    rb"Disconnected: .* fetched=(?P<fetched>\d+) glanced=(?P<glanced>\d+) removed=\d+; "
+    rb"top=\d+/(?P<glanced_bytes>\d+), retr=\d+/(?P<fetched_bytes>\d+), del=\d+/\d+, size=\d+\Z"
+)
 _LOGIN = frozenset({b"imap-", b"pop3-"})
 _SESSION = frozenset({b"imap(", b"pop3("})
 _AUTH = frozenset({b"auth-", b"auth:"})
+_POP_SESSION = b"pop3("
+_NONE_REMOVED = b" removed=0; "
 _INTO = ": box="
 _INTO_STORE = f"{_INTO}.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
@@ -61,6 +67,19 @@ class Removed(Record):
     folder: str
     uid: int
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken(Record):
+    """A POP session ended that removed messages: what had been sent to it, by RETR and by TOP.
+
+    The second may be the first lines only, or the whole.
+    """
+
+    fetched_messages: int
+    fetched_bytes: int
+    glanced_messages: int
+    glanced_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +139,8 @@ def _sorted_out(text: bytes, counting: Counting) -> Iterator[bytes]:
         if service in _LOGIN:
             counting.take_login(line)
         elif service in _SESSION:
-            if not counting.take_session(line):
+            ends = counting.take_session(line)
+            if not ends or (service == _POP_SESSION and _NONE_REMOVED not in line):
                 yield line
         elif service == b"lmtp(":
             if b"uota exceeded" in line or b"ailbox is full" in line:
@@ -150,6 +170,16 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
     copied = _COPIED.match(text)
     if copied:
         return _copy(copied, at=at, who=who)
+    taken = _TAKEN.match(text) if who["service"] == "pop3" else None
+    if taken:
+        return Taken(
+            at=at,
+            fetched_messages=int(taken["fetched"]),
+            fetched_bytes=int(taken["fetched_bytes"]),
+            glanced_messages=int(taken["glanced"]),
+            glanced_bytes=int(taken["glanced_bytes"]),
+            **who,
+        )
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)

@@ -151,7 +151,7 @@ namespace expunged {
 }
 
 # Both protocols tell in the same words what a session did with messages; the panel reads that,
-# and what follows is for people.
+# and of POP how many bytes went out for it. What else follows is for people.
 protocol imap {
   imap_logout_format = fetched=%{fetch_body_count} glanced=%{fetch_hdr_count} \
     removed=%{expunged}; deleted=%{deleted} trashed=%{trashed} in=%i out=%o

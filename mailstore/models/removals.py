@@ -19,7 +19,7 @@ class Removal(models.Model):
 
     `uids` are those they have in the store, in the short form of RFC 3501. `device` is the
     app password's uuid without hyphens, or `-` for the mailbox password. `folder` is named as
-    the log does it, by `folder_names.shown`.
+    the log does it, by `folder_names.shown`. What was sent to a POP session is known once it ended.
     """
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="removals")
@@ -36,6 +36,11 @@ class Removal(models.Model):
     # The tripwire has looked at the row as it is.
     is_weighed = models.BooleanField(default=False)
     took_folder = models.BooleanField(_("with the folder"), default=False)
+    # By RETR and by TOP, whatever the session removed.
+    fetched_messages = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    fetched_bytes = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    glanced_messages = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
+    glanced_bytes = models.PositiveBigIntegerField(null=True, blank=True, editable=False)
 
     class Meta:
         verbose_name = _("removal")

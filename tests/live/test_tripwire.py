@@ -129,20 +129,79 @@ def test_every_way_to_remove_much_fires(number, make_program):
     assert len(program.live.removed_mail(user=program.address)) == MANY
 
 
-def test_pop_program_that_never_fetched_fires(make_program):
-    program = make_program("pop", "way-pop")
+def filled(make_program, name):
+    """One log tells of all tests, so each mailbox has an address of its own."""
+    program = make_program("pop", name)
     Mailbox.objects.update(trip_messages=MANY)
     for number in range(MANY):
         program.deliver(str(number))
-    client = program.pop()
+    return program
+
+
+def alarms(program):
+    def is_noted():
+        logbook.read(path=program.server.log)
+        told = Removal.objects.exclude(fetched_bytes=None)
+        return sum(told.values_list("messages", flat=True)) == MANY
+
+    eventually(is_noted)
+    return tripwire.watch(engine=program.live, at=timezone.now())
+
+
+def test_pop_program_that_never_fetched_fires(make_program):
+    popper = filled(make_program, "pop-glances")
+    client = popper.pop()
     for number in range(MANY):
         client.top(number + 1, 0)
         client.dele(number + 1)
     client.quit()
 
-    def is_noted():
-        logbook.read(path=program.server.log)
-        return sum(Removal.objects.values_list("messages", flat=True)) == MANY
+    assert alarms(popper) == 1
 
-    eventually(is_noted)
-    assert tripwire.watch(engine=program.live, at=timezone.now()) == 1
+
+def fetch_and_remove_each(client):
+    for number in range(MANY):
+        client.retr(number + 1)
+        client.dele(number + 1)
+
+
+def fetch_by_top(client):
+    """As fetchmail does, so that a message counts as unseen until it is delivered."""
+    for number in range(MANY):
+        client.top(number + 1, 99_999_999)
+        client.dele(number + 1)
+
+
+def fetch_all_then_remove_all(client):
+    for number in range(MANY):
+        client.retr(number + 1)
+    for number in range(MANY):
+        client.dele(number + 1)
+
+
+FETCHES = [fetch_and_remove_each, fetch_by_top, fetch_all_then_remove_all]
+
+
+@pytest.mark.parametrize("fetch", FETCHES)
+def test_pop_program_that_fetches_and_removes_at_once_fires_nothing(fetch, make_program):
+    popper = filled(make_program, f"pop-{FETCHES.index(fetch)}")
+    client = popper.pop()
+    fetch(client)
+    client.quit()
+
+    assert alarms(popper) == 0
+
+
+def test_pop_program_that_removes_what_it_fetched_before_fires_nothing(make_program):
+    popper = filled(make_program, "pop-later")
+    client = popper.pop()
+    for number in range(MANY):
+        client.retr(number + 1)
+    client.quit()
+
+    client = popper.pop()
+    for number in range(MANY):
+        client.dele(number + 1)
+    client.quit()
+
+    assert alarms(popper) == 0

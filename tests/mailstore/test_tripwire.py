@@ -74,8 +74,11 @@ def line(mailbox, text, *, service="imap", session="s1", device="-", at=NOW):
     )
 
 
-def remove(twin, log, mailbox, folder, count, **who):
-    """Remove messages as a program would, and log it as Dovecot does."""
+def remove(twin, log, mailbox, folder, count, *, sent="top=0/0, retr=0/0", **who):
+    """Remove messages as a program would, and log it as Dovecot does.
+
+    `sent` is what went out to a POP session, which ends with what it removes.
+    """
     account = twin.accounts[mailbox.address]
     uids = [m.uid for m in account.folders[folder].kept][:count]
     first = account.store[folder].next_uid if folder in account.store else 1
@@ -83,8 +86,16 @@ def remove(twin, log, mailbox, folder, count, **who):
     with log.open("a") as out:
         for uid in range(first, first + len(uids)):
             out.write(line(mailbox, removal(folder, uid), **who))
+        if who.get("service") == "pop3":
+            out.write(line(mailbox, end(len(uids), sent), **who))
     report(mailbox, account)
     logbook.read(path=log)
+
+
+def end(removed, sent):
+    glanced, fetched = (part.split("/")[0].split("=")[1] for part in sent.split(", "))
+    did = f"fetched={fetched} glanced={glanced} removed={removed}"
+    return f"Disconnected: Logged out {did}; {sent}, del={removed}/{removed}, size=9"
 
 
 def removal(folder, uid):
@@ -304,6 +315,45 @@ def test_pop_program_that_fetches_and_removes_is_no_alarm(twin, log, pop):
     remove(twin, log, pop, "INBOX", 300, service="pop3", session="s2")
 
     assert fired(twin, pop) == "300 messages were removed within 10 minutes."
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        ("top=0/0, retr=300/12000", None),
+        ("top=300/12000, retr=0/0", None),
+        ("top=100/4000, retr=200/8000", None),
+        ("top=300/4000, retr=0/0", "300 messages were removed within 10 minutes."),
+        ("top=9/12000, retr=0/0", "300 messages were removed within 10 minutes."),
+        ("top=0/0, retr=9/12000", "291 messages were removed within 10 minutes."),
+    ],
+)
+def test_what_was_sent_to_a_pop_session_tells_what_it_fetched(sent, reason, twin, log, pop):
+    """Nothing is marked as seen that goes in the session that fetched it."""
+    put(twin, pop, "INBOX", 300)
+    remove(twin, log, pop, "INBOX", 300, service="pop3", sent=sent)
+
+    assert fired(twin, pop) == reason
+
+
+def test_one_pop_session_answers_for_no_other(twin, log, pop):
+    put(twin, pop, "INBOX", 600)
+    remove(twin, log, pop, "INBOX", 300, service="pop3", sent="top=0/0, retr=600/60000")
+    remove(twin, log, pop, "INBOX", 300, service="pop3", session="s2")
+
+    assert fired(twin, pop) == "300 messages were removed within 10 minutes."
+
+
+def test_pop_session_is_weighed_when_the_log_has_told_of_its_end(twin, log, pop):
+    put(twin, pop, "INBOX", 300)
+    remove(twin, log, pop, "INBOX", 300, service="pop3")
+    Removal.objects.update(fetched_messages=None, fetched_bytes=None)
+
+    assert fired(twin, pop) is None
+    assert Removal.objects.filter(is_weighed=False).count() == 1
+    # A mail server that died has no more to say.
+    later = NOW + timedelta(minutes=1)
+    assert fired(twin, pop, at=later) == "300 messages were removed within 10 minutes."
 
 
 def test_alarm_freezes_and_tells_owner_and_reseller(twin, log, mailbox, mailoutbox):
