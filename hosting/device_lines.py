@@ -159,7 +159,8 @@ def _count_text(row: SignIn) -> str:
 def _did_text(row: SignIn) -> str:
     if not row.ended:
         return ""
-    return _("fetched %(fetched)s, removed %(removed)s") % {
-        "fetched": row.fetched,
-        "removed": row.removed,
-    }
+    counts = {"fetched": row.fetched, "glanced": row.glanced, "removed": row.removed}
+    if row.glanced and row.protocol == Mailbox.Protocol.POP:
+        # Some fetch whole messages so, and would seem to have removed what they never had.
+        return _("fetched %(fetched)s, looked into %(glanced)s, removed %(removed)s") % counts
+    return _("fetched %(fetched)s, removed %(removed)s") % counts

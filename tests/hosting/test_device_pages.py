@@ -254,6 +254,16 @@ def test_copies_are_told_of_while_the_mail_server_is_away(alice, mailbox, twin):
     assert "does not remove it" in text_of(page)
 
 
+def test_history_tells_of_a_pop_program_that_fetches_by_top(alice, mailbox):
+    came(mailbox, ended=1, glanced=40, removed=40)
+    came(mailbox, credential="c" * 32, protocol="imap", ended=1, fetched=3, glanced=90)
+
+    text = text_of(alice.get(url("sign_ins", mailbox)))
+
+    assert "1 sign-in; fetched 0, looked into 40, removed 40" in text
+    assert "1 sign-in; fetched 3, removed 0" in text
+
+
 def test_history_is_filtered_and_named(alice, mailbox):
     phone = issue(mailbox, HOSTILE)
     came(mailbox, credential=phone.uuid.hex, sign_ins=12, ended=12, fetched=4, removed=4)
