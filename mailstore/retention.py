@@ -10,25 +10,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.db.models import Q
 
-from mailstore import holding, policy
+from mailstore import policy, retrievals
 from mailstore.engine import (
     Engine,
     FolderState,
     MessageSearch,
     StoredMessage,
     looking,
-    uid_set,
-    uids_of,
 )
 from mailstore.models import (
     Mailbox,
-    ProtocolSwitch,
     RetentionPolicy,
     RetentionRule,
-    Retrieval,
 )
 
 # How sentences name the layers that have no name of their own.
@@ -68,8 +63,6 @@ class FolderOutlook:
         return sum(fate.message.bytes for fate in self.fates)
 
 
-# When each message was first seen to be fetched: by its uid, for each UIDVALIDITY of the inbox.
-Marks = dict[int, dict[int, datetime]]
 # Which layer: `policy`, `organisation`, `domain` or `mailbox`, and the key of its row; or a plan
 # that is on trial.
 LayerKey = tuple[str, int]
@@ -158,7 +151,7 @@ def outlook(
     """
     chosen = layers_of(mailbox) if layers is None else layers
     marked = [] if forgets or not _needs_marks(mailbox, chosen) else [mailbox]
-    marks = _retrieved_at_each(marked).get(mailbox.pk, {})
+    marks = retrievals.noted_each(marked).get(mailbox.pk, {})
     case = _Case(mailbox=mailbox, layers=chosen, marks=marks, until=until, only=only)
     return case.outlooks(looking.look(engine=engine, user=mailbox.address, choose=case.choose))
 
@@ -172,7 +165,7 @@ def outlook_each(
 ) -> Iterator[dict[int, list[FolderOutlook]]]:
     """The same for many, by their keys, some at a time; those it cannot tell are left out."""
     needing = [mailbox for mailbox in mailboxes if _needs_marks(mailbox, layers[mailbox.pk])]
-    marks = _retrieved_at_each(needing)
+    marks = retrievals.noted_each(needing)
     cases = {
         mailbox.address: _Case(
             mailbox=mailbox,
@@ -185,57 +178,6 @@ def outlook_each(
     choices = {user: case.choose for user, case in cases.items()}
     for looked in looking.look_each(engine=engine, choices=choices):
         yield {cases[user].mailbox.pk: cases[user].outlooks(of) for user, of in looked.items()}
-
-
-def note_retrieved(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
-    """Remember which messages of the inbox were fetched by now; returns how many are new.
-
-    Only where seen means fetched: in a POP mailbox, once a switch to it is through. In an IMAP
-    mailbox a person has read what is seen, and no program may have a copy.
-    """
-    before = _switches(mailbox)
-    if not _is_seen_fetched(mailbox):
-        return 0
-    validity = _inbox_validity(mailbox, engine)
-    found = engine.messages(user=mailbox.address, folder="INBOX", retrieved=True)
-    with transaction.atomic():
-        # One worker at a time, or both would note the same messages.
-        locked = holding.lock(mailbox)
-        if not _is_seen_fetched(locked) or _switches(mailbox) != before:
-            return 0
-        known = _retrieved_at(mailbox, validity)
-        new = [message.uid for message in found if message.uid not in known]
-        if new:
-            Retrieval.objects.create(
-                mailbox=mailbox, uidvalidity=validity, uids=uid_set(new), at=at
-            )
-            Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=None)
-    return len(new)
-
-
-def forget_retrieved(mailbox: Mailbox) -> None:
-    """From here on nothing counts as fetched until a program fetches it."""
-    Retrieval.objects.filter(mailbox=mailbox).delete()
-
-
-def fetched(*, mailbox: Mailbox, engine: Engine) -> frozenset[int]:
-    """The uids of the inbox that were noted as fetched."""
-    validity = _inbox_validity(mailbox, engine)
-    return frozenset(_retrieved_at(mailbox, validity))
-
-
-def _inbox_validity(mailbox: Mailbox, engine: Engine) -> int:
-    states = engine.folder_states(user=mailbox.address)
-    return next((s.uidvalidity for s in states if s.folder == "INBOX"), 0)
-
-
-def _is_seen_fetched(mailbox: Mailbox) -> bool:
-    fresh = Mailbox.objects.filter(pk=mailbox.pk, protocol=Mailbox.Protocol.POP)
-    return fresh.exists() and not ProtocolSwitch.objects.open().filter(mailbox=mailbox).exists()
-
-
-def _switches(mailbox: Mailbox) -> int:
-    return ProtocolSwitch.objects.filter(mailbox=mailbox).count()
 
 
 def decide(mailbox: Mailbox, folder: str, layers: Sequence[policy.Layer]) -> policy.Decision:
@@ -258,7 +200,7 @@ class _Case:
 
     mailbox: Mailbox
     layers: Sequence[policy.Layer]
-    marks: Marks
+    marks: retrievals.Marks
     until: datetime
     only: Mapping[str, Sequence[int]] | None = None
 
@@ -307,20 +249,6 @@ def _fetched_fates(
     found: Iterable[StoredMessage], age: timedelta, noted: Mapping[int, datetime]
 ) -> list[Fate]:
     return [Fate(message=one, goes_at=noted[one.uid] + age) for one in found if one.uid in noted]
-
-
-def _retrieved_at(mailbox: Mailbox, validity: int) -> dict[int, datetime]:
-    return _retrieved_at_each([mailbox]).get(mailbox.pk, {}).get(validity, {})
-
-
-def _retrieved_at_each(mailboxes: Sequence[Mailbox]) -> dict[int, Marks]:
-    marks: dict[int, Marks] = {}
-    if mailboxes:
-        for noted in Retrieval.objects.filter(mailbox__in=mailboxes).order_by("-at"):
-            of_mailbox = marks.setdefault(noted.mailbox_id, {})
-            of_folder = of_mailbox.setdefault(noted.uidvalidity, {})
-            of_folder.update(dict.fromkeys(uids_of(noted.uids), noted.at))
-    return marks
 
 
 def _needs_marks(mailbox: Mailbox, layers: Sequence[policy.Layer]) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from django.db.models import F, Q
 
 from accounts import setbacks
-from mailstore import due, health, holding, planning, purging, retention, turns, working
+from mailstore import due, health, holding, planning, purging, retrievals, turns, working
 from mailstore.engine import (
     Engine,
     EngineError,
@@ -80,7 +80,7 @@ def note_retrievals(*, engine: Engine, at: datetime, limit: int = 500) -> int:
     for mailbox in asked.order_by("retrievals_asked_at")[:limit]:
         asked_at = mailbox.retrievals_asked_at
         try:
-            noted += retention.note_retrieved(mailbox=mailbox, engine=engine, at=at)
+            noted += retrievals.note(mailbox=mailbox, engine=engine, at=at)
         except EngineUnavailable as error:
             logger.warning("The mail server cannot be reached: %s", error)
             break

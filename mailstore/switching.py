@@ -27,6 +27,7 @@ from mailstore import (
     provisioning,
     quotas,
     retention,
+    retrievals,
     rules,
     thresholds,
     working,
@@ -236,7 +237,7 @@ def _switch(
         mailbox=mailbox, protocol=terms.protocol, at=at, by=actor.name, gathers=gathers
     )
     if terms.protocol == Mailbox.Protocol.POP and not keeps_fetches:
-        retention.forget_retrieved(mailbox)
+        retrievals.forget(mailbox)
     Mailbox.objects.filter(pk=mailbox.pk).update(
         sessions_end_asked_at=now, retrievals_asked_at=None
     )
@@ -311,7 +312,7 @@ def _followed(switch: ProtocolSwitch, mailbox: Mailbox, *, engine: Engine, at: d
     if switch.gathers:
         _gather(mailbox, engine=engine)
     seen = engine.messages(user=mailbox.address, folder=INBOX, retrieved=True)
-    known = retention.fetched(mailbox=mailbox, engine=engine)
+    known = retrievals.fetched(mailbox=mailbox, engine=engine)
     aside = [message.uid for message in seen if message.uid not in known]
     for uids in _parts(aside):
         engine.set_reads_aside(user=mailbox.address, uids=uids)

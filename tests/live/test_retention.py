@@ -17,6 +17,7 @@ from mailstore import (
     receipts,
     recovery,
     retention,
+    retrievals,
     rules,
     sweeping,
     tripwire,
@@ -239,13 +240,13 @@ def test_pop_message_that_came_back_stays_until_it_is_fetched_again(make_program
     recovery.work_off(run=restore, engine=program.live, now=timezone.now)
 
     at = timezone.now()
-    assert retention.note_retrieved(mailbox=program.mailbox, engine=program.live, at=at) == 0
+    assert retrievals.note(mailbox=program.mailbox, engine=program.live, at=at) == 0
     client = program.pop()
     [identifier_now] = client.uidl()[1]
     assert identifier_now.split()[1] != identifier.split()[1]
     client.retr(1)
     client.quit()
-    assert retention.note_retrieved(mailbox=program.mailbox, engine=program.live, at=at) == 1
+    assert retrievals.note(mailbox=program.mailbox, engine=program.live, at=at) == 1
 
 
 def test_store_is_emptied_for_good_after_the_window(make_program):

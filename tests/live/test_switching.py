@@ -23,7 +23,7 @@ from mailstore import (
     provisioning,
     purging,
     recovery,
-    retention,
+    retrievals,
     sweeping,
     switching,
     working,
@@ -67,7 +67,7 @@ def fetched(program):
     """What the log tells of POP sessions, taken in."""
     logbook.read(path=program.server.log)
     sweeping.note_retrievals(engine=program.live, at=timezone.now())
-    return retention.fetched(mailbox=program.mailbox, engine=program.live)
+    return retrievals.fetched(mailbox=program.mailbox, engine=program.live)
 
 
 def purge(program):

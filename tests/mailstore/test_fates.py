@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from accounts.access import system
-from mailstore import fates, retention, rules
+from mailstore import fates, retrievals, rules
 from mailstore.models import Mailbox
 from mailstore.policy import CountedFrom, Rule
 from tests.factories import make_mailbox
@@ -78,7 +78,7 @@ def test_what_no_program_fetched_stays_and_what_one_did_goes(twin, cast):
     pop = known(make_mailbox(cast.domain, "popper", "pop"), twin)
     fetched = put(twin, pop, "INBOX", 50, ["\\Seen"])
     waiting = put(twin, pop, "INBOX", 50)
-    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW)
+    retrievals.note(mailbox=pop, engine=twin, at=NOW)
 
     assert fate_of(twin, pop, "INBOX", fetched).goes_at == NOW + 30 * DAY
     found = fate_of(twin, pop, "INBOX", waiting)

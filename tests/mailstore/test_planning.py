@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.access import system
-from mailstore import planning, purging, retention, rules, sweeping
+from mailstore import planning, purging, retrievals, rules, sweeping
 from mailstore.engine import OutcomeUnknown, looking
 from mailstore.engine.memory import MemoryEngine
 from mailstore.models import Mailbox, PurgeBatch, PurgeRun, RetentionPolicy, WorkState
@@ -70,7 +70,7 @@ def test_plans_made_together_are_those_made_alone(cast, twin):
     for mailbox in fetching[:1]:
         inbox = twin.accounts[mailbox.address].folders["INBOX"]
         object.__setattr__(inbox.kept[0], "flags", frozenset({"\\Seen"}))
-        retention.note_retrieved(mailbox=mailbox, engine=twin, at=NOW - 31 * DAY)
+        retrievals.note(mailbox=mailbox, engine=twin, at=NOW - 31 * DAY)
 
     assert sweeping.plan_due(engine=twin, at=NOW) == 5
     together = plans()

@@ -17,6 +17,7 @@ from mailstore import (
     purging,
     receipts,
     retention,
+    retrievals,
     rules,
     sweeping,
     working,
@@ -126,10 +127,10 @@ def test_receipt_equals_what_went(twin, mailbox):
 def test_pop_lets_go_only_what_was_fetched(twin, pop):
     put(twin, pop, "INBOX", 400, 300, flags=["\\Seen"])
     put(twin, pop, "INBOX", 500)
-    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
+    retrievals.note(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
     put(twin, pop, "INBOX", 35, flags=["\\Seen"])
-    assert retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 3 * DAY) == 1
-    assert retention.note_retrieved(mailbox=pop, engine=twin, at=NOW) == 0
+    assert retrievals.note(mailbox=pop, engine=twin, at=NOW - 3 * DAY) == 1
+    assert retrievals.note(mailbox=pop, engine=twin, at=NOW) == 0
 
     purge(twin, pop)
 
@@ -140,7 +141,7 @@ def test_pop_lets_go_only_what_was_fetched(twin, pop):
 def test_no_rule_takes_unfetched_mail_from_a_pop_mailbox(folder, twin, cast, pop):
     put(twin, pop, "INBOX", 400)
     put(twin, pop, "INBOX", 400, flags=["\\Seen"])
-    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
+    retrievals.note(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
     by_age = Rule(folder=folder, counted_from=CountedFrom.ARRIVAL, days=30)
     rules.set_rule(actor=system("tests"), target=cast.customer, rule=by_age, at=NOW)
 
@@ -155,11 +156,11 @@ def test_no_rule_takes_unfetched_mail_from_a_pop_mailbox(folder, twin, cast, pop
 
 def test_what_was_fetched_from_an_inbox_says_nothing_of_one_made_anew(twin, pop):
     put(twin, pop, "INBOX", 400, flags=["\\Seen"])
-    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
+    retrievals.note(mailbox=pop, engine=twin, at=NOW - 31 * DAY)
     twin.accounts[pop.address].folders["INBOX"] = Folder()
     put(twin, pop, "INBOX", 400, flags=["\\Seen"])
 
-    assert retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 2 * DAY) == 1
+    assert retrievals.note(mailbox=pop, engine=twin, at=NOW - 2 * DAY) == 1
     purge(twin, pop)
 
     assert visible(twin, pop) == {"INBOX": [1]}

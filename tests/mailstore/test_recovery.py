@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.access import Forbidden
 from accounts.models import Event
-from mailstore import holding, purging, recovery, retention, working
+from mailstore import holding, purging, recovery, retrievals, working
 from mailstore.engine import RemovedSearch
 from mailstore.models import Mailbox, Removal, RestoreRun, Usage, WorkState
 from tests.factories import make_mailbox
@@ -101,7 +101,7 @@ def test_pop_program_is_to_fetch_again_what_comes_back(twin, cast, alice):
     pop = make_mailbox(cast.domain, "popper", "pop")
     twin.know(pop.address)
     put(twin, pop, "INBOX", "One", flags=["\\Seen", "\\Flagged"])
-    retention.note_retrieved(mailbox=pop, engine=twin, at=NOW - 40 * DAY)
+    retrievals.note(mailbox=pop, engine=twin, at=NOW - 40 * DAY)
     purge = purging.plan_retention(mailbox=pop, engine=twin, at=NOW)
     purging.work_off(run=purge, engine=twin, now=lambda: NOW)
 
@@ -110,7 +110,7 @@ def test_pop_program_is_to_fetch_again_what_comes_back(twin, cast, alice):
 
     [back] = twin.accounts[pop.address].folders["INBOX"].kept
     assert back.flags == {"\\Flagged"}
-    assert retention.note_retrieved(mailbox=pop, engine=twin, at=NOW) == 0
+    assert retrievals.note(mailbox=pop, engine=twin, at=NOW) == 0
     at = NOW + 400 * DAY
     assert purging.plan_retention(mailbox=pop, engine=twin, at=at) is None
 

@@ -20,6 +20,7 @@ from mailstore import (
     provisioning,
     purging,
     retention,
+    retrievals,
     rules,
     sweeping,
     switching,
@@ -361,9 +362,9 @@ def test_what_was_read_by_imap_does_not_count_as_fetched(twin, mailbox):
     follow(twin)
 
     assert seen(twin, mailbox) == []
-    assert retention.note_retrieved(mailbox=mailbox, engine=twin, at=NOW) == 0
+    assert retrievals.note(mailbox=mailbox, engine=twin, at=NOW) == 0
     put(twin, mailbox, "INBOX", 0, flags=["\\Seen"])
-    assert retention.note_retrieved(mailbox=mailbox, engine=twin, at=NOW) == 1
+    assert retrievals.note(mailbox=mailbox, engine=twin, at=NOW) == 1
     cooling.make_due(engine=twin, at=NOW + WAIT)
     far = NOW + 400 * DAY
     mailbox.refresh_from_db()
@@ -388,11 +389,11 @@ def test_what_was_read_is_read_again_after_going_back(twin, mailbox):
 
 def test_nothing_is_noted_until_the_mail_server_has_followed(twin, mailbox):
     put(twin, mailbox, "INBOX", 90, flags=["\\Seen"])
-    assert retention.note_retrieved(mailbox=mailbox, engine=twin, at=NOW) == 0
+    assert retrievals.note(mailbox=mailbox, engine=twin, at=NOW) == 0
 
     switch(mailbox, POP)
 
-    assert retention.note_retrieved(mailbox=mailbox, engine=twin, at=NOW) == 0
+    assert retrievals.note(mailbox=mailbox, engine=twin, at=NOW) == 0
     assert not Retrieval.objects.exists()
 
 
@@ -415,13 +416,13 @@ def test_what_was_looked_at_before_a_switch_is_not_noted_after_it(
 
     monkeypatch.setattr(twin, "messages", slow)
 
-    assert retention.note_retrieved(mailbox=till, engine=twin, at=NOW) == 0
+    assert retrievals.note(mailbox=till, engine=twin, at=NOW) == 0
     assert not Retrieval.objects.exists()
 
 
 def test_marks_of_an_earlier_pop_life_are_forgotten(twin, till):
     put(twin, till, "INBOX", 90, flags=["\\Seen"])
-    retention.note_retrieved(mailbox=till, engine=twin, at=NOW - 90 * DAY)
+    retrievals.note(mailbox=till, engine=twin, at=NOW - 90 * DAY)
 
     switch(till, IMAP)
     follow(twin)
@@ -429,13 +430,13 @@ def test_marks_of_an_earlier_pop_life_are_forgotten(twin, till):
     follow(twin)
 
     assert seen(twin, till) == []
-    assert retention.fetched(mailbox=till, engine=twin) == frozenset()
+    assert retrievals.fetched(mailbox=till, engine=twin) == frozenset()
 
 
 def test_who_only_tried_imap_keeps_the_marks(twin, till):
     put(twin, till, "INBOX", 90, 80, flags=["\\Seen"])
     put(twin, till, "INBOX", 70)
-    retention.note_retrieved(mailbox=till, engine=twin, at=NOW)
+    retrievals.note(mailbox=till, engine=twin, at=NOW)
     switch(till, IMAP)
     follow(twin)
     put(twin, till, "INBOX", 0, flags=["\\Seen"])
@@ -444,7 +445,7 @@ def test_who_only_tried_imap_keeps_the_marks(twin, till):
     follow(twin)
 
     assert seen(twin, till) == [1, 2]
-    assert retention.fetched(mailbox=till, engine=twin) == {1, 2}
+    assert retrievals.fetched(mailbox=till, engine=twin) == {1, 2}
 
 
 def test_log_that_is_late_counts_nothing_in_an_imap_mailbox(twin, till):
@@ -460,7 +461,7 @@ def test_log_that_is_late_counts_nothing_in_an_imap_mailbox(twin, till):
 
 def test_preview_forgets_what_the_switch_forgets(twin, till):
     put(twin, till, "INBOX", 40, flags=["\\Seen"])
-    retention.note_retrieved(mailbox=till, engine=twin, at=NOW - 29 * DAY)
+    retrievals.note(mailbox=till, engine=twin, at=NOW - 29 * DAY)
     pop = RetentionPolicy.objects.get(slug="pop")
 
     counts = [
