@@ -14,6 +14,7 @@ from mailstore import due, quotas, sign_ins
 from mailstore.engine import Attendance, maillog, uid_set, uids_of
 from mailstore.engine.maillog import (
     Copied,
+    CutOff,
     FolderDeleted,
     FolderRenamed,
     QuotaRefusal,
@@ -22,7 +23,7 @@ from mailstore.engine.maillog import (
     Taken,
 )
 from mailstore.engine.rotation import Position
-from mailstore.models import LogPosition, Mailbox, MessageCopy, Removal
+from mailstore.models import CutOffSession, LogPosition, Mailbox, MessageCopy, Removal
 
 # So long goes on whoever finds that much was written meanwhile; then others have their turn.
 _PATIENCE_SECONDS = 30.0
@@ -67,6 +68,7 @@ def _read_part(path: Path) -> tuple[int, bool]:
     _note_refusals(records)
     _note_removals(told, mailboxes)
     _note_taken(told, mailboxes)
+    _note_cut_off(told, mailboxes)
     _note_copies(told, mailboxes)
     _note_deleted_folders(told, mailboxes)
     _note_renamed_folders(told, mailboxes)
@@ -159,6 +161,19 @@ def _note_taken(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> Non
                 glanced_messages=record.glanced_messages,
                 glanced_bytes=record.glanced_bytes,
             )
+
+
+def _note_cut_off(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
+    CutOffSession.objects.bulk_create(
+        CutOffSession(
+            mailbox=mailboxes[record.user],
+            ended_at=record.at,
+            fetched_messages=record.fetched_messages,
+            fetched_bytes=record.fetched_bytes,
+        )
+        for record in records
+        if isinstance(record, CutOff) and record.user in mailboxes
+    )
 
 
 def _note_copies(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:

@@ -90,7 +90,8 @@ def note_retrievals(*, engine: Engine, at: datetime, limit: int = 500) -> int:
             asked.filter(pk=mailbox.pk).update(retrievals_asked_at=at)
             continue
         # What was fetched meanwhile asks anew.
-        asked.filter(pk=mailbox.pk, retrievals_asked_at=asked_at).update(retrievals_asked_at=None)
+        done = asked.filter(pk=mailbox.pk, retrievals_asked_at=asked_at)
+        done.exclude(retrievals.unsettled()).update(retrievals_asked_at=None)
     return noted
 
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
+from django.db.models import Sum
+
+from mailstore import retrievals
 from mailstore.engine import Engine, StoredMessage, uids_of
-from mailstore.models import Mailbox, Removal
+from mailstore.models import CutOffSession, Mailbox, Removal
 
 
 def count(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -> int:
@@ -22,10 +26,23 @@ def count(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -> int
     by_folder: dict[str, list[Removal]] = defaultdict(list)
     for removal in by_pop:
         by_folder[removal.folder].append(removal)
-    return sum(
-        _count_of(rows, _unmarked(mailbox, folder, rows, engine=engine))
+    left = [
+        size
         for folder, rows in by_folder.items()
+        for size in _left_of(rows, _unmarked(mailbox, folder, rows, engine=engine))
+    ]
+    return len(left) - _in_sessions_cut_off(mailbox, left, by_pop) if left else 0
+
+
+def _in_sessions_cut_off(
+    mailbox: Mailbox, sizes: Sequence[int], removals: Sequence[Removal]
+) -> int:
+    """How many may have been fetched in sessions before that broke off, and so have no mark."""
+    since = min(removal.began_at for removal in removals) - retrievals.REMOVED_WITHIN
+    sums = CutOffSession.objects.filter(mailbox=mailbox, ended_at__gte=since).aggregate(
+        messages=Sum("fetched_messages", default=0), room=Sum("fetched_bytes", default=0)
     )
+    return _most(sizes, messages=sums["messages"], room=sums["room"])
 
 
 def _unmarked(
@@ -40,13 +57,18 @@ def _unmarked(
     return [message for message in kept if message.uid not in marked]
 
 
-def _count_of(rows: Sequence[Removal], unmarked: Sequence[StoredMessage]) -> int:
+def _left_of(rows: Sequence[Removal], unmarked: Sequence[StoredMessage]) -> list[int]:
+    """The sizes of those that their own session cannot have fetched."""
     by_session = {row.session: row for row in rows}
     session_of = {uid: row.session for row in rows for uid in uids_of(row.uids)}
     sizes: dict[str, list[int]] = defaultdict(list)
     for message in unmarked:
         sizes[session_of[message.uid]].append(message.bytes)
-    return sum(len(of) - _taken(of, by=by_session[session]) for session, of in sizes.items())
+    return [
+        size
+        for session, of in sizes.items()
+        for size in sorted(of)[_taken(of, by=by_session[session]) :]
+    ]
 
 
 def _taken(sizes: Sequence[int], *, by: Removal) -> int:
@@ -55,13 +77,12 @@ def _taken(sizes: Sequence[int], *, by: Removal) -> int:
     RETR fetches whole messages. TOP may have fetched first lines alone, so it counts where it
     fetched all that is left.
     """
-    room, taken = by.fetched_bytes or 0, 0
-    ascending = sorted(sizes)
-    for size in ascending[: by.fetched_messages or 0]:
-        room -= size
-        if room < 0:
-            break
-        taken += 1
-    left = ascending[taken:]
+    taken = _most(sizes, messages=by.fetched_messages or 0, room=by.fetched_bytes or 0)
+    left = sorted(sizes)[taken:]
     by_top = len(left) <= (by.glanced_messages or 0) and sum(left) <= (by.glanced_bytes or 0)
-    return len(ascending) if by_top else taken
+    return len(sizes) if by_top else taken
+
+
+def _most(sizes: Sequence[int], *, messages: int, room: int) -> int:
+    """How many of these sizes so many messages of so many bytes can be, at most."""
+    return sum(total <= room for total in accumulate(sorted(sizes)[:messages]))

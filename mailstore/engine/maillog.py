@@ -25,14 +25,17 @@ _COPIED = re.compile(
     rb"copy from (?P<folders>.+), uid=(?P<uid>\d+), size=(?P<bytes>\d+)\Z",
 )
 _TAKEN = re.compile(
-    rb"Disconnected: .* fetched=(?P<fetched>\d+) glanced=(?P<glanced>\d+) removed=\d+; "
-    rb"top=\d+/(?P<glanced_bytes>\d+), retr=\d+/(?P<fetched_bytes>\d+), del=\d+/\d+, size=\d+\Z"
+    rb"Disconnected: (?P<how>.*) fetched=(?P<fetched>\d+) glanced=(?P<glanced>\d+) "
+    rb"removed=(?P<removed>\d+); top=\d+/(?P<glanced_bytes>\d+), "
+    rb"retr=\d+/(?P<fetched_bytes>\d+), del=\d+/\d+, size=\d+\Z"
 )
 _LOGIN = frozenset({b"imap-", b"pop3-"})
 _SESSION = frozenset({b"imap(", b"pop3("})
 _AUTH = frozenset({b"auth-", b"auth:"})
 _POP_SESSION = b"pop3("
-_NONE_REMOVED = b" removed=0; "
+_NONE_FETCHED, _NONE_REMOVED = b" fetched=0 ", b" removed=0; "
+# What a session ends with whose program said QUIT.
+_LOGGED_OUT = b"Logged out"
 _INTO = ": box="
 _INTO_STORE = f"{_INTO}.EXPUNGED/"
 _FOLDER_DELETED = re.compile(rb"Mailbox deleted: (?P<folder>.+)\Z")
@@ -80,6 +83,14 @@ class Taken(Record):
     fetched_bytes: int
     glanced_messages: int
     glanced_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutOff(Record):
+    """A POP session broke off that had begun to fetch messages: some may never have arrived."""
+
+    fetched_messages: int
+    fetched_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,13 +151,18 @@ def _sorted_out(text: bytes, counting: Counting) -> Iterator[bytes]:
             counting.take_login(line)
         elif service in _SESSION:
             ends = counting.take_session(line)
-            if not ends or (service == _POP_SESSION and _NONE_REMOVED not in line):
+            if not ends or (service == _POP_SESSION and _tells_of_mail(line)):
                 yield line
         elif service == b"lmtp(":
             if b"uota exceeded" in line or b"ailbox is full" in line:
                 yield line
         elif service in _AUTH:
             counting.take_auth(line)
+
+
+def _tells_of_mail(end: bytes) -> bool:
+    """Whether the end of a POP session is a record besides: it removed something, or broke off."""
+    return _NONE_REMOVED not in end or (_LOGGED_OUT not in end and _NONE_FETCHED not in end)
 
 
 def _record(line: bytes) -> Record | None:
@@ -172,14 +188,7 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
         return _copy(copied, at=at, who=who)
     taken = _TAKEN.match(text) if who["service"] == "pop3" else None
     if taken:
-        return Taken(
-            at=at,
-            fetched_messages=int(taken["fetched"]),
-            fetched_bytes=int(taken["fetched_bytes"]),
-            glanced_messages=int(taken["glanced"]),
-            glanced_bytes=int(taken["glanced_bytes"]),
-            **who,
-        )
+        return _taken(taken, at=at, who=who)
     deleted = _FOLDER_DELETED.match(text)
     if deleted:
         return FolderDeleted(at=at, folder=_text(deleted["folder"]), **who)
@@ -188,6 +197,21 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
         return None
     return FolderRenamed(
         at=at, origin=_text(renamed["origin"]), folder=_text(renamed["folder"]), **who
+    )
+
+
+def _taken(taken: re.Match[bytes], *, at: datetime, who: dict[str, str]) -> Record:
+    messages, size = int(taken["fetched"]), int(taken["fetched_bytes"])
+    # Nothing is removed before the program said QUIT, so it had all that it wanted by then.
+    if taken["how"] != _LOGGED_OUT and taken["removed"] == b"0":
+        return CutOff(at=at, fetched_messages=messages, fetched_bytes=size, **who)
+    return Taken(
+        at=at,
+        fetched_messages=messages,
+        fetched_bytes=size,
+        glanced_messages=int(taken["glanced"]),
+        glanced_bytes=int(taken["glanced_bytes"]),
+        **who,
     )
 
 

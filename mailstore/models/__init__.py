@@ -27,7 +27,7 @@ from mailstore.models.reports import (
     Usage,
     UsageDay,
 )
-from mailstore.models.retention import FullSweep, RetentionRule, Retrieval
+from mailstore.models.retention import CutOffSession, FullSweep, RetentionRule, Retrieval
 from mailstore.models.standing import ClosedAlong, Restriction
 from mailstore.models.switching import ProtocolSwitch
 
@@ -36,6 +36,7 @@ __all__ = [
     "Alarm",
     "AppPassword",
     "ClosedAlong",
+    "CutOffSession",
     "Device",
     "Domain",
     "DomainDns",

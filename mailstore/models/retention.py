@@ -142,6 +142,25 @@ class Retrieval(models.Model):
         return f"{self.mailbox} {self.uids}"
 
 
+class CutOffSession(models.Model):
+    """A POP session that fetched messages and broke off: which of them arrived, nobody knows."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="cut_off_sessions")
+    ended_at = models.DateTimeField(_("ended"))
+    fetched_messages = models.PositiveBigIntegerField(_("messages"))
+    fetched_bytes = models.PositiveBigIntegerField(_("bytes"))
+    # What it fetched counts as fetched no more.
+    is_settled = models.BooleanField(default=False)
+
+    class Meta:
+        verbose_name = _("POP session that broke off")
+        verbose_name_plural = _("POP sessions that broke off")
+        indexes = (models.Index(fields=("mailbox", "ended_at")),)
+
+    def __str__(self) -> str:
+        return f"{self.mailbox} {self.ended_at:%Y-%m-%d %H:%M}"
+
+
 class FullSweep(models.Model):
     """One look at every mailbox, which proves that the due moments missed nothing."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+import struct
 from datetime import timedelta
 
 import pytest
@@ -24,7 +26,15 @@ from mailstore import (
     working,
 )
 from mailstore.engine import RemovedSearch, uids_of
-from mailstore.models import Alarm, Mailbox, PurgeRun, Removal, RestoreRun, WorkState
+from mailstore.models import (
+    Alarm,
+    CutOffSession,
+    Mailbox,
+    PurgeRun,
+    Removal,
+    RestoreRun,
+    WorkState,
+)
 from mailstore.policy import CountedFrom, Rule
 from tests.live.faults import in_a_process, kill_after, lifetimes
 from tests.patience import eventually
@@ -247,6 +257,41 @@ def test_pop_message_that_came_back_stays_until_it_is_fetched_again(make_program
     client.retr(1)
     client.quit()
     assert retrievals.note(mailbox=program.mailbox, engine=program.live, at=at) == 1
+
+
+def test_pop_message_whose_download_broke_off_counts_once_it_was_fetched_whole(make_program):
+    program = make_program("pop", "torn")
+    large = b"Subject: Large\r\n\r\n" + b"A line.\r\n" * 300_000
+    program.live.deliver(recipient=program.address, message=large, sender="a@x.test")
+    client = program.pop()
+    client._putcmd("RETR 1")
+    client.sock.recv(1000)
+    # A reset, as by a network that is gone: nobody says QUIT.
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+    def is_told():
+        logbook.read(path=program.server.log)
+        return CutOffSession.objects.filter(mailbox=program.mailbox).exists()
+
+    eventually(is_told)
+    at = timezone.now() + timedelta(minutes=1)
+    assert sweeping.note_retrievals(engine=program.live, at=at) == 0
+    later = timezone.now() + LATER
+    program.mailbox.refresh_from_db()
+    plan = purging.plan_retention(mailbox=program.mailbox, engine=program.live, at=later)
+    assert plan is None
+
+    client = program.pop()
+    client.retr(1)
+    client.quit()
+
+    def is_noted():
+        logbook.read(path=program.server.log)
+        return sweeping.note_retrievals(engine=program.live, at=timezone.now() + timedelta(1))
+
+    eventually(is_noted)
+    assert retrievals.fetched(mailbox=program.mailbox, engine=program.live) == {1}
 
 
 def test_store_is_emptied_for_good_after_the_window(make_program):

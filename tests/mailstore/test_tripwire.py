@@ -24,7 +24,7 @@ from mailstore import (
 )
 from mailstore.engine.folder_names import shown, to_wire
 from mailstore.engine.maillog import read
-from mailstore.models import Alarm, Mailbox, Removal, Usage
+from mailstore.models import Alarm, CutOffSession, Mailbox, Removal, Usage
 from tests.factories import make_mailbox, make_member
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -342,6 +342,21 @@ def test_one_pop_session_answers_for_no_other(twin, log, pop):
     remove(twin, log, pop, "INBOX", 300, service="pop3", session="s2")
 
     assert fired(twin, pop) == "300 messages were removed within 10 minutes."
+
+
+@pytest.mark.parametrize(("days", "messages", "left"), [(1, 300, 0), (1, 9, 291), (8, 300, 300)])
+def test_what_was_fetched_in_a_session_that_broke_off_may_be_removed_by_the_next(  # noqa: PLR0917
+    days, messages, left, twin, log, pop
+):
+    ended_at = NOW - timedelta(days=days)
+    CutOffSession.objects.create(
+        mailbox=pop, ended_at=ended_at, fetched_messages=messages, fetched_bytes=10**6
+    )
+    put(twin, pop, "INBOX", 300)
+    remove(twin, log, pop, "INBOX", 300, service="pop3")
+
+    reason = f"{left} messages were removed within 10 minutes."
+    assert fired(twin, pop) == (reason if left else None)
 
 
 def test_pop_session_is_weighed_when_the_log_has_told_of_its_end(twin, log, pop):
