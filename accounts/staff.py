@@ -15,6 +15,7 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
+from django.db import DataError
 from django.db.models import Max, Min, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
@@ -74,7 +75,11 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         """Take one row more than the page shows, to know whether another page follows."""
         after, before = _key(request, AFTER), _key(request, BEFORE)
-        rows = self._newer(before) if before is not None else self._older(after)
+        try:
+            rows = self._newer(before) if before is not None else self._older(after)
+        except (ValueError, OverflowError, DataError) as error:
+            # Some values pass for a number or a date until the database is asked about them.
+            raise IncorrectLookupParameters from error
         if before is None and after is not None:
             self.previous_url = self._url(BEFORE, rows[0].pk if rows else max(0, after - 1))
         if before is not None and rows:
@@ -196,6 +201,15 @@ class StaffAdmin(ModelAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Any:
+        """None also for a number that no key can be, which a key of another table lets through."""
+        try:
+            return super().get_object(request, object_id, from_field)
+        except (OverflowError, DataError):
+            return None
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None

@@ -9,6 +9,7 @@ import pytest
 from django.contrib import admin
 from django.db import IntegrityError, OperationalError, connection, models, transaction
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from accounts import outbox
 from accounts.access import ActorKind, system
@@ -295,3 +296,37 @@ def test_a_key_that_no_row_has_breaks_no_list(staff, cast, key):
     answer = staff.get(MAILBOXES, {"after": key}, follow=True)
 
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "created_at__year=99999",
+        "created_at__year__gte=-1",
+        "created_at__week=99999999999999999999",
+        "created_at__date=99999-01-01",
+        "created_at__gte=0001-01-01T00:00%2B23:00",
+        "created_at__year=1e3",
+        "pk=99999999999999999999",
+        "pk__in=99999999999999999999,1",
+        "pk__gte=1e999",
+    ],
+)
+@pytest.mark.parametrize("path", [MAILBOXES, f"{MAILBOXES}export/"])
+def test_a_value_that_no_column_can_hold_breaks_no_list(staff, cast, path, query):
+    answer = staff.get(f"{path}?{query}", follow=True)
+
+    assert answer.status_code in {200, 400}
+    assert answer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["change", "history"])
+@pytest.mark.parametrize("model", OURS)
+def test_a_page_of_a_row_that_no_key_can_name_leads_back(staff, cast, model, name):
+    opts = model._meta
+    key = "9" * 30
+
+    url = reverse(f"admin:{opts.app_label}_{opts.model_name}_{name}", args=[key])
+    answer = staff.get(url)
+
+    assert answer.status_code == 302
