@@ -138,7 +138,7 @@ class SecondFactorMiddleware:
         user = request.user
         is_staff_page = path.startswith(SECOND_FACTOR_PREFIXES)
         if not isinstance(user, User) or not user.is_authenticated:
-            return _to_sign_in(request) if is_staff_page else self.get_response(request)
+            return _to_sign_in(request) if is_staff_page else self._of_nobody(request)
         if user.is_verified():  # type: ignore[attr-defined]
             return self._of_verified(request)
         standing = demanding.standing(user, at=timezone.now())
@@ -146,6 +146,13 @@ class SecondFactorMiddleware:
         if standing.has_factor or standing.must_enrol_now or is_staff_page:
             return self._of_unproved(request)
         return self.get_response(request)
+
+    def _of_nobody(self, request: HttpRequest) -> HttpResponse:
+        """Whoever sent a form after the end of the session is led back to where it stood."""
+        answer = self.get_response(request)
+        door = f"{reverse('accounts:sign_in')}?next="
+        is_asked = isinstance(answer, HttpResponseRedirect) and answer.url.startswith(door)
+        return _to_sign_in(request) if is_asked else answer
 
     def _of_unproved(self, request: HttpRequest) -> HttpResponse:
         """Default deny: the pages of the factor itself, and what shows the same to anybody."""
@@ -171,8 +178,15 @@ class SecondFactorMiddleware:
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    query = urlencode({"next": request.get_full_path()})
-    return HttpResponseRedirect(f"{reverse('accounts:sign_in')}?{query}")
+    """To the sign-in, and from there to the page that was asked for.
+
+    What a form sent is kept for nobody, since anybody may be the next to sign in; the sign-in says
+    that it was not taken, and leads to the page of the form.
+    """
+    query = {"next": request.get_full_path()}
+    if request.method not in {"GET", "HEAD"}:
+        query = {"next": stepping_up.came_from(request), "unsent": "1"}
+    return HttpResponseRedirect(f"{reverse('accounts:sign_in')}?{urlencode(query)}")
 
 
 def _to_factor(request: HttpRequest) -> HttpResponse:

@@ -43,7 +43,11 @@ class RequestLimitsMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return refusal_of(request) or self.get_response(request)
+        answer = refusal_of(request) or self.get_response(request)
+        if isinstance(answer, HttpResponseNotAllowed) and not request.path_info.startswith(API):
+            # Django leaves it empty, and browsers show a page of their own that ends nowhere.
+            answer.content = render_to_string("405.html")
+        return answer
 
     def process_view(
         self, request: HttpRequest, _view: Any, _args: Any, _kwargs: Any

@@ -185,6 +185,32 @@ def test_sign_out_takes_a_post(alice):
     assert alice.get("/overview/").status_code == 302
 
 
+def test_form_sent_after_the_end_of_the_session_says_so_and_leads_back(client, cast):
+    form = {"HTTP_REFERER": "http://testserver/domains/?page=2"}
+
+    answer = client.post("/domains/add", {"name": "typed.test"}, **form)
+
+    assert answer.headers["Location"] == "/account/sign-in?next=%2Fdomains%2F%3Fpage%3D2&unsent=1"
+    assert "was not taken" in text_of(client.get(answer.headers["Location"]))
+    assert "was not taken" not in text_of(client.get("/account/sign-in?next=/domains/"))
+
+
+def test_form_from_another_host_leads_back_to_the_first_page(client, cast):
+    form = {"HTTP_REFERER": "http://evil.test/domains/"}
+
+    answer = client.post("/domains/add", {"name": "typed.test"}, **form)
+
+    assert answer.headers["Location"] == "/account/sign-in?next=%2Foverview%2F&unsent=1"
+
+
+def test_address_of_a_form_says_what_it_is_for(alice):
+    answer = alice.get("/domains/add")
+
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "POST"
+    assert "only takes what a form sends" in text_of(answer)
+
+
 def test_page_that_refreshes_itself_after_a_sign_out_is_loaded_anew(client, mailbox):
     response = client.get(url("use", mailbox), headers={"HX-Request": "true"}, follow=True)
 
