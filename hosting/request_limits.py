@@ -47,6 +47,7 @@ class RequestLimitsMiddleware:
         if isinstance(answer, HttpResponseNotAllowed) and not request.path_info.startswith(API):
             # Django leaves it empty, and browsers show a page of their own that ends nowhere.
             answer.content = render_to_string("405.html")
+            answer.headers["Content-Length"] = str(len(answer.content))
         return answer
 
     def process_view(

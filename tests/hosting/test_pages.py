@@ -208,6 +208,7 @@ def test_address_of_a_form_says_what_it_is_for(alice):
 
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "POST"
+    assert answer.headers["Content-Length"] == str(len(answer.content))
     assert "only takes what a form sends" in text_of(answer)
 
 
