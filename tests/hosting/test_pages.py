@@ -557,7 +557,7 @@ def test_state_says_what_to_do(alice, cast, mailbox, state):
 
 
 def test_detail_of_pop_says_what_would_be_left(alice, cast):
-    assert "0 messages would be left" in text_of(
+    assert "No message lies here yet" in text_of(
         alice.get(url("detail", make_mailbox(cast.domain, "till", "pop")))
     )
 

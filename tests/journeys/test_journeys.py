@@ -94,6 +94,19 @@ def pop_client(mailbox, secret, server):
     return client
 
 
+def test_folder_with_a_long_name_stays_within_the_page(page, cast, make_program, sign_in, look):
+    program: Program = make_program()
+    imap = program.imap()
+    imap.create("L" * 80)
+    imap.logout()
+
+    sign_in(cast.alice)
+    page.get_by_role("link", name="hello@alder.test").click()
+
+    expect(page.get_by_text("L" * 80)).to_be_visible()
+    look("long-folder")
+
+
 def test_owner_watches_use_grow_without_reloading(page, cast, make_program, sign_in, look):
     program: Program = make_program()
     for number in range(8):
