@@ -226,7 +226,7 @@ class VisitMiddleware:
 
 
 def _over(request: HttpRequest) -> HttpResponse:
-    visits.forget(request.session)
+    visits.forget(request)
     messages.warning(request, _("Your time there is over. You act for yourself again."))
     if "HX-Request" in request.headers:
         return HttpResponseClientRefresh()

@@ -10,8 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.contrib.sessions.backends.base import SessionBase
 from django.db import transaction
+from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
 
 from accounts import membership, outbox
 from accounts.access import ROLE_CAPABILITIES, Actor, ActorKind, Capability, Origin
@@ -61,17 +62,24 @@ def begin(*, actor: Actor, organisation: Organisation, reason: str, at: datetime
     return visit
 
 
-def remember(session: SessionBase, visit: Visit, *, back: str = "") -> None:
+def remember(request: HttpRequest, visit: Visit, *, back: str = "") -> None:
     """Let this browser act in the customer; `back` is a path of the panel to go to afterwards."""
-    session.cycle_key()
-    session[SESSION_KEY] = str(visit.uuid)
-    session[_BACK_KEY] = back
+    request.session.cycle_key()
+    request.session[SESSION_KEY] = str(visit.uuid)
+    request.session[_BACK_KEY] = back
+    _spoil_open_forms(request)
 
 
-def forget(session: SessionBase) -> str:
+def forget(request: HttpRequest) -> str:
     """Let this browser act for itself again; returns the path to go back to, if one was kept."""
-    session.pop(SESSION_KEY, None)
-    return str(session.pop(_BACK_KEY, ""))
+    request.session.pop(SESSION_KEY, None)
+    _spoil_open_forms(request)
+    return str(request.session.pop(_BACK_KEY, ""))
+
+
+def _spoil_open_forms(request: HttpRequest) -> None:
+    """A form in another tab was filled in for somebody else than it would now be sent for."""
+    rotate_token(request)
 
 
 def running(uuid: UUID, *, user: User, at: datetime) -> Visit | None:

@@ -107,7 +107,7 @@ class VisitAdmin(ReadOnlyAdmin):
         visit = visits.begin(
             actor=self.actor(request), organisation=customer, reason=reason, at=timezone.now()
         )
-        visits.remember(request.session, visit, back=_back(request))
+        visits.remember(request, visit, back=_back(request))
         return HttpResponseRedirect(reverse("dashboard:overview"))
 
 

@@ -49,7 +49,7 @@ def enter(request: HttpRequest, uuid: UUID) -> HttpResponse:
         except visits.Refused as refusal:
             form.add_error("reason", str(refusal))
         else:
-            visits.remember(request.session, visit)
+            visits.remember(request, visit)
             return redirect("dashboard:overview")
     minutes = int(visits.LENGTH.total_seconds()) // 60
     context = {"form": form, "customer": customer, "minutes": minutes}
@@ -66,7 +66,7 @@ def leave(request: HttpRequest) -> HttpResponse:
         return redirect("dashboard:overview")
     origin = actor_of(request).origin
     visits.end(visit=visit, at=timezone.now(), origin=origin)
-    back = visits.forget(request.session)
+    back = visits.forget(request)
     messages.success(request, _("You left %(name)s.") % {"name": visit.organisation})
     return redirect(back) if back else redirect("customers:detail", uuid=visit.organisation.uuid)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ from django.utils import timezone
 from accounts import visits
 from accounts.access import ActorKind, Capability, Forbidden
 from accounts.models import Event, Membership, Organisation, Visit
+from mailstore.models import Domain
 from tests.factories import AT, make_domain, make_mailbox, make_member
 from tests.hosting.crowd import make_sibling
 from tests.staffing import signed_in
@@ -273,6 +275,29 @@ def test_leaving_without_a_visit_harms_nothing(cast):
     signed_in(cast.rita, rita)
 
     assert rita.post("/customers/leave").headers["Location"] == "/overview/"
+
+
+def test_a_form_of_another_tab_is_sent_for_nobody_else_than_it_was_opened_for(cast):
+    rita = Client(enforce_csrf_checks=True)
+    signed_in(cast.rita, rita)
+
+    before = token_on(rita, "/domains/")
+    asked = {"reason": "Set up a phone", "csrfmiddlewaretoken": before}
+    assert rita.post(f"/customers/{cast.customer.uuid}/enter", asked).status_code == 302
+    meant_for_herself = {"name": "hers.test", "csrfmiddlewaretoken": before}
+    assert rita.post("/domains/add", meant_for_herself).status_code == 403
+
+    meanwhile = token_on(rita, "/domains/")
+    assert rita.post("/customers/leave", {"csrfmiddlewaretoken": meanwhile}).status_code == 302
+    meant_for_alder = {"name": "alders.test", "csrfmiddlewaretoken": meanwhile}
+    assert rita.post("/domains/add", meant_for_alder).status_code == 403
+
+    assert not Domain.objects.filter(name__in=["hers.test", "alders.test"]).exists()
+
+
+def token_on(client, path):
+    page = client.get(path).content.decode()
+    return re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page).group(1)
 
 
 def test_signing_out_ends_it(guest):
