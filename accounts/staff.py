@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db import DataError
@@ -39,6 +41,8 @@ else:
 # The key of the row after which, or before which, a page begins.
 AFTER, BEFORE = "after", "before"
 _HIGHEST_KEY = 2**63 - 1
+# So many digits fit into a key whatever they are.
+_LONGEST_KEY = 18
 
 # A spreadsheet takes a cell that begins so for a formula, and runs it.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -153,6 +157,18 @@ def _key(request: HttpRequest, name: str) -> int | None:
     return int(digits)
 
 
+def is_key(text: str) -> bool:
+    """Whether this can be the key of a row, which everywhere on these pages is a number."""
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY
+
+
+class Chooser(AutocompleteSelect):
+    """Suggestions while one types; what was sent and is no key stays out of the page's query."""
+
+    def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
+        return super().optgroups(name, [key for key in value if is_key(str(key))], attrs)
+
+
 class StaffAdmin(ModelAdmin):
     """Nothing is deleted here, and whatever changes goes through a verb or leaves an event."""
 
@@ -202,6 +218,12 @@ class StaffAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Rows that are found by typing are chosen with what no odd value breaks."""
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs.setdefault("widget", Chooser(db_field, self.admin_site))
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """No patterns in addresses, which can be wrong or slow and which nothing here writes."""
         if lookup.endswith(("__regex", "__iregex")):
@@ -221,9 +243,11 @@ class StaffAdmin(ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """What is not on the page cannot be acted upon: nobody would have seen it."""
-        if "select_across" in request.POST:
+        if request.method == "POST":
             choices = request.POST.copy()
-            del choices["select_across"]
+            choices.pop("select_across", None)
+            ticked = [key for key in choices.getlist(ACTION_CHECKBOX_NAME) if is_key(key)]
+            choices.setlist(ACTION_CHECKBOX_NAME, ticked)
             request.POST = choices  # type: ignore[assignment]  # Django lets a view replace it
         return super().changelist_view(request, extra_context)
 

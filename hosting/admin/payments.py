@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Actor
 from accounts.models import Organisation
+from accounts.staff import Chooser
 from hosting import ledger, money
 from hosting.admin.ledger import REFUSALS, AmountForm, entries_of, minor_of
 from hosting.banking import matching
@@ -29,15 +29,6 @@ from mailstore.admin.acting import ActingAdmin, ReasonForm, answer
 from mailstore.admin.tables import Row, Table, url_of
 
 _MOST_SUGGESTED = 20
-_LONGEST_KEY = 18
-
-
-class Chooser(AutocompleteSelect):
-    """Suggestions while one types; what was sent and is no key stays out of the page's query."""
-
-    def optgroups(self, name: str, value: Sequence[str], attrs: Any = None) -> Any:
-        keys = [key for key in value if key.isascii() and key.isdigit() and len(key) < _LONGEST_KEY]
-        return super().optgroups(name, keys, attrs)
 
 
 def _customer_field(**more: Any) -> forms.ModelChoiceField[Organisation]:

@@ -19,19 +19,30 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
 from accounts.models import Organisation, User
+from accounts.staff import is_key
 from mailstore import holding
 from mailstore.admin.acting import ActingAdmin, ReasonForm, answer
 from mailstore.models import Domain, Hold, Mailbox
 
 _SCOPES = ("mailboxes", "domains", "organisations")
-_LONGEST_KEY = 18
 
 
 class Chooser(AutocompleteSelectMultiple):
     """Suggestions while one types; what was sent and is no key stays out of the page's query."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: Any = None) -> Any:
-        return super().optgroups(name, [key for key in value if _is_key(key)], attr)
+        return super().optgroups(name, [key for key in value if is_key(key)], attr)
+
+
+class ScopeField(forms.ModelMultipleChoiceField):  # type: ignore[type-arg]
+    """Rows found by typing; a number that no row can have is none, and the database not asked."""
+
+    def clean(self, value: Any) -> Any:
+        for key in value or ():
+            if not is_key(key):
+                message, about = self.error_messages["invalid_pk_value"], {"pk": key}
+                raise ValidationError(message, code="invalid_pk_value", params=about)
+        return super().clean(value)
 
 
 def _chooser(scope: Any) -> Chooser:
@@ -41,20 +52,20 @@ def _chooser(scope: Any) -> Chooser:
 class HoldForm(forms.Form):
     """What is held, and why: one hold for each mailbox, domain and organisation."""
 
-    mailboxes = forms.ModelMultipleChoiceField(
+    mailboxes = ScopeField(
         label=_("Mailboxes"),
         required=False,
         queryset=Mailbox.objects.select_related("organisation__parent"),
         widget=_chooser(Hold.mailbox),
     )
-    domains = forms.ModelMultipleChoiceField(
+    domains = ScopeField(
         label=_("Domains"),
         required=False,
         queryset=Domain.objects.select_related("organisation__parent"),
         widget=_chooser(Hold.domain),
         help_text=_("Everything in all mailboxes of the domain."),
     )
-    organisations = forms.ModelMultipleChoiceField(
+    organisations = ScopeField(
         label=_("Organisations"),
         required=False,
         queryset=Organisation.objects.select_related("parent"),
@@ -245,8 +256,4 @@ def to_new_hold(scope: str, queryset: QuerySet[Any]) -> HttpResponseRedirect:
 
 
 def _initial(asked: QueryDict) -> dict[str, Any]:
-    return {name: [key for key in asked.getlist(name) if _is_key(key)] for name in _SCOPES}
-
-
-def _is_key(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_KEY
+    return {name: [key for key in asked.getlist(name) if is_key(key)] for name in _SCOPES}

@@ -6,7 +6,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.access import Forbidden
 from accounts.models import Organisation
+from accounts.staff import Chooser
 from mailstore import standing
 from mailstore.admin.acting import ActingAdmin, ReasonForm, answer
 from mailstore.models import Restriction
@@ -31,7 +31,7 @@ class StopForm(forms.Form):
     organisation = forms.ModelChoiceField(
         label=_("Organisation"),
         queryset=Organisation.objects.filter(parent__isnull=False).select_related("parent"),
-        widget=AutocompleteSelect(Restriction.organisation.field, admin.site),
+        widget=Chooser(Restriction.organisation.field, admin.site),
     )
     keeps_receiving = forms.BooleanField(
         label=_("New mail goes on arriving"),

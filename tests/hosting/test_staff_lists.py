@@ -331,3 +331,48 @@ def test_a_page_of_a_row_that_no_key_can_name_leads_back(staff, cast, model, nam
     answer = staff.get(url)
 
     assert answer.status_code == 302
+
+
+NO_KEYS = ["abc", "9" * 30, "", "\0", "1 OR 1=1"]
+
+
+@pytest.mark.parametrize("model", OURS)
+def test_an_action_on_what_is_no_row_touches_none(staff, full_house, model):
+    opts = model._meta
+    path = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    form = staff.get(path).context["action_form"]
+
+    for action, _words in form.fields["action"].choices if form else ():
+        asked = {"action": action, "_selected_action": NO_KEYS, "index": "0"}
+        assert staff.post(path, asked).status_code in {200, 302}
+
+
+CHOOSING = [
+    (model, name) for model in OURS for name in admin.site._registry[model].autocomplete_fields
+]
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+@pytest.mark.parametrize(("model", "name"), CHOOSING)
+def test_a_choice_that_is_no_row_is_answered_with_the_form(staff, cast, model, name, key):
+    opts = model._meta
+    path = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
+
+    assert staff.post(path, {name: key}).status_code == 200
+    assert staff.get(path, {name: key.replace("\0", "")}).status_code == 200
+
+
+@pytest.mark.parametrize("key", NO_KEYS)
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/staff/mailstore/restriction/add/", "organisation"),
+        ("/staff/hosting/payment/add/", "customer"),
+        ("/staff/mailstore/hold/add/", "mailboxes"),
+        ("/staff/mailstore/hold/add/", "organisations"),
+    ],
+)
+def test_a_form_of_our_own_takes_no_row_that_is_none(staff, cast, path, name, key):
+    answer = staff.post(path, {name: key, "matter": "Case 7", "reason": "A court asks."})
+
+    assert answer.status_code == 200
