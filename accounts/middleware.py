@@ -150,6 +150,8 @@ class SecondFactorMiddleware:
     def _of_nobody(self, request: HttpRequest) -> HttpResponse:
         """Whoever sent a form after the end of the session is led back to where it stood."""
         answer = self.get_response(request)
+        if request.method in {"GET", "HEAD"}:
+            return answer
         door = f"{reverse('accounts:sign_in')}?next="
         is_asked = isinstance(answer, HttpResponseRedirect) and answer.url.startswith(door)
         return _to_sign_in(request) if is_asked else answer
