@@ -271,6 +271,8 @@ SPECTACULAR_SETTINGS = {
         "`Idempotency-Key` with each POST, and it is done once however often it arrives. What GET "
         "answers, HEAD answers without the body."
     ),
+    # An empty text is refused wherever it is not allowed by name.
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "POSTPROCESSING_HOOKS": [],
 }
 

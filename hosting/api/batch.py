@@ -38,21 +38,33 @@ _UNSOLD = "/body/plan", "wrong-state"
 OPERATIONS = (_CREATE, _UPDATE, _SUSPEND, _RESUME)
 
 
+class Content(serializers.DictField):
+    """What an operation takes; which one it is says another field, so it is checked after that."""
+
+
 class ItemBody(Body):
-    """One thing to do. `key` names it in the answer; `mailbox_id` is what it is done to."""
+    """One thing to do. `key` names it in the answer; `mailbox_id` is what it is done to.
+
+    `create_mailbox` names no mailbox, and each other operation does. `body` is what the call of
+    its own takes; to suspend and to resume take nothing.
+    """
 
     key = Text(max_length=120)
     operation = serializers.ChoiceField(choices=OPERATIONS)
     mailbox_id = PublicId("mbx", required=False)
-    body = serializers.DictField(required=False)
+    body = Content(required=False)
+
+
+class Items(serializers.ListField):
+    """Each is checked by itself, so that all that is wrong is found in one go."""
+
+    child = serializers.DictField()
 
 
 class BatchBody(Body):
     """Up to 500 things to do."""
 
-    items = serializers.ListField(
-        child=serializers.DictField(), min_length=1, max_length=MOST_ITEMS
-    )
+    items = Items(min_length=1, max_length=MOST_ITEMS)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -104,13 +104,16 @@ class RetentionPreviewOfMailbox(TypedDict):
 
 
 class TripwireBody(Body):
-    """The switch, and the mailbox's own thresholds; null stands for what the plan says."""
+    """The switch, and the mailbox's own thresholds; null stands for what the plan says.
 
-    is_on = Flag()
-    message_count = Whole(min_value=1, max_value=_MOST, allow_null=True)
-    percent = Whole(min_value=1, max_value=100, allow_null=True)
-    minutes = Whole(min_value=1, max_value=_MOST, allow_null=True)
-    least_message_count = Whole(min_value=1, max_value=_MOST, allow_null=True)
+    What is left out stays, as in all of a merge patch.
+    """
+
+    is_on = Flag(required=False)
+    message_count = Whole(min_value=1, max_value=_MOST, allow_null=True, required=False)
+    percent = Whole(min_value=1, max_value=100, allow_null=True, required=False)
+    minutes = Whole(min_value=1, max_value=_MOST, allow_null=True, required=False)
+    least_message_count = Whole(min_value=1, max_value=_MOST, allow_null=True, required=False)
 
 
 class SafeguardsBody(Body):

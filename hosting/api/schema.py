@@ -13,13 +13,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints, is_typedd
 
 import yaml
 from django.conf import settings
-from drf_spectacular.extensions import OpenApiSerializerFieldExtension
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentRegistry, ResolvedComponent
 
 from hosting import public_ids
-from hosting.api import fields, listing, parameter_forms, problem_schema
+from hosting.api import field_schemas, listing, parameter_forms, problem_schema
 from hosting.api.contract import Match, Operation
 from hosting.api.endpoint import Endpoint
 from hosting.api.middleware import PREFIX
@@ -56,55 +55,6 @@ _SCALARS: Mapping[Any, Schema] = {
     Moment: {"type": "string", "format": "date-time"},
     type(None): {"type": "null"},
 }
-
-
-class _MomentSchema(OpenApiSerializerFieldExtension):
-    target_class = fields.Moment
-
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        return {"type": "string", "format": "date-time"}
-
-
-class _IdSchema(OpenApiSerializerFieldExtension):
-    target_class = fields.PublicId
-
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        return id_schema(self.target.prefix)
-
-
-class _MessageIdSchema(OpenApiSerializerFieldExtension):
-    target_class = "hosting.api.recoverable.MessageId"
-
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        return {"type": "string", "pattern": "^msg_[0-9A-Za-z_-]+$"}
-
-
-class _LabelsSchema(OpenApiSerializerFieldExtension):
-    target_class = fields.Labels
-
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        text = {"maxLength": fields.Labels.LENGTH, "pattern": fields.Labels.PATTERN}
-        return {
-            "type": "object",
-            "additionalProperties": {"type": "string", **text},
-            "propertyNames": text,
-            "maxProperties": fields.Labels.MOST,
-        }
-
-
-class _LabelChangesSchema(_LabelsSchema):
-    target_class = fields.LabelChanges
-    priority = 1
-
-    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        labels = super().map_serializer_field(auto_schema, direction)
-        text = {**labels["additionalProperties"], "type": ["string", "null"]}
-        return {**labels, "additionalProperties": text}
-
-
-def id_schema(prefix: str) -> Schema:
-    """The id of one kind of thing."""
-    return {"type": "string", "pattern": f"^{prefix}_{public_ids.PATTERN}$"}
 
 
 class EndpointSchema(AutoSchema):
@@ -161,7 +111,9 @@ class EndpointSchema(AutoSchema):
                 "name": name,
                 "in": "path",
                 "required": True,
-                "schema": id_schema(kind) if kind in public_ids.KINDS else {"type": "string"},
+                "schema": field_schemas.id_schema(kind)
+                if kind in public_ids.KINDS
+                else {"type": "string"},
             }
             for kind, name in names
         ]
@@ -369,6 +321,11 @@ def document() -> Schema:
     """The whole OpenAPI 3.1 document."""
     Endpoint.schema = EndpointSchema()
     made: Schema = SchemaGenerator(urlconf="hosting.api.roots").get_schema(public=True)
+    # The panel that serves the document, wherever that is.
+    made["servers"] = [{"url": "/"}]
+    # Programs that generate clients or pages want to be told each group before it is used.
+    operations = [each for methods in made["paths"].values() for each in methods.values()]
+    made["tags"] = [{"name": tag} for tag in sorted({each["tags"][0] for each in operations})]
     components = made.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = problem_schema.made()
     bearer = {"type": "http", "scheme": "bearer", "description": "An API key, `rst_…`."}

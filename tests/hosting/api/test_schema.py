@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from hosting.api import schema
+from hosting.api import batch, schema
 from hosting.problem_kinds import KINDS
 
 
@@ -19,6 +19,56 @@ def test_every_operation_has_an_id_of_its_own_and_a_summary():
 
     assert len({each["operationId"] for each in operations}) == len(operations)
     assert all(each["summary"] for each in operations)
+
+
+def properties_of(name):
+    return schema.document()["components"]["schemas"][name]["properties"]
+
+
+def test_an_item_of_a_batch_is_described_as_far_as_its_own_calls_are():
+    items = properties_of("BatchBody")["items"]
+    item = properties_of("ItemBody")
+
+    assert items["items"] == {"$ref": "#/components/schemas/ItemBody"}
+    assert tuple(item["operation"]["enum"]) == batch.OPERATIONS
+    assert [each["$ref"].rpartition("/")[2] for each in item["body"]["anyOf"]] == [
+        "OrderBody",
+        "PatchedChangeBody",
+    ]
+
+
+def test_no_field_within_a_merge_patch_is_needed():
+    made = schema.document()
+    schemas = made["components"]["schemas"]
+    bodies = [
+        each["patch"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        for each in made["paths"].values()
+        if "patch" in each
+    ]
+    within = [
+        about["$ref"].rpartition("/")[2]
+        for body in bodies
+        for about in schemas[body.rpartition("/")[2]]["properties"].values()
+        if "$ref" in about
+    ]
+
+    assert within
+    assert {name: schemas[name].get("required", []) for name in within} == dict.fromkeys(within, [])
+
+
+def test_a_text_that_cannot_be_empty_says_so():
+    assert properties_of("NewCustomerBody")["name"]["minLength"] == 1
+    assert "minLength" not in properties_of("NewCustomerBody")["external_ref"]
+
+
+def test_the_document_names_its_server_and_every_group():
+    made = schema.document()
+    used = {
+        tag for path in made["paths"].values() for each in path.values() for tag in each["tags"]
+    }
+
+    assert made["servers"] == [{"url": "/"}]
+    assert {each["name"] for each in made["tags"]} == used
 
 
 @pytest.mark.parametrize("code", KINDS)
