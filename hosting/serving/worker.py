@@ -63,6 +63,15 @@ class GatheringWorker(ThreadWorker):
         conn.data_ready = True
         return bool(super().handle(conn)) and not conn.has_rest
 
+    def handle_request(self, req: Any, conn: Connection) -> bool:
+        """Say with the answer that the connection ends, where the rest of the request is not read.
+
+        Whoever keeps connections would send the next request on this one, and lose it.
+        """
+        if conn.is_cut:
+            req.force_close()
+        return bool(super().handle_request(req, conn))
+
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         """Wait for the next request, or for the other side to close."""
         failed = fs.cancelled() or fs.exception() is not None

@@ -167,6 +167,21 @@ def test_what_cannot_be_is_answered_at_once(parts, status, panel, crowd):
     assert time.monotonic() - begin < worker.SILENT_SECONDS
 
 
+@pytest.mark.parametrize("path", ["/account/sign-in", "/api/v1/mailboxes"])
+@pytest.mark.parametrize("line", ["Transfer-Encoding: chunked", "Content-Length: 99999999999"])
+def test_an_answer_to_what_is_not_read_says_that_the_connection_ends(path, line, panel):
+    name, _, value = line.partition(": ")
+    connection = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=LONGEST_SECONDS)
+    connection.putrequest("POST", path)
+    connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    response.read()
+
+    assert response.headers["Connection"] == "close"
+    connection.close()
+
+
 def test_a_connection_is_used_again(panel):
     line = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=LONGEST_SECONDS)
     for _ in range(5):
