@@ -23,7 +23,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "date": ("date", "booking date", "value date", "buchungstag", "buchungsdatum", "datum"),
     "amount": ("amount", "betrag", "umsatz", "value"),
     "currency": ("currency", "währung", "waehrung"),
-    "payer": ("payer", "name", "counterparty", "auftraggeber", "beguenstigter/zahlungspflichtiger"),
+    "payer": (
+        "payer",
+        "name",
+        "counterparty",
+        "auftraggeber",
+        "beguenstigter/zahlungspflichtiger",
+        "name zahlungsbeteiligter",
+    ),
     "reference": (
         "reference",
         "verwendungszweck",
@@ -32,6 +39,17 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "remittance information",
     ),
     "bank_id": ("bank_id", "bank id", "id", "transaction id", "umsatz-id"),
+    # Whether money came or left, where amounts have no sign. Some banks give it no name.
+    "side": (
+        "side",
+        "cdtdbtind",
+        "credit/debit",
+        "debit/credit",
+        "credit debit indicator",
+        "soll/haben",
+        "s/h",
+        "",
+    ),
 }
 NEEDED_COLUMNS = ("date", "amount")
 DELIMITERS = {";": _("Semicolon"), ",": _("Comma"), "\t": _("Tab"), "|": _("Bar")}
@@ -47,6 +65,9 @@ DATES = {
 # What may stand between groups of three digits, beside the other decimal sign.
 _GROUPING = " \u00a0\u202f'’"  # noqa: RUF001  # as banks write it
 _MINUS = ("-", "−", "–")  # noqa: RUF001  # as banks write it
+# How CAMT, MT940 and German banks say it, what is taken back included.
+_CAME = frozenset({"crdt", "credit", "cr", "c", "rd", "haben", "h"})
+_LEFT = frozenset({"dbit", "debit", "dr", "d", "rc", "soll", "s"})
 # Far beyond any payment, and far below what the column holds.
 _MOST_DIGITS = 14
 _LONGEST_QUOTE = 60
@@ -325,12 +346,26 @@ def _line(record: _Record, form: Form, currency: str) -> Line | BadLine:
         code = _known(_currency(record, currency))
         column = "amount"
         minor = amount(record.cells["amount"], form.decimal, code)
+        column = "side"
+        minor = _sided(minor, record.cells.get("side", ""))
         texts = {}
         for column in ("payer", "reference", "bank_id"):  # named if it is bad
             texts[column] = _text(record.cells.get(column, ""))
     except _Unreadable as fault:
         return BadLine(number=record.number, column=column, fault=str(fault))
     return Line(number=record.number, day=day, amount_minor=minor, currency=code, **texts)
+
+
+def _sided(minor: int, side: str) -> int:
+    """The amount with the sign that another column has for it; without one, as it is."""
+    side = side.casefold()
+    if not side or (side in _LEFT and minor < 0):
+        return minor
+    if side in _LEFT:
+        return -minor
+    if side not in _CAME or minor < 0:
+        raise _Unreadable(_("It is not clear whether this came in or left."))
+    return minor
 
 
 def _text(text: str) -> str:

@@ -55,6 +55,30 @@ def test_form_of_a_statement_is_found_out(text, delimiter, decimal, date_format)
     assert shown(statement) == [(date(2026, 10, 31), 123_456, "EUR")]
 
 
+@pytest.mark.parametrize(
+    ("name", "came", "left"),
+    [
+        ("CdtDbtInd", "CRDT", "DBIT"),
+        ("Soll/Haben", "H", "S"),
+        ("Credit/Debit", "Credit", "debit"),
+        (" ", "H", "S"),
+        ("side", "RD", "RC"),
+    ],
+)
+def test_column_beside_the_amount_says_whether_money_came_or_left(name, came, left):
+    text = f"Buchungstag;Umsatz;{name}\n"
+    text += f"31.10.2026;7,49;{came}\n31.10.2026;120,00;{left}\n31.10.2026;-5,00;{left}\n"
+
+    assert [line[1] for line in shown(read(text))] == [749, -12_000, -500]
+
+
+def test_amount_whose_direction_is_not_clear_is_not_used():
+    text = "date;amount;side\n2026-10-31;-7,49;CRDT\n2026-10-31;7,49;both\n2026-10-31;7,49;\n"
+    unclear = ("side", "It is not clear whether this came in or left.")
+
+    assert shown(read(text)) == [unclear, unclear, (date(2026, 10, 31), 749, "EUR")]
+
+
 def test_first_line_that_is_quoted_wrongly_is_refused_with_the_reason():
     with pytest.raises(UnreadableList, match="cannot be read from here on"):
         read('"date" ;"amount"\n2026-10-31;1,00\n')
