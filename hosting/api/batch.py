@@ -52,7 +52,9 @@ class ItemBody(Body):
     key = Text(max_length=120)
     operation = serializers.ChoiceField(choices=OPERATIONS)
     mailbox_id = PublicId("mbx", required=False)
-    body = Content(required=False)
+    body = Content(
+        required=False, help_text="The first to create a mailbox, the second to update one."
+    )
 
 
 class Items(serializers.ListField):
