@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
-from mailstore import holding, working
+from mailstore import holding
 from mailstore.engine import Engine, StoredMessage, uid_set, uids_of
 from mailstore.models import CutOffSession, Mailbox, ProtocolSwitch, Retrieval
 
@@ -23,6 +23,8 @@ _MARKS_WITHIN = timedelta(seconds=5)
 _LOOKS_WITHIN = timedelta(minutes=1)
 # A program removes by then what it fetched in a session that broke off.
 REMOVED_WITHIN = timedelta(days=7)
+# As many messages are unmarked in one request.
+_AT_ONCE = 5000
 
 # When each message was first seen to be fetched: by its uid, for each UIDVALIDITY of the inbox.
 Marks = dict[int, dict[int, datetime]]
@@ -79,8 +81,8 @@ def _doubt(
     Retrieval.objects.filter(mailbox=mailbox, at__gte=since).delete()
     known = _noted(mailbox, validity)
     doubtful = [message.uid for message in found if message.uid not in known]
-    for start in range(0, len(doubtful), working.BATCH_MESSAGES):
-        part = doubtful[start : start + working.BATCH_MESSAGES]
+    for start in range(0, len(doubtful), _AT_ONCE):
+        part = doubtful[start : start + _AT_ONCE]
         engine.set_reads_aside(user=mailbox.address, uids=part)
     known_of = CutOffSession.objects.filter(mailbox=mailbox)
     known_of.filter(pk__in=[session.pk for session in sessions]).update(is_settled=True)
