@@ -37,7 +37,7 @@ def order(request: HttpRequest) -> HttpResponse:
     }
     form = OrderForm(request.POST or None, actor=actor, plans=plans, initial=initial)
     if request.method == "POST" and form.is_valid():
-        mailbox = _ordered(form, actor)
+        mailbox = _ordered(form, actor) if _is_price_seen(request, form, offers) else None
         if mailbox is not None:
             device = form.cleaned_data["device"] or _("First device")
             set_up.issue(request, actor=actor, mailbox=mailbox, label=device)
@@ -48,6 +48,20 @@ def order(request: HttpRequest) -> HttpResponse:
         **_order_context(request, offers, at=at),
     }
     return render(request, "hosting/order.html", context, status=422 if form.errors else 200)
+
+
+def _is_price_seen(request: HttpRequest, form: OrderForm, offers: Mapping[str, Price]) -> bool:
+    """Whether the page showed the price of what was chosen; else the form says so.
+
+    Without scripts it shows that of what was chosen when it came, and at midnight prices change.
+    """
+    seen, plan = request.POST.get("seen"), form.cleaned_data["protocol"]
+    prices = {str(price.pk) for price in offers.values() if price.plan == plan}
+    if seen is None or seen in prices:
+        return True
+    message = _("The page showed another price. Below is that of what you chose; order once more.")
+    form.add_error(None, message)
+    return False
 
 
 def _ordered(form: OrderForm, actor: Actor) -> Mailbox | None:
@@ -95,6 +109,7 @@ def _order_context(
     return {
         "plans": {name: shown(each) for name, each in offers.items()},
         "bill": price and bill(price, asked.get("space", ""), at=at),
+        "seen": price and price.pk,
     }
 
 

@@ -215,7 +215,8 @@ class _Round:
         except ssl.SSLCertVerificationError as error:
             problem = f"The certificate is not good: {error.verify_message.rstrip('.')}."
         except (_Unanswered, ssl.SSLError, h11.ProtocolError, OSError, EOFError) as error:
-            problem = f"{_WORDS.get(type(error), 'The connection failed')}: {error}"
+            words = _WORDS.get(type(error), "The connection failed")
+            problem = f"{words}: {error}" if str(error) else f"{words}."
         if problem:
             await self.aclose()
         return Outcome(

@@ -415,6 +415,39 @@ def test_order_price_follows_the_choice(alice):
     assert "0.12 EUR" in text_of(alice.get("/mailboxes/order/price?protocol=imap"))
 
 
+def test_order_is_taken_at_a_price_that_was_seen(alice):
+    """Without scripts, the page goes on to show what was chosen when it came."""
+    imap = alice.get("/mailboxes/order").context["seen"]
+
+    again = order(alice, protocol="pop", seen=imap)
+
+    assert again.status_code == 422
+    assert "The page showed another price." in text_of(again)
+    assert "1.00 EUR" in text_of(again)
+    assert not Mailbox.objects.exists()
+    assert order(alice, protocol="pop", seen=again.context["seen"]).status_code == 302
+    assert Mailbox.objects.get().protocol == "pop"
+
+
+def test_order_shows_the_price_that_holds_by_now(alice):
+    seen = alice.get("/mailboxes/order").context["seen"]
+    price = Price.objects.get(pk=seen)
+    later = timezone.now().date()
+    Price.objects.create(
+        price_list=price.price_list,
+        plan=price.plan,
+        starts_on=later,
+        monthly_price="9.99",
+        storage_price=price.storage_price,
+        included_bytes=price.included_bytes,
+    )
+
+    again = order(alice, protocol="imap", seen=seen)
+
+    assert "9.99 EUR" in text_of(again)
+    assert not Mailbox.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("space", "most"),
     [
