@@ -26,6 +26,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
+from accounts import visits
 from accounts.models import User
 from accounts.second_factor import devices
 
@@ -162,6 +163,7 @@ def _keep(request: HttpRequest) -> str:
         "path": request.get_full_path(),
         "fields": fields,
         "is_whole": not secret_names and not request.FILES,
+        "acts_in": request.session.get(visits.SESSION_KEY),
     }
     key = secrets.token_urlsafe(8)
     waiting: dict[str, Any] = request.session.get(_KEPT, {})
@@ -175,9 +177,13 @@ def _is_secret(name: str) -> bool:
 
 
 def kept(request: HttpRequest, key: str) -> KeptForm | None:
-    """The form that waits under this name, which goes on waiting."""
+    """The form that waits under this name, which goes on waiting.
+
+    One that somebody filled in for a customer is not offered to them as themselves, nor the other
+    way round.
+    """
     form = request.session.get(_KEPT, {}).get(key)
-    if form is None:
+    if form is None or form.get("acts_in") != request.session.get(visits.SESSION_KEY):
         return None
     fields = [(str(name), str(text)) for name, text in form["fields"]]
     return KeptForm(path=form["path"], fields=fields, is_whole=form["is_whole"])

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -211,12 +211,22 @@ def _records(text: str, delimiter: str) -> list[_Record]:
                 message = _("The first line names the columns, and “%(name)s” is missing.")
                 raise UnreadableList(column=column, message=message % {"name": column})
         records = list(_numbered(reader, width, places))
+        if "side" in places and not first[places["side"]].strip():
+            records = _without_other_side(records)
     except csv.Error as error:
         message = _("The list cannot be read from here on: %(error)s.") % {"error": error}
         raise UnreadableList(line=reader.line_num, message=message) from error
     if not records:
         raise UnreadableList(message=_("There is no line below the first one."))
     return records
+
+
+def _without_other_side(records: list[_Record]) -> list[_Record]:
+    """A column without a name says what came and what left, or else something that we pass over."""
+    said = {record.cells.get("side", "").casefold() for record in records}
+    if said <= _CAME | _LEFT | {""}:
+        return records
+    return [replace(record, cells={**record.cells, "side": ""}) for record in records]
 
 
 def _numbered(reader: Any, width: int, places: Mapping[str, int]) -> Iterator[_Record]:

@@ -15,6 +15,10 @@ from accounts.models import Organisation
 from hosting import money, storing
 from hosting.models import Invoice, LedgerEntry, OpenItem, Payment
 
+# What somebody typed, and can have mistyped.
+_TYPED = frozenset({Payment.Source.STAFF, Payment.Source.SELLER})
+_LONGEST_NUMBER = 190
+
 
 class LedgerRefused(Exception):
     """This cannot be posted; the text says why."""
@@ -127,6 +131,8 @@ def receive(
 
 
 def _receive(payment: Payment, *, actor: Actor, at: datetime) -> Payment:
+    if payment.source in _TYPED:
+        payment.external_id = _not_taken_back(payment)
     try:
         with transaction.atomic():
             payment.save(force_insert=True)
@@ -148,6 +154,22 @@ def _receive(payment: Payment, *, actor: Actor, at: datetime) -> Payment:
     tell("payment.received", payment, amount_minor=payment.amount_minor, actor=actor, at=at)
     payment.refresh_from_db(fields=["free_minor"])
     return payment
+
+
+def _not_taken_back(payment: Payment) -> str:
+    """The number of a receipt, with another one behind it if it was recorded and taken back.
+
+    Somebody had mistyped that. What a bank or a provider told of stays known, whatever became of
+    it, or it would come again with the next statement.
+    """
+    number, records = payment.external_id, 1
+    taken_back = Payment.objects.filter(
+        seller=payment.seller_id, source=payment.source, entries__reversed_by__kind="received"
+    )
+    while number and taken_back.filter(external_id=number).exists():
+        records += 1
+        number = f"{payment.external_id[:_LONGEST_NUMBER]} ({records})"
+    return number
 
 
 def post(

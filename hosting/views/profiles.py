@@ -54,6 +54,9 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            # What somebody else changed since the page was opened is not written back by it.
+            field.show_hidden_initial = True
         self.fields["country"].choices = [("", "—"), *countries.choices()]  # type: ignore[attr-defined]
 
 

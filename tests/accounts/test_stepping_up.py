@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import RequestFactory
 
-from accounts import stepping_up
+from accounts import stepping_up, visits
 from accounts.second_factor import authenticators
 from tests.factories import AT
 from tests.staffing import SECRET
@@ -143,6 +143,17 @@ def test_a_form_is_kept_without_secrets_and_files(stale_request):
     assert kept.path == "/keys/new?x=1"
     assert kept.fields == [("label", "a"), ("label", "b"), ("post_code", "1010")]
     assert not kept.is_whole
+
+
+def test_a_form_is_offered_in_the_name_alone_in_which_it_was_filled_in(stale_request):
+    posted = sent(stale_request, {"label": "a"})
+    key = view(posted, "done").headers["Location"].rpartition("%2F")[2]
+
+    posted.session[visits.SESSION_KEY] = "a visit that began meanwhile"
+    assert stepping_up.kept(posted, key) is None
+    del posted.session[visits.SESSION_KEY]
+
+    assert stepping_up.kept(posted, key) is not None
 
 
 def test_three_forms_are_kept_and_the_oldest_is_forgotten(stale_request):

@@ -186,6 +186,18 @@ def test_what_is_taken_back_opens_every_bill_that_it_settled(cast, bill, rita):
     assert take_back(rita, bill, payment).status_code == 422
 
 
+def test_a_receipt_that_was_typed_wrongly_is_recorded_anew(bill, rita):
+    record(rita, bill, "40.00", receipt="17")
+    take_back(rita, bill, Payment.objects.get())
+
+    again = record(rita, bill, "4.00", receipt="17", once="6a3f0f0e-0000-4000-8000-000000000002")
+    third = record(rita, bill, "4.00", receipt="17", once="6a3f0f0e-0000-4000-8000-000000000003")
+
+    assert (again.status_code, third.status_code) == (302, 422)
+    assert "recorded already" in third.content.decode()
+    assert ledger.open_minor(bill) == 600
+
+
 def test_nothing_is_taken_back_without_a_reason(bill, rita):
     record(rita, bill)
 

@@ -151,6 +151,23 @@ def test_what_somebody_else_changed_meanwhile_stays(cast):
     assert (kept.address, kept.payment_days) == ("Elm Road 9", 60)
 
 
+def test_a_page_that_was_open_for_long_writes_what_was_changed_on_it_alone(cast):
+    make_profile(cast.customer)
+    alice = client_of(cast.alice)
+    shown = alice.get(url(cast.customer)).context["form"]
+    opened = {
+        prefix + name: str(shown[name].value() or "")
+        for name in ("legal_name", "address", "country", "vat_id")
+        for prefix in ("", "initial-")
+    }
+    BillingProfile.objects.filter(organisation=cast.customer).update(address="Elm Road 9")
+
+    alice.post(url(cast.customer), opened | {"legal_name": "Alder Books Ltd"})
+
+    kept = BillingProfile.objects.get(organisation=cast.customer)
+    assert (kept.legal_name, kept.address) == ("Alder Books Ltd", "Elm Road 9")
+
+
 def test_a_page_writes_what_was_changed_on_it_alone(cast, monkeypatch):
     make_profile(cast.customer)
     kept = BillingProfile.objects.filter(organisation=cast.customer)

@@ -100,6 +100,12 @@ def test_columns_may_stand_anywhere_and_others_are_passed_over():
     )
 
 
+def test_column_without_a_name_that_says_something_else_is_passed_over():
+    lines = read(";date;amount\n1;2026-10-31;1,50\n2;2026-10-31;-2,50\n").lines
+
+    assert [line.amount_minor for line in lines] == [150, -250]
+
+
 @pytest.mark.parametrize(
     ("texts", "minor"),
     [
