@@ -23,7 +23,7 @@ from mailstore.engine.maillog import (
     Taken,
 )
 from mailstore.engine.rotation import Position
-from mailstore.models import CutOffSession, LogPosition, Mailbox, MessageCopy, Removal
+from mailstore.models import FetchDoubt, LogPosition, Mailbox, MessageCopy, Removal
 
 # So long goes on whoever finds that much was written meanwhile; then others have their turn.
 _PATIENCE_SECONDS = 30.0
@@ -164,16 +164,17 @@ def _note_taken(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> Non
 
 
 def _note_cut_off(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
-    CutOffSession.objects.bulk_create(
-        CutOffSession(
-            mailbox=mailboxes[record.user],
-            ended_at=record.at,
-            fetched_messages=record.fetched_messages,
-            fetched_bytes=record.fetched_bytes,
+    """Widen what is in doubt of each mailbox by the sessions that broke off there."""
+    moments: dict[str, list[datetime]] = {}
+    for record in records:
+        if isinstance(record, CutOff) and record.user in mailboxes:
+            moments.setdefault(record.user, []).append(record.at)
+    for user, ended in moments.items():
+        doubt, _ = FetchDoubt.objects.get_or_create(
+            mailbox=mailboxes[user], defaults={"since": min(ended), "until": max(ended)}
         )
-        for record in records
-        if isinstance(record, CutOff) and record.user in mailboxes
-    )
+        doubt.since, doubt.until = min(doubt.since, *ended), max(doubt.until, *ended)
+        doubt.save()
 
 
 def _note_copies(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:

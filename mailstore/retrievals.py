@@ -7,22 +7,20 @@ which they are. A program that lacks them fetches them again, and then they coun
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from mailstore import holding
-from mailstore.engine import Engine, StoredMessage, uid_set, uids_of
-from mailstore.models import CutOffSession, Mailbox, ProtocolSwitch, Retrieval
+from mailstore.engine import Engine, uid_set, uids_of
+from mailstore.models import FetchDoubt, Mailbox, ProtocolSwitch, Retrieval
 
-# A session that breaks off leaves its marks around the moment that the log tells.
-_MARKS_WITHIN = timedelta(seconds=5)
-# A look may be so much later than the moment under which it is noted.
-_LOOKS_WITHIN = timedelta(minutes=1)
-# A program removes by then what it fetched in a session that broke off.
-REMOVED_WITHIN = timedelta(days=7)
+# The log tells of the end of a session before its marks are written, and tells whole seconds.
+_MARKS_WITHIN = timedelta(minutes=1)
+_LOG_TELLS = timedelta(seconds=1)
 # As many messages are unmarked in one request.
 _AT_ONCE = 5000
 
@@ -36,64 +34,78 @@ def note(*, mailbox: Mailbox, engine: Engine, at: datetime) -> int:
     Only where seen means fetched: in a POP mailbox, once a switch to it is through. In an IMAP
     mailbox a person has read what is seen, and no program may have a copy.
     """
-    before = _switches(mailbox), _cut_off(mailbox)
+    before = _switches(mailbox)
     if not _is_seen_fetched(mailbox):
         return 0
-    if any(session.ended_at > at - _MARKS_WITHIN for session in before[1]):
-        # It asks again, and is looked at once the marks are there.
+    began = time.monotonic()
+    doubt = FetchDoubt.objects.filter(mailbox=mailbox).first()
+    if doubt is not None:
+        settle(doubt, engine=engine, at=at)
         return 0
     validity = _inbox_validity(mailbox, engine)
     found = engine.messages(user=mailbox.address, folder="INBOX", retrieved=True)
     with transaction.atomic():
         # One worker at a time, or both would note the same messages.
         locked = holding.lock(mailbox)
-        if not _is_seen_fetched(locked) or (_switches(mailbox), _cut_off(mailbox)) != before:
+        if not _is_seen_fetched(locked) or _switches(mailbox) != before:
             return 0
-        if before[1]:
-            _doubt(mailbox, validity, found, sessions=before[1], engine=engine, at=at)
+        if FetchDoubt.objects.filter(mailbox=mailbox).exists():
             return 0
         known = _noted(mailbox, validity)
         new = [message.uid for message in found if message.uid not in known]
         if new:
+            # The moment after the look: what was marked later is not among them.
+            noted_at = at + timedelta(seconds=int(time.monotonic() - began))
             Retrieval.objects.create(
-                mailbox=mailbox, uidvalidity=validity, uids=uid_set(new), at=at
+                mailbox=mailbox, uidvalidity=validity, uids=uid_set(new), at=noted_at
             )
             Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=None)
     return len(new)
 
 
-def _cut_off(mailbox: Mailbox) -> list[CutOffSession]:
-    """Sessions whose marks still count."""
-    return list(CutOffSession.objects.filter(mailbox=mailbox, is_settled=False).order_by("pk"))
+def settle(doubt: FetchDoubt, *, engine: Engine, at: datetime) -> None:
+    """Have nothing count as fetched that was marked since the first of the sessions broke off.
 
-
-def _doubt(
-    mailbox: Mailbox,
-    validity: int,
-    found: Sequence[StoredMessage],
-    *,
-    sessions: Sequence[CutOffSession],
-    engine: Engine,
-    at: datetime,
-) -> None:
-    """Have nothing count as fetched that was marked since the first of the sessions broke off."""
-    since = min(session.ended_at for session in sessions) - _LOOKS_WITHIN
-    Retrieval.objects.filter(mailbox=mailbox, at__gte=since).delete()
-    known = _noted(mailbox, validity)
-    doubtful = [message.uid for message in found if message.uid not in known]
+    Those of the last moments have their turn later, when their marks are there for certain.
+    """
+    mailbox, ripe = doubt.mailbox, at - _MARKS_WITHIN
+    if doubt.since > ripe:
+        return
+    validity = _inbox_validity(mailbox, engine)
+    found = engine.messages(user=mailbox.address, folder="INBOX", retrieved=True)
+    sound = _noted(mailbox, validity, before=doubt.since - _LOG_TELLS)
+    doubtful = [message.uid for message in found if message.uid not in sound]
     for start in range(0, len(doubtful), _AT_ONCE):
         part = doubtful[start : start + _AT_ONCE]
-        engine.set_reads_aside(user=mailbox.address, uids=part)
-    known_of = CutOffSession.objects.filter(mailbox=mailbox)
-    known_of.filter(pk__in=[session.pk for session in sessions]).update(is_settled=True)
-    known_of.filter(is_settled=True, ended_at__lt=at - REMOVED_WITHIN).delete()
-    Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=None)
+        engine.set_reads_aside(user=mailbox.address, uids=part, as_begun=True)
+    with transaction.atomic():
+        holding.lock(mailbox)
+        # What the log told meanwhile of sessions before these has its turn next.
+        same = FetchDoubt.objects.filter(mailbox=mailbox, since=doubt.since)
+        if not same.exists():
+            return
+        _noted_since(doubt).delete()
+        if not same.filter(until__gt=ripe).update(since=ripe):
+            same.delete()
+        Mailbox.objects.filter(pk=mailbox.pk).update(retention_due_at=None)
+
+
+def forget_doubtful(mailbox: Mailbox) -> None:
+    """The same without a look, where what is seen says no more what was fetched."""
+    for doubt in FetchDoubt.objects.filter(mailbox=mailbox):
+        _noted_since(doubt).delete()
+        doubt.delete()
+
+
+def _noted_since(doubt: FetchDoubt) -> QuerySet[Retrieval]:
+    since = doubt.since - _LOG_TELLS
+    return Retrieval.objects.filter(mailbox=doubt.mailbox_id, at__gte=since)
 
 
 def unsettled() -> Q:
-    """Mailboxes in which a session broke off whose marks still count."""
-    sessions = CutOffSession.objects.filter(mailbox=OuterRef("pk"), is_settled=False)
-    return Q(Exists(sessions), protocol=Mailbox.Protocol.POP)
+    """POP mailboxes in which a session broke off whose marks still count."""
+    doubts = FetchDoubt.objects.filter(mailbox=OuterRef("pk"))
+    return Q(Exists(doubts), protocol=Mailbox.Protocol.POP)
 
 
 def forget(mailbox: Mailbox) -> None:
@@ -107,18 +119,22 @@ def fetched(*, mailbox: Mailbox, engine: Engine) -> frozenset[int]:
     return frozenset(_noted(mailbox, validity))
 
 
-def noted_each(mailboxes: Sequence[Mailbox]) -> dict[int, Marks]:
+def noted_each(mailboxes: Sequence[Mailbox], *, before: datetime | None = None) -> dict[int, Marks]:
+    """When each message was first seen to be fetched, by the keys of the mailboxes."""
     marks: dict[int, Marks] = {}
     if mailboxes:
-        for noted in Retrieval.objects.filter(mailbox__in=mailboxes).order_by("-at"):
+        rows = Retrieval.objects.filter(mailbox__in=mailboxes)
+        for noted in (rows.filter(at__lt=before) if before else rows).order_by("-at"):
             of_mailbox = marks.setdefault(noted.mailbox_id, {})
             of_folder = of_mailbox.setdefault(noted.uidvalidity, {})
             of_folder.update(dict.fromkeys(uids_of(noted.uids), noted.at))
     return marks
 
 
-def _noted(mailbox: Mailbox, validity: int) -> dict[int, datetime]:
-    return noted_each([mailbox]).get(mailbox.pk, {}).get(validity, {})
+def _noted(
+    mailbox: Mailbox, validity: int, *, before: datetime | None = None
+) -> dict[int, datetime]:
+    return noted_each([mailbox], before=before).get(mailbox.pk, {}).get(validity, {})
 
 
 def _inbox_validity(mailbox: Mailbox, engine: Engine) -> int:

@@ -236,6 +236,7 @@ def _switch(
     switch = ProtocolSwitch.objects.create(
         mailbox=mailbox, protocol=terms.protocol, at=at, by=actor.name, gathers=gathers
     )
+    retrievals.forget_doubtful(mailbox)
     if terms.protocol == Mailbox.Protocol.POP and not keeps_fetches:
         retrievals.forget(mailbox)
     Mailbox.objects.filter(pk=mailbox.pk).update(

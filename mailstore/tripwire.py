@@ -103,7 +103,7 @@ def _take_turn(mailbox: Mailbox, *, engine: Engine, at: datetime) -> list[Alarm]
     """Weigh what is new of one mailbox; the alarm that rose, if any."""
     _settle(mailbox, engine=engine, at=at)
     fresh = list(Removal.objects.filter(mailbox=mailbox, is_weighed=False))
-    if any(_is_ending(removal, at=at) for removal in fresh):
+    if any(_is_ending(removal, at=at) for removal in fresh) and _are_new(fresh, at=at):
         # The next turn is in seconds, and knows what the session had fetched.
         return []
     alarm = weigh(mailbox=mailbox, engine=engine, at=at)
@@ -117,7 +117,12 @@ def _take_turn(mailbox: Mailbox, *, engine: Engine, at: datetime) -> list[Alarm]
 
 def _is_ending(removal: Removal, *, at: datetime) -> bool:
     is_open = removal.service != "imap" and removal.fetched_bytes is None
-    return is_open and removal.ended_at > at - _ENDS_WITHIN
+    return is_open and _are_new([removal], at=at)
+
+
+def _are_new(removals: Iterable[Removal], *, at: datetime) -> bool:
+    """Whether none has waited for so long that one session after the other could hide it."""
+    return all(removal.ended_at > at - _ENDS_WITHIN for removal in removals)
 
 
 def _settle(mailbox: Mailbox, *, engine: Engine, at: datetime) -> None:

@@ -11,11 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from django.db.models import Sum
-
-from mailstore import retrievals
 from mailstore.engine import Engine, StoredMessage, uids_of
-from mailstore.models import CutOffSession, Mailbox, Removal
+from mailstore.models import Mailbox, Removal
 
 
 def count(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -> int:
@@ -26,49 +23,29 @@ def count(mailbox: Mailbox, by_pop: Sequence[Removal], *, engine: Engine) -> int
     by_folder: dict[str, list[Removal]] = defaultdict(list)
     for removal in by_pop:
         by_folder[removal.folder].append(removal)
-    left = [
-        size
+    return sum(
+        _count_of(rows, _untouched(mailbox, folder, rows, engine=engine))
         for folder, rows in by_folder.items()
-        for size in _left_of(rows, _unmarked(mailbox, folder, rows, engine=engine))
-    ]
-    return len(left) - _in_sessions_cut_off(mailbox, left, by_pop) if left else 0
-
-
-def _in_sessions_cut_off(
-    mailbox: Mailbox, sizes: Sequence[int], removals: Sequence[Removal]
-) -> int:
-    """How many may have been fetched in sessions before that broke off, and so have no mark."""
-    since = min(removal.began_at for removal in removals) - retrievals.REMOVED_WITHIN
-    sums = CutOffSession.objects.filter(mailbox=mailbox, ended_at__gte=since).aggregate(
-        messages=Sum("fetched_messages", default=0), room=Sum("fetched_bytes", default=0)
     )
-    return _most(sizes, messages=sums["messages"], room=sums["room"])
 
 
-def _unmarked(
+def _untouched(
     mailbox: Mailbox, folder: str, rows: Iterable[Removal], *, engine: Engine
 ) -> list[StoredMessage]:
+    """Those without a mark of a session before; one that broke off has left one, too."""
     uids = [uid for row in rows for uid in uids_of(row.uids)]
-    kept = engine.messages(user=mailbox.address, folder=folder, removed=True, uids=uids)
-    seen = engine.messages(
-        user=mailbox.address, folder=folder, removed=True, retrieved=True, uids=uids
+    return engine.messages(
+        user=mailbox.address, folder=folder, removed=True, untouched=True, uids=uids
     )
-    marked = {message.uid for message in seen}
-    return [message for message in kept if message.uid not in marked]
 
 
-def _left_of(rows: Sequence[Removal], unmarked: Sequence[StoredMessage]) -> list[int]:
-    """The sizes of those that their own session cannot have fetched."""
+def _count_of(rows: Sequence[Removal], untouched: Sequence[StoredMessage]) -> int:
     by_session = {row.session: row for row in rows}
     session_of = {uid: row.session for row in rows for uid in uids_of(row.uids)}
     sizes: dict[str, list[int]] = defaultdict(list)
-    for message in unmarked:
+    for message in untouched:
         sizes[session_of[message.uid]].append(message.bytes)
-    return [
-        size
-        for session, of in sizes.items()
-        for size in sorted(of)[_taken(of, by=by_session[session]) :]
-    ]
+    return sum(len(of) - _taken(of, by=by_session[session]) for session, of in sizes.items())
 
 
 def _taken(sizes: Sequence[int], *, by: Removal) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mailstore.engine import store
-from mailstore.engine.base import FolderState, MessageSearch, Service, StoredMessage, uid_set
+from mailstore.engine.base import BEGUN, FolderState, MessageSearch, Service, StoredMessage, uid_set
 
 Command = tuple[str, dict[str, Any]]
 Rows = Iterable[Mapping[str, str]]
@@ -50,6 +50,8 @@ def for_messages(search: MessageSearch, place: Sequence[str]) -> Command:
         query += ["savedbefore", store.seconds(search.saved_before)]
     if search.retrieved:
         query += ["seen"]
+    if search.untouched:
+        query += ["unseen", "unkeyword", BEGUN]
     query += ["all"]  # A query needs more than a folder's name.
     return "fetch", {"user": search.user, "field": _MESSAGE_FIELDS, "query": query}
 

@@ -82,12 +82,17 @@ class StoredMessage:
     saved_at: datetime
 
 
+# On messages that some POP session began to fetch before it broke off. Programs see this keyword
+# only in the flags of a message, and leave it alone.
+BEGUN = "$BegunToFetch"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MessageSearch:
     """Messages of one folder, or of its part of the recoverable store.
 
     `saved_before` counts from the arrival in that folder, so in the store from the removal.
-    `retrieved` narrows to what a program has fetched.
+    `retrieved` narrows to what a program has fetched, `untouched` to what none began to fetch.
     """
 
     user: str
@@ -95,6 +100,7 @@ class MessageSearch:
     removed: bool = False
     saved_before: datetime | None = None
     retrieved: bool = False
+    untouched: bool = False
     uids: Sequence[int] | None = None
 
 
@@ -211,6 +217,7 @@ class Engine(Protocol):
         removed: bool = False,
         saved_before: datetime | None = None,
         retrieved: bool = False,
+        untouched: bool = False,
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
         """What a `MessageSearch` finds, by uid. A folder that is not there has no messages."""
@@ -239,7 +246,7 @@ class Engine(Protocol):
     ) -> None:
         """Bring messages back from the store into their folder, made anew if it is gone.
 
-        Their flags come along, but for the mark of what a program fetched if `as_unfetched`.
+        Their flags come along, but for the marks of what a program fetched if `as_unfetched`.
         """
 
     def copy_flags(self, *, user: str, folder: str, twins: Mapping[int, int]) -> None:
@@ -248,10 +255,11 @@ class Engine(Protocol):
         `twins` has the uid in the folder by the uid in the store.
         """
 
-    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+    def set_reads_aside(self, *, user: str, uids: Sequence[int], as_begun: bool = False) -> None:
         """Have these messages of the inbox count as not seen, and remember that they were.
 
-        POP programs mark as seen what they fetch, so what was only read must not be.
+        POP programs mark as seen what they fetch, so what was only read must not be. With
+        `as_begun` they are no longer untouched instead, and nothing brings that back.
         """
 
     def bring_reads_back(self, *, user: str) -> None:

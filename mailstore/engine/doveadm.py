@@ -13,6 +13,7 @@ from django.conf import settings
 from mailstore.engine import asking, sizing, store
 from mailstore.engine.admin_api import MAILBOX_EXISTS, NOTHING_FOUND, AdminAPI, CommandFailed
 from mailstore.engine.base import (
+    BEGUN,
     EVERYTHING,
     DeliveryRefused,
     EngineUnavailable,
@@ -175,6 +176,7 @@ class DoveadmEngine:
         removed: bool = False,
         saved_before: datetime | None = None,
         retrieved: bool = False,
+        untouched: bool = False,
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
         """Messages by their numbers; a program that fetched one left it marked as seen."""
@@ -184,6 +186,7 @@ class DoveadmEngine:
             removed=removed,
             saved_before=saved_before,
             retrieved=retrieved,
+            untouched=untouched,
             uids=uids,
         )
         place = self._place(search)
@@ -261,7 +264,8 @@ class DoveadmEngine:
             return
         query = [*place, "uid", uid_set(uids)]
         if as_unfetched:
-            self._api.call("flagsRemove", NOTHING_FOUND, user=user, flag=["\\Seen"], query=query)
+            for flag in (_SEEN, BEGUN):
+                self._flags("flagsRemove", user, flag, query)
         if folder != "INBOX":
             # It may be done before the folder is made, so nothing can come between the two.
             self._api.call("mailboxSubscribe", user=user, mailbox=[folder])
@@ -287,11 +291,11 @@ class DoveadmEngine:
                     "flagsAdd", NOTHING_FOUND, user=user, flag=flags.split(), query=query
                 )
 
-    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+    def set_reads_aside(self, *, user: str, uids: Sequence[int], as_begun: bool = False) -> None:
         """The keyword first: a server that dies in between has forgotten nothing."""
         if uids:
             query = ["mailbox", "INBOX", "uid", uid_set(uids)]
-            self._flags("flagsAdd", user, _SET_ASIDE, query)
+            self._flags("flagsAdd", user, BEGUN if as_begun else _SET_ASIDE, query)
             self._flags("flagsRemove", user, _SEEN, query)
 
     def bring_reads_back(self, *, user: str) -> None:

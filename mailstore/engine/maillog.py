@@ -89,9 +89,6 @@ class Taken(Record):
 class CutOff(Record):
     """A POP session broke off that had begun to fetch messages: some may never have arrived."""
 
-    fetched_messages: int
-    fetched_bytes: int
-
 
 @dataclass(frozen=True, kw_only=True)
 class Copied(Record):
@@ -201,14 +198,13 @@ def _meaning(text: bytes, *, at: datetime, who: dict[str, str]) -> Record | None
 
 
 def _taken(taken: re.Match[bytes], *, at: datetime, who: dict[str, str]) -> Record:
-    messages, size = int(taken["fetched"]), int(taken["fetched_bytes"])
     # Nothing is removed before the program said QUIT, so it had all that it wanted by then.
     if taken["how"] != _LOGGED_OUT and taken["removed"] == b"0":
-        return CutOff(at=at, fetched_messages=messages, fetched_bytes=size, **who)
+        return CutOff(at=at, **who)
     return Taken(
         at=at,
-        fetched_messages=messages,
-        fetched_bytes=size,
+        fetched_messages=int(taken["fetched"]),
+        fetched_bytes=int(taken["fetched_bytes"]),
         glanced_messages=int(taken["glanced"]),
         glanced_bytes=int(taken["glanced_bytes"]),
         **who,

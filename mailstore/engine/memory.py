@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from mailstore.engine.base import (
+    BEGUN,
     EVERYTHING,
     DeliveryRefused,
     EngineUnavailable,
@@ -99,6 +100,7 @@ class MemoryEngine:
         removed: bool = False,
         saved_before: datetime | None = None,
         retrieved: bool = False,
+        untouched: bool = False,
         uids: Sequence[int] | None = None,
     ) -> list[StoredMessage]:
         """Messages of one folder that fit."""
@@ -115,6 +117,7 @@ class MemoryEngine:
             if (uids is None or message.uid in uids)
             and (saved_before is None or message.saved_at < saved_before)
             and (not retrieved or "\\Seen" in message.flags)
+            and not (untouched and message.flags & {"\\Seen", BEGUN})
         ]
 
     def messages_each(
@@ -199,7 +202,7 @@ class MemoryEngine:
         self.on_change("before restore")
         account = self._account(user)
         target = account.folders.setdefault(folder, Folder())
-        lost = frozenset({"\\Seen"} if as_unfetched else ())
+        lost = frozenset({"\\Seen", BEGUN} if as_unfetched else ())
         for message in account.store.get(folder, Folder()).drop(uids):
             target.take(replace(message, flags=message.flags - lost), at=whole_seconds())
         self.on_change("after restore")
@@ -215,10 +218,11 @@ class MemoryEngine:
             for message in visible.kept
         ]
 
-    def set_reads_aside(self, *, user: str, uids: Sequence[int]) -> None:
+    def set_reads_aside(self, *, user: str, uids: Sequence[int], as_begun: bool = False) -> None:
         """Change the flags of messages that are there."""
         self.on_change("before set_reads_aside")
-        self._reflag(user, wanted=set(uids), add=_SET_ASIDE, drop="\\Seen")
+        mark = BEGUN if as_begun else _SET_ASIDE
+        self._reflag(user, wanted=set(uids), add=mark, drop="\\Seen")
         self.on_change("after set_reads_aside")
 
     def bring_reads_back(self, *, user: str) -> None:

@@ -27,7 +27,7 @@ from mailstore.models.reports import (
     Usage,
     UsageDay,
 )
-from mailstore.models.retention import CutOffSession, FullSweep, RetentionRule, Retrieval
+from mailstore.models.retention import FetchDoubt, FullSweep, RetentionRule, Retrieval
 from mailstore.models.standing import ClosedAlong, Restriction
 from mailstore.models.switching import ProtocolSwitch
 
@@ -36,11 +36,11 @@ __all__ = [
     "Alarm",
     "AppPassword",
     "ClosedAlong",
-    "CutOffSession",
     "Device",
     "Domain",
     "DomainDns",
     "Drift",
+    "FetchDoubt",
     "FullSweep",
     "Guessing",
     "GuessingAlarm",

@@ -142,23 +142,24 @@ class Retrieval(models.Model):
         return f"{self.mailbox} {self.uids}"
 
 
-class CutOffSession(models.Model):
-    """A POP session that fetched messages and broke off: which of them arrived, nobody knows."""
+class FetchDoubt(models.Model):
+    """POP sessions broke off that had begun to fetch: what they marked may not have arrived.
 
-    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="cut_off_sessions")
-    ended_at = models.DateTimeField(_("ended"))
-    fetched_messages = models.PositiveBigIntegerField(_("messages"))
-    fetched_bytes = models.PositiveBigIntegerField(_("bytes"))
-    # What it fetched counts as fetched no more.
-    is_settled = models.BooleanField(default=False)
+    They ended between the two moments. Once their marks are dealt with, the row is gone.
+    """
+
+    mailbox = models.OneToOneField(
+        Mailbox, on_delete=models.CASCADE, primary_key=True, related_name="fetch_doubt"
+    )
+    since = models.DateTimeField(_("first ended"))
+    until = models.DateTimeField(_("last ended"))
 
     class Meta:
-        verbose_name = _("POP session that broke off")
-        verbose_name_plural = _("POP sessions that broke off")
-        indexes = (models.Index(fields=("mailbox", "ended_at")),)
+        verbose_name = _("fetch in doubt")
+        verbose_name_plural = _("fetches in doubt")
 
     def __str__(self) -> str:
-        return f"{self.mailbox} {self.ended_at:%Y-%m-%d %H:%M}"
+        return f"{self.mailbox} {self.since:%Y-%m-%d %H:%M}"
 
 
 class FullSweep(models.Model):

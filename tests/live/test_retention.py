@@ -28,7 +28,7 @@ from mailstore import (
 from mailstore.engine import RemovedSearch, uids_of
 from mailstore.models import (
     Alarm,
-    CutOffSession,
+    FetchDoubt,
     Mailbox,
     PurgeRun,
     Removal,
@@ -272,10 +272,10 @@ def test_pop_message_whose_download_broke_off_counts_once_it_was_fetched_whole(m
 
     def is_told():
         logbook.read(path=program.server.log)
-        return CutOffSession.objects.filter(mailbox=program.mailbox).exists()
+        return FetchDoubt.objects.filter(mailbox=program.mailbox).exists()
 
     eventually(is_told)
-    at = timezone.now() + timedelta(minutes=1)
+    at = timezone.now() + timedelta(minutes=2)
     assert sweeping.note_retrievals(engine=program.live, at=at) == 0
     later = timezone.now() + LATER
     program.mailbox.refresh_from_db()

@@ -280,6 +280,24 @@ class EngineContract:
 
         assert mail.messages(user=user, folder="INBOX", retrieved=True) == []
 
+    def test_what_was_begun_is_remembered_in_the_store_until_it_comes_back(self, mail, user):
+        for subject in ("One", "Two", "Three"):
+            mail.store(user=user, folder="INBOX", message=letter(subject))
+        untouched = lambda **more: [  # noqa: E731
+            m.uid for m in mail.messages(user=user, folder="INBOX", untouched=True, **more)
+        ]
+        mail.set_reads_aside(user=user, uids=[1], as_begun=True)
+        mail.set_reads_aside(user=user, uids=[2])
+        mail.bring_reads_back(user=user)
+        assert untouched() == [3]
+        assert [m.uid for m in mail.messages(user=user, folder="INBOX", retrieved=True)] == [2]
+
+        mail.remove(user=user, folder="INBOX", uids=[1, 2, 3])
+        assert untouched(removed=True) == [3]
+        mail.restore(user=user, folder="INBOX", uids=[1, 2, 3], as_unfetched=True)
+
+        assert len(untouched()) == 3
+
     def test_mail_of_a_folder_is_gathered_once_and_leaves_nothing_behind(self, mail, user):
         mail.create_mailbox(user=user, folders=["Work"])
         mail.store(user=user, folder="Work", message=letter("Plan"))

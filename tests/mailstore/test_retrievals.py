@@ -8,7 +8,7 @@ import pytest
 
 from mailstore import logbook, purging, retrievals, sweeping
 from mailstore.engine.memory import Folder
-from mailstore.models import CutOffSession, Mailbox, Retrieval
+from mailstore.models import FetchDoubt, Mailbox, Retrieval
 from tests.factories import make_mailbox
 from tests.mailstore.log_lines import ended, fetched
 
@@ -125,11 +125,11 @@ def test_what_was_noted_before_the_log_told_of_it_is_taken_back(twin, log, pop):
 
 def test_session_is_looked_at_once_its_marks_are_there(twin, log, pop):
     tell(log, cut_off(pop))
-    sweeping.note_retrievals(engine=twin, at=BROKE_OFF + timedelta(seconds=1))
+    sweeping.note_retrievals(engine=twin, at=BROKE_OFF + timedelta(seconds=30))
     assert asks(pop)
     mark(twin, pop, 1)
 
-    sweeping.note_retrievals(engine=twin, at=BROKE_OFF + timedelta(seconds=31))
+    sweeping.note_retrievals(engine=twin, at=BROKE_OFF + timedelta(seconds=61))
 
     assert seen(twin, pop) == []
     assert not asks(pop)
@@ -142,7 +142,7 @@ def test_session_that_breaks_off_during_the_look_is_not_forgotten(twin, log, pop
 
     def look_and_break_off(**search):
         found = look(**search)
-        if not CutOffSession.objects.exists():
+        if not FetchDoubt.objects.exists():
             tell(log, cut_off(pop))
             mark(twin, pop, 2)
         return found
@@ -150,11 +150,61 @@ def test_session_that_breaks_off_during_the_look_is_not_forgotten(twin, log, pop
     monkeypatch.setattr(twin, "messages", look_and_break_off)
     assert sweeping.note_retrievals(engine=twin, at=NOW) == 0
     assert asks(pop)
+    monkeypatch.undo()
 
-    sweeping.note_retrievals(engine=twin, at=NOW + timedelta(minutes=1))
+    sweeping.note_retrievals(engine=twin, at=NOW + timedelta(minutes=2))
 
     assert noted(twin, pop) == frozenset()
     assert seen(twin, pop) == []
+
+
+def test_program_that_breaks_off_again_and_again_is_dealt_with_up_to_the_last_minute(
+    twin, log, pop
+):
+    mark(twin, pop, 1)
+    tell(log, cut_off(pop))
+    tell(log, cut_off(pop, at="09:59:50"))
+
+    sweeping.note_retrievals(engine=twin, at=NOW)
+
+    assert seen(twin, pop) == []
+    assert FetchDoubt.objects.get().since == NOW - timedelta(minutes=1)
+    assert asks(pop)
+    sweeping.note_retrievals(engine=twin, at=NOW + timedelta(minutes=1))
+    assert not asks(pop)
+
+
+def test_what_the_log_tells_late_of_a_session_before_has_its_turn(twin, log, pop, monkeypatch):
+    mark(twin, pop, 1)
+    retrievals.note(mailbox=pop, engine=twin, at=BROKE_OFF - timedelta(minutes=5))
+    tell(log, cut_off(pop))
+    aside = twin.set_reads_aside
+
+    def tell_and_set_aside(**asked):
+        monkeypatch.undo()
+        tell(log, cut_off(pop, at="09:30:00"))
+        aside(**asked)
+
+    mark(twin, pop, 2)
+    monkeypatch.setattr(twin, "set_reads_aside", tell_and_set_aside)
+    sweeping.note_retrievals(engine=twin, at=NOW)
+    assert noted(twin, pop) == {1}
+
+    sweeping.note_retrievals(engine=twin, at=NOW)
+
+    assert noted(twin, pop) == frozenset()
+    assert seen(twin, pop) == []
+
+
+def test_switch_of_protocol_takes_nothing_along_that_is_in_doubt(twin, log, pop):
+    mark(twin, pop, 1)
+    retrievals.note(mailbox=pop, engine=twin, at=BROKE_OFF)
+    tell(log, cut_off(pop))
+
+    retrievals.forget_doubtful(pop)
+
+    assert not Retrieval.objects.exists()
+    assert not FetchDoubt.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -168,17 +218,7 @@ def test_session_that_breaks_off_during_the_look_is_not_forgotten(twin, log, pop
 def test_session_that_said_quit_or_fetched_nothing_raises_no_doubt(counts, how, log, pop):
     tell(log, ended(counts, how=how, user=pop.address))
 
-    assert not CutOffSession.objects.exists()
-
-
-def test_sessions_that_broke_off_are_forgotten_in_time(twin, log, pop):
-    tell(log, cut_off(pop))
-    sweeping.note_retrievals(engine=twin, at=NOW)
-    tell(log, cut_off(pop, day="2026-12-30"))
-
-    sweeping.note_retrievals(engine=twin, at=NOW + 31 * DAY)
-
-    assert CutOffSession.objects.count() == 1
+    assert not FetchDoubt.objects.exists()
 
 
 def test_imap_mailbox_is_left_alone(cast, twin, log):
@@ -187,9 +227,7 @@ def test_imap_mailbox_is_left_alone(cast, twin, log):
     twin.accounts[reader.address].folders["INBOX"].append(b"x", at=NOW)
     mark(twin, reader, 1)
     Mailbox.objects.update(created_at=NOW - 400 * DAY, retrievals_asked_at=NOW)
-    CutOffSession.objects.create(
-        mailbox=reader, ended_at=BROKE_OFF, fetched_messages=1, fetched_bytes=1
-    )
+    FetchDoubt.objects.create(mailbox=reader, since=BROKE_OFF, until=BROKE_OFF)
 
     sweeping.note_retrievals(engine=twin, at=NOW)
 

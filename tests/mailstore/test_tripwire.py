@@ -24,7 +24,7 @@ from mailstore import (
 )
 from mailstore.engine.folder_names import shown, to_wire
 from mailstore.engine.maillog import read
-from mailstore.models import Alarm, CutOffSession, Mailbox, Removal, Usage
+from mailstore.models import Alarm, Mailbox, Removal, Usage
 from tests.factories import make_mailbox, make_member
 
 pytestmark = pytest.mark.django_db(databases=["default", "reports"])
@@ -344,19 +344,39 @@ def test_one_pop_session_answers_for_no_other(twin, log, pop):
     assert fired(twin, pop) == "300 messages were removed within 10 minutes."
 
 
-@pytest.mark.parametrize(("days", "messages", "left"), [(1, 300, 0), (1, 9, 291), (8, 300, 300)])
-def test_what_was_fetched_in_a_session_that_broke_off_may_be_removed_by_the_next(  # noqa: PLR0917
-    days, messages, left, twin, log, pop
-):
-    ended_at = NOW - timedelta(days=days)
-    CutOffSession.objects.create(
-        mailbox=pop, ended_at=ended_at, fetched_messages=messages, fetched_bytes=10**6
-    )
-    put(twin, pop, "INBOX", 300)
+def test_what_was_begun_in_a_session_that_broke_off_may_be_removed_by_any_later_one(twin, log, pop):
+    put(twin, pop, "INBOX", 600)
+    begun = [message.uid for message in twin.accounts[pop.address].folders["INBOX"].kept[:300]]
+    twin.set_reads_aside(user=pop.address, uids=begun, as_begun=True)
     remove(twin, log, pop, "INBOX", 300, service="pop3")
+    assert fired(twin, pop) is None
+    # That says nothing of the others.
+    remove(twin, log, pop, "INBOX", 300, service="pop3", session="s2")
 
-    reason = f"{left} messages were removed within 10 minutes."
-    assert fired(twin, pop) == (reason if left else None)
+    assert fired(twin, pop) == "300 messages were removed within 10 minutes."
+
+
+def test_what_came_back_after_a_session_broke_off_is_untouched(twin, log, pop):
+    put(twin, pop, "INBOX", 300)
+    every = [message.uid for message in twin.accounts[pop.address].folders["INBOX"].kept]
+    twin.set_reads_aside(user=pop.address, uids=every, as_begun=True)
+    remove(twin, log, pop, "INBOX", 300, service="pop3")
+    kept = [message.uid for message in twin.accounts[pop.address].store["INBOX"].kept]
+    twin.restore(user=pop.address, folder="INBOX", uids=kept, as_unfetched=True)
+
+    remove(twin, log, pop, "INBOX", 300, service="pop3", session="s2")
+
+    assert fired(twin, pop) == "300 messages were removed within 10 minutes."
+
+
+def test_one_pop_session_after_the_other_hides_nothing_for_long(twin, log, pop):
+    put(twin, pop, "INBOX", 310)
+    remove(twin, log, pop, "INBOX", 300, service="pop3")
+    remove(twin, log, pop, "INBOX", 1, service="pop3", session="s2", at=NOW + timedelta(seconds=59))
+    Removal.objects.filter(session="s2").update(fetched_messages=None, fetched_bytes=None)
+    assert fired(twin, pop, at=NOW + timedelta(seconds=59)) is None
+
+    assert fired(twin, pop, at=NOW + timedelta(seconds=61))
 
 
 def test_pop_session_is_weighed_when_the_log_has_told_of_its_end(twin, log, pop):
