@@ -22,10 +22,13 @@ from mailstore.engine.base import (
 )
 
 # Exit codes: of a mailbox that is made twice, of a user whom no database knows, of a command
-# that had nothing to do.
+# that had nothing to do, of one that may do better the next time.
 MAILBOX_EXISTS = 65
 _UNKNOWN_USER = 67
 NOTHING_FOUND = 68
+_TRY_AGAIN = 75
+# Commands that change nothing.
+_LOOKS = frozenset({"fetch", "search", "mailboxStatus"})
 
 
 class CommandFailed(EngineRefused):
@@ -55,15 +58,28 @@ class AdminAPI:
         self, commands: list[tuple[str, dict[str, Any]]], *, tolerated: int = 0
     ) -> list[Any]:
         """The same for several commands in one request."""
-        answers = self._post([[name, given, name] for name, given in commands])
+        answers = self._answers([[name, given, name] for name, given in commands])
         return [_payload(answer, tolerated=tolerated) for answer in answers]
 
     def call_each(
         self, commands: list[tuple[str, dict[str, Any]]], *, tolerated: int = 0
     ) -> list[Any]:
         """The same, with None for each command that failed."""
-        answers = self._post([[name, given, name] for name, given in commands])
+        answers = self._answers([[name, given, name] for name, given in commands])
         return [_payload_or_none(answer, tolerated=tolerated) for answer in answers]
+
+    def _answers(self, commands: list[list[Any]]) -> list[Any]:
+        """What comes of each; a look that found a folder's index wrong is asked once more.
+
+        It has repaired it by then. That happens where a program and we remove the same message.
+        """
+        answers = self._post(commands)
+        again = [place for place, answer in enumerate(answers) if _was_passing(answer)]
+        if again:
+            better = self._post([commands[place] for place in again])
+            for place, answer in zip(again, better, strict=True):
+                answers[place] = answer
+        return answers
 
     def _client(self) -> httpx.Client:
         """A forked worker makes its own connections."""
@@ -90,13 +106,22 @@ class AdminAPI:
         return answer
 
 
+def _was_passing(answer: Any) -> bool:
+    kind, *payload, command = answer
+    return kind == "error" and command in _LOOKS and _exit_code(payload) == _TRY_AGAIN
+
+
+def _exit_code(payload: Any) -> int:
+    return int(_mapping(payload[0]).get("exitCode", -1))
+
+
 def _payload(answer: Any, *, tolerated: int) -> Any:
     kind, *payload, command = answer
     if kind == "doveadmResponse":
         # `who` writes its second and further rows beside the list, not into it.
         first, *stray = payload
         return [*first, *stray] if stray else first
-    exit_code = int(_mapping(payload[0]).get("exitCode", -1))
+    exit_code = _exit_code(payload)
     if tolerated and exit_code == tolerated:
         return []
     if exit_code == _UNKNOWN_USER:

@@ -81,3 +81,16 @@ def test_a_wrong_key_is_refused(mail_server):
 
     with pytest.raises(EngineRefused, match="401"):
         stranger.ping()
+
+
+def test_look_at_a_folder_that_lost_a_file_repairs_it_and_shows_the_rest(make_program):
+    program = make_program("imap", "lost-file")
+    for number in range(3):
+        program.deliver(str(number))
+    program.live.remove(user=program.address, folder="INBOX", uids=[1, 2, 3])
+    [home] = program.server.mail_root.glob(f"*/{program.mailbox.uuid.hex}")
+    lost = sorted(home.glob("expunged/mailboxes/INBOX/dbox-Mails/u.*"))[1]
+
+    lost.unlink()
+
+    assert {m.subject for m in program.live.removed_mail(user=program.address)} == {"0", "2"}
