@@ -27,6 +27,7 @@ from mailstore.models import FetchDoubt, LogPosition, Mailbox, MessageCopy, Remo
 
 # So long goes on whoever finds that much was written meanwhile; then others have their turn.
 _PATIENCE_SECONDS = 30.0
+_SENT = ("fetched_messages", "fetched_bytes", "glanced_messages", "glanced_bytes")
 
 
 def read(*, path: Path) -> int:
@@ -151,16 +152,23 @@ def _extend(mailbox: Mailbox, removed: Sequence[Removed]) -> None:
 
 
 def _note_taken(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
-    for record in records:
-        if isinstance(record, Taken) and record.user in mailboxes:
-            Removal.objects.filter(
-                mailbox=mailboxes[record.user], session=record.session, service=record.service
-            ).update(
-                fetched_messages=record.fetched_messages,
-                fetched_bytes=record.fetched_bytes,
-                glanced_messages=record.glanced_messages,
-                glanced_bytes=record.glanced_bytes,
-            )
+    """Tell removals what their session had been sent; most sessions left none that is looked at."""
+    taken = {
+        (mailboxes[record.user].pk, record.session): record
+        for record in records
+        if isinstance(record, Taken) and record.user in mailboxes
+    }
+    if not taken:
+        return
+    waiting = Removal.objects.filter(
+        mailbox__in={mailbox for mailbox, _session in taken}, service="pop3", fetched_bytes=None
+    )
+    rows = [row for row in waiting if (row.mailbox_id, row.session) in taken]
+    for row in rows:
+        record = taken[row.mailbox_id, row.session]
+        for name in _SENT:
+            setattr(row, name, getattr(record, name))
+    Removal.objects.bulk_update(rows, _SENT, batch_size=500)
 
 
 def _note_cut_off(records: Sequence[Record], mailboxes: dict[str, Mailbox]) -> None:
