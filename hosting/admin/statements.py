@@ -19,7 +19,7 @@ from accounts.access import Actor
 from accounts.models import Organisation, User
 from hosting import money
 from hosting.admin.lists import UploadedListAdmin, UploadForm
-from hosting.banking import runs, statements
+from hosting.banking import runs, spelling, tables
 from hosting.banking.clerk import Outcome, Verdict
 from hosting.banking.statements import Form, Line
 from hosting.models import BankImport
@@ -62,16 +62,16 @@ class StatementForm(UploadForm):
         help_text=_("Of lines that name none."),
     )
     encoding = forms.ChoiceField(
-        label=_("Encoding"), choices=_choices(statements.ENCODINGS), required=False
+        label=_("Encoding"), choices=_choices(tables.ENCODINGS), required=False
     )
     delimiter = forms.ChoiceField(
-        label=_("Between columns"), choices=_choices(statements.DELIMITERS), required=False
+        label=_("Between columns"), choices=_choices(tables.DELIMITERS), required=False
     )
     decimal = forms.ChoiceField(
-        label=_("Decimal sign"), choices=_choices(statements.DECIMAL_SIGNS), required=False
+        label=_("Decimal sign"), choices=_choices(spelling.DECIMAL_SIGNS), required=False
     )
     date_format = forms.ChoiceField(
-        label=_("Days"), choices=_choices(statements.DATES), required=False
+        label=_("Days"), choices=_choices(spelling.DATES), required=False
     )
 
     def clean_file(self) -> Any:
@@ -117,7 +117,7 @@ class BankImportAdmin(UploadedListAdmin):
     upload_title = cast("str", _("Take in a bank statement"))
 
     def upload_context(self) -> dict[str, Any]:
-        columns = statements.COLUMNS.items()
+        columns = tables.COLUMNS.items()
         return {"columns": [(names[0], ", ".join(names[1:])) for _name, names in columns]}
 
     def take_in(self, request: HttpRequest, form: Any) -> BankImport:
@@ -185,8 +185,8 @@ def _row(verdict: Verdict) -> PreviewRow:
 def _form_text(form: dict[str, str]) -> str:
     """How the statement was read, so that a wrong guess is seen."""
     return gettext("Read as %(encoding)s; %(delimiter)s; %(decimal)s; days as %(day)s") % {
-        "encoding": statements.ENCODINGS[form["encoding"]],
-        "delimiter": statements.DELIMITERS[form["delimiter"]],
-        "decimal": statements.DECIMAL_SIGNS[form["decimal"]],
-        "day": statements.DATES[form["date_format"]],
+        "encoding": tables.ENCODINGS[form["encoding"]],
+        "delimiter": tables.DELIMITERS[form["delimiter"]],
+        "decimal": spelling.DECIMAL_SIGNS[form["decimal"]],
+        "day": spelling.DATES[form["date_format"]],
     }

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.access import Actor
 from accounts.models import Organisation, User
 from hosting import ledger, piecework
-from hosting.banking import clerk, statements
+from hosting.banking import clerk, statements, tables
 from hosting.banking.clerk import Clerk, Entry, Outcome, Verdict
 from hosting.banking.statements import BadLine, Form, Line
 from hosting.models import BankImport, LedgerEntry, Payment, Refund
@@ -35,7 +35,7 @@ def take_in(
     at: datetime,
 ) -> BankImport:
     """Keep a statement until somebody has looked at the preview; raises `UnreadableList`."""
-    text, encoding = statements.decode(content, encoding=form.encoding)
+    text, encoding = tables.decode(content, encoding=form.encoding)
     found = statements.read(text, form=form, currency=currency)
     if len(found.lines) > MOST_LINES:
         message = _("At most %(most)s lines can be read here. Upload a shorter time.")

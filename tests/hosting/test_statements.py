@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import date
 
 import pytest
 
-from hosting.banking import clerk, matching, statements
+from hosting.banking import clerk, matching, statements, tables
 from hosting.banking.statements import BadLine, Form, Line
 from hosting.piecework import UnreadableList
 
@@ -45,6 +46,11 @@ def amounts(*texts, currency="EUR", **form):
         ('"Buchungstag";"Betrag";"Währung"\n"31.10.2026";"1.234,56";"EUR"\n', ";", ",", "%d.%m.%Y"),
         ('"date"|"amount"\n"2026-10-31"|"1234.56"\n', "|", ".", "%Y-%m-%d"),
         ("id;a;date;x,y;amount\n1;2;31/10/2026;a,b;1 234,56\n", ";", ",", "%d/%m/%Y"),
+        ("date;amount\n31-10-2026;1234,56\n", ";", ",", "%d-%m-%Y"),
+        ("Datum;Bedrag (EUR)\n20261031;1234,56\n", ";", ",", "%Y%m%d"),
+        ("Date,Money In\n31 Oct 2026,1234.56\n", ",", ".", "%d %b %Y"),
+        ("Completed Date,Amount\n2026-10-31 12:34:56,1234.56\n", ",", ".", "%Y-%m-%d"),
+        ("date,amount\n2026-10-31T23:59:59.5+02:00,1234.56\n", ",", ".", "%Y-%m-%d"),
     ],
 )
 def test_form_of_a_statement_is_found_out(text, delimiter, decimal, date_format):
@@ -70,6 +76,91 @@ def test_column_beside_the_amount_says_whether_money_came_or_left(name, came, le
     text += f"31.10.2026;7,49;{came}\n31.10.2026;120,00;{left}\n31.10.2026;-5,00;{left}\n"
 
     assert [line[1] for line in shown(read(text))] == [749, -12_000, -500]
+
+
+TOLD_BEFORE = [
+    '"Girokonto";"DE02120300000000202051"\n""\n"Kontostand vom 31.10.2026:";"1.234,56 €"\n""\n',
+    "Umsatzanzeige;Datei vom 31.10.2026 12:00\n;Letztes Update: jetzt\n\nSaldo;5,00;EUR\n\n",
+    "Zeitraum;01.10.2026 - 31.10.2026\n\nSortierung;Datum absteigend\n\n",
+    'Konto "Haupt"; "5\n\n',
+    "Betrag;Verwendungszweck\n\n",
+]
+
+
+@pytest.mark.parametrize("before", TOLD_BEFORE)
+def test_what_a_bank_tells_above_the_table_is_passed_over(before):
+    text = before + (
+        '"Buchungsdatum";"Status";"Zahlungspflichtige*r";"Verwendungszweck";"Betrag (€)"\n'
+        '"31.10.26";"Gebucht";"Anna Muster";"R-000007";"1.234,56"\n'
+        '"30.10.26";"Gebucht";"";"Miete";"-800,00 €"\n'
+        '"Summe"\n'
+    )
+    above = before.count("\n")
+
+    first, second, total = read(text, "CHF").lines
+
+    assert (first.number, first.payer, first.reference) == (above + 2, "Anna Muster", "R-000007")
+    assert (first.day, first.amount_text) == (date(2026, 10, 31), "1234.56 EUR")
+    assert second.amount_text == "-800.00 EUR"
+    assert (total.number, total.fault) == (above + 4, "This line has 1 cells, there are 5 columns.")
+
+
+def test_table_that_begins_too_far_down_is_not_found():
+    with pytest.raises(UnreadableList, match="“date” is missing"):
+        read("x\n" * 41 + "date;amount\n2026-10-31;1\n")
+
+
+@pytest.mark.parametrize(
+    "header", ["Datum;Gutschrift in CHF;Lastschrift in CHF", "Date;Paid in;Paid out"]
+)
+def test_what_came_and_what_left_may_have_columns_of_their_own(header):
+    text = f"{header}\n31.10.2026;7,49;\n31.10.2026;;120,00\n31.10.2026;0,00;-5,00\n"
+    text += "31.10.2026;1,00;1,00\n31.10.2026;;\n31.10.2026;0,00;\n31.10.2026;-1,00;\n"
+
+    statement = read(text, "CHF")
+
+    unclear = "It is not clear whether this came in or left."
+    assert [line[1] for line in shown(statement)] == [
+        749,
+        -12_000,
+        -500,
+        unclear,
+        "This is no amount.",
+        "Nothing was paid.",
+        unclear,
+    ]
+    assert {line.currency for line in statement.lines if isinstance(line, Line)} == {"CHF"}
+
+
+def test_columns_of_what_came_and_left_count_before_a_foreign_amount():
+    text = "Buchungstag;Betrag;Soll;Haben;Währung\n31.10.2026;9,00 $;;7,49;EUR\n"
+    text += "31.10.2026;;-5,00;;EUR\n31.10.2026;3,00;;;EUR\n"
+
+    assert [line[1] for line in shown(read(text))] == [749, -500, 300]
+
+
+@pytest.mark.parametrize(
+    "text", ["7,49 €", "€7,49", "€ 7,49", "7,49 EUR", "EUR 7,49", "7,49eur", "+7,49 €"]
+)
+def test_amount_may_name_its_currency(text):
+    assert amounts(text) == [749]
+    assert amounts(text, currency="CHF") == [749]
+    assert shown(read(f"date;amount;currency\n2026-10-31;{text};CHF\n"))[0] == (
+        "amount",
+        "This is in another currency than its line, which is in CHF.",
+    )
+
+
+@pytest.mark.parametrize("text", ["-7,49 €", "-€7,49", "- € 7,49", "7,49- €", "€ -7,49", "−7,49€"])
+def test_sign_may_stand_on_either_side_of_the_currency(text):
+    assert amounts(text) == [-749]
+
+
+@pytest.mark.parametrize("text", ["-" + " " * 120_000 + "!", "1" * 120_000 + "!", "€" * 120_000])
+def test_long_cells_take_no_time(text):
+    begin = time.perf_counter()
+    assert amounts(text, decimal=",") == ["This is no amount."]
+    assert time.perf_counter() - begin < 1
 
 
 def test_amount_whose_direction_is_not_clear_is_not_used():
@@ -175,7 +266,9 @@ def test_choice_of_a_person_holds():
         "0x10",
         "NaN",
         "٣",
-        "1.00 EUR",
+        "EUR",
+        "1.00 EUR CHF",
+        "1.00 EURO",
         "=1+1",
         "-",
     ],
@@ -193,7 +286,7 @@ def test_absurd_amounts_are_named():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "31.02.2026", "2026-10-31", "1.1.2026", "٣1.10.2026", "31.10.2026 12:00", "0"]
+    "text", ["", "31.02.2026", "2026-10-31", "1.1.2026", "٣1.10.2026", "31.10.2026 noon", "0"]
 )
 def test_what_is_no_day_is_named(text):
     statement = read(f"date;amount\n01.10.2026;5\n02.10.2026;5\n{text};5\n")
@@ -215,7 +308,7 @@ def test_bad_lines_are_named_with_number_and_column():
     bad = [line for line in read(text).lines if isinstance(line, BadLine)]
 
     assert [(line.number, line.column, line.fault) for line in bad] == [
-        (3, "", "This line has 2 cells, the first line has 6."),
+        (3, "", "This line has 2 cells, there are 6 columns."),
         (7, "currency", "XXX is not a currency of the house."),
         (8, "amount", "This is no amount."),
         (9, "payer", "This has characters that cannot be shown."),
@@ -227,7 +320,7 @@ def test_bad_lines_are_named_with_number_and_column():
     [
         ("", 1, "The list is empty."),
         (" \n", 1, "The list is empty."),
-        ("date;amount\n", 1, "There is no line below the first one."),
+        ("date;amount\n", 1, "There is no line below the columns' names."),
         ("date;x\n1;2\n", 1, "“amount” is missing."),
         ("amount\n5\n", 1, "“date” is missing."),
         ('date;amount\n2026-10-31;"5\n', 2, "cannot be read from here on"),
@@ -251,7 +344,7 @@ def test_statement_that_cannot_be_read_is_refused_whole(text, line, said):
     ],
 )
 def test_encoding_is_found_out(content, encoding):
-    assert statements.decode(content) == ("Währung", encoding)
+    assert tables.decode(content) == ("Währung", encoding)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +358,7 @@ def test_encoding_is_found_out(content, encoding):
 )
 def test_what_is_no_text_is_refused(content, encoding, line, said):
     with pytest.raises(UnreadableList, match=said) as refusal:
-        statements.decode(content, encoding=encoding)
+        tables.decode(content, encoding=encoding)
 
     assert refusal.value.problem.line == line
 
