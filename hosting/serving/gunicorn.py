@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from typing import Any
+
 from hosting.serving.logs import WithoutQueries
 from hosting.serving.worker import GatheringWorker
 
@@ -22,3 +25,9 @@ limit_request_field_size = 8190
 # No header of a client can say below which path the panel lies.
 forwarder_headers = ""
 control_socket_disable = True
+
+
+def when_ready(_server: Any) -> None:
+    """Keep what is loaded shared with forked workers: a collection writes to all that it sees."""
+    gc.collect()
+    gc.freeze()

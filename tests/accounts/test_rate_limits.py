@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -141,3 +143,18 @@ def test_a_look_at_a_redis_that_is_away_tells_the_policy_alone(settings):
 
     assert result.allowed
     assert rate_limits.headers(result) == {"RateLimit-Policy": '"narrow";q=2;w=60'}
+
+
+def test_client_of_redis_is_loaded_by_a_house_that_has_one():
+    start = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "hosting.settings"
+from accounts import rate_limits
+for url in ("", "redis://127.0.0.1:1/0"):
+    rate_limits._backend(url)
+    print("redis" in sys.modules)
+"""
+
+    done = subprocess.run([sys.executable, "-c", start], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\nTrue\n"
