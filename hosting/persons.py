@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 from django.db.models.fields import BooleanField
 
 from accounts import membership
 from accounts.access import Actor
+from accounts.compiled import CompiledQuery
 from accounts.models import Membership, User
 from hosting import banners
 from hosting.models import Brand
@@ -70,11 +72,20 @@ class Person:
 
 def load(user: User) -> Person:
     """The person as it is now."""
+    rows = _BELONGINGS.rows(users=[user.pk])
+    names = [field.name for field in fields(Belonging)]
+    return Person(
+        user=user,
+        belongings=tuple(Belonging(**dict(zip(names, row, strict=True))) for row in rows),
+    )
+
+
+def _belongings(users: Any) -> QuerySet[Any, Any]:
     brands = Brand.objects.filter(
         Q(organisation=OuterRef("organisation")) | Q(organisation=OuterRef("organisation__parent"))
     )
-    rows = (
-        Membership.objects.filter(user=user)
+    return (
+        Membership.objects.filter(user__among=users)
         .annotate(
             is_concerned=Case(
                 When(banners.concerned(), then=Value(value=True)),
@@ -94,8 +105,6 @@ def load(user: User) -> Person:
             "has_brand",
         )
     )
-    names = [field.name for field in fields(Belonging)]
-    return Person(
-        user=user,
-        belongings=tuple(Belonging(**dict(zip(names, row, strict=True))) for row in rows),
-    )
+
+
+_BELONGINGS = CompiledQuery(_belongings)

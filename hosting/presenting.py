@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from django.db.models import Max, Value
+from django.db.models import Max, QuerySet, Value
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from accounts.compiled import CompiledQuery
 from accounts.models import Event, Switches
 from hosting import history
 from mailstore import quotas, standing
@@ -124,26 +126,33 @@ def _reported(
     addresses: list[str],
 ) -> tuple[dict[str, tuple[int, int]], dict[str, datetime]]:
     """What Dovecot has reported: bytes and messages, and the last sign-in, in one statement."""
-    use = (
-        Usage.objects.filter(username__in=addresses)
-        .annotate(kind=Value("use"))
-        .values_list("kind", "username", "bytes", "messages")
-    )
-    sign_ins = (
-        LastLogin.objects.filter(username__in=addresses)
-        .order_by()
-        .values("username")
-        .annotate(last=Max("last_login"), nothing=Value(0), kind=Value("seen"))
-        .values_list("kind", "username", "last", "nothing")
-    )
     used: dict[str, tuple[int, int]] = {}
     seen: dict[str, datetime] = {}
-    for kind, address, figure, messages in use.union(sign_ins, all=True):
+    for kind, address, figure, messages in _REPORTS.rows(names=addresses):
         if kind == "use":
             used[address] = (figure, messages)
         else:
             seen[address] = datetime.fromtimestamp(figure, tz=UTC)
     return used, seen
+
+
+def _reports(names: Any) -> QuerySet[Any, Any]:
+    use = (
+        Usage.objects.filter(username__among=names)
+        .annotate(kind=Value("use"))
+        .values_list("kind", "username", "bytes", "messages")
+    )
+    sign_ins = (
+        LastLogin.objects.filter(username__among=names)
+        .order_by()
+        .values("username")
+        .annotate(last=Max("last_login"), nothing=Value(0), kind=Value("seen"))
+        .values_list("kind", "username", "last", "nothing")
+    )
+    return use.union(sign_ins, all=True)
+
+
+_REPORTS = CompiledQuery(_reports)
 
 
 def _state(mailbox: Mailbox) -> dict[str, str]:

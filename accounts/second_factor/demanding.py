@@ -16,6 +16,7 @@ from django_otp_webauthn.models import WebAuthnCredential
 
 from accounts import membership, notices, outbox
 from accounts.access import Actor, Capability
+from accounts.compiled import CompiledQuery
 from accounts.models import (
     Authenticator,
     FactorDemand,
@@ -27,6 +28,7 @@ from accounts.models import (
 
 MOST_GRACE_DAYS = 90
 DEFAULT_GRACE_DAYS = 14
+_FACTS = ("is_staff", "has_authenticator", "has_passkey", "sells", "demanded", "lost")
 
 
 class BadGrace(Exception):
@@ -54,21 +56,8 @@ class Standing:
 
 def standing(user: User, *, at: datetime) -> Standing:
     """Whether the person has a factor and whether one is asked for. One or two queries."""
-    mine = Membership.objects.filter(user=OuterRef("pk"))
-    found = (
-        User.objects.filter(pk=user.pk)
-        .annotate(
-            has_authenticator=Exists(_confirmed(Authenticator)),
-            has_passkey=Exists(_confirmed(WebAuthnCredential)),
-            sells=Exists(mine.exclude(organisation__kind=Organisation.Kind.CUSTOMER)),
-            demanded=Exists(_demands_on(OuterRef("pk"))),
-            lost=Exists(
-                FactorLoss.objects.filter(user=OuterRef("pk"), state=FactorLoss.State.DONE)
-            ),
-        )
-        .values("is_staff", "has_authenticator", "has_passkey", "sells", "demanded", "lost")
-        .get()
-    )
+    [row] = _STANDINGS.rows(users=[user.pk])
+    found = dict(zip(_FACTS, row, strict=True))
     has_factor = found["has_authenticator"] or found["has_passkey"]
     if found["is_staff"] or found["sells"] or found["lost"]:
         return Standing(has_factor=has_factor, must=True)
@@ -83,6 +72,27 @@ def standing(user: User, *, at: datetime) -> Standing:
         due_at=first.due_at if first.due_at > at else None,
         demanded_by=first.organisation.name,
     )
+
+
+def _standings(users: Any) -> QuerySet[Any, Any]:
+    mine = Membership.objects.filter(user=OuterRef("pk"))
+    return (
+        User.objects.filter(pk__among=users)
+        .annotate(
+            has_authenticator=Exists(_confirmed(Authenticator)),
+            has_passkey=Exists(_confirmed(WebAuthnCredential)),
+            sells=Exists(mine.exclude(organisation__kind=Organisation.Kind.CUSTOMER)),
+            demanded=Exists(_demands_on(OuterRef("pk"))),
+            lost=Exists(
+                FactorLoss.objects.filter(user=OuterRef("pk"), state=FactorLoss.State.DONE)
+            ),
+        )
+        .values_list(*_FACTS)
+    )
+
+
+# Every page asks it.
+_STANDINGS = CompiledQuery(_standings)
 
 
 def _confirmed(device: Any) -> QuerySet[Any]:
