@@ -357,8 +357,7 @@ LETTERHEAD = "hosting.branding.letterhead"
 # Words and files ------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
-USE_I18N = True
-USE_TZ = True
+FORMAT_MODULE_PATH = "hosting.formats"
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -376,3 +376,10 @@ def test_a_form_of_our_own_takes_no_row_that_is_none(staff, cast, path, name, ke
     answer = staff.post(path, {name: key, "matter": "Case 7", "reason": "A court asks."})
 
     assert answer.status_code == 200
+
+
+def test_moments_of_lists_name_their_zone(staff, cast):
+    event = Event.objects.first()
+    moment = f"{event.at:%-d %b %Y, %H:%M} UTC"
+
+    assert moment in staff.get("/staff/accounts/event/").content.decode()

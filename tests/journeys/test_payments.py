@@ -84,7 +84,7 @@ def test_staff_take_in_a_bank_statement(staff_page, cast, look, tmp_path):
     assert ledger.open_minor(bill) == 0
     page.goto("/staff/hosting/payment/?use=nobody")
     look("staff-payments")
-    page.get_by_role("link", name="Nov. 4, 2026").click()
+    page.get_by_role("link", name="4 Nov 2026").click()
     look("staff-payment")
 
 

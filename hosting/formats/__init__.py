@@ -1,0 +1,1 @@
+"""How days and moments are written; `en` is the language of the panel."""
