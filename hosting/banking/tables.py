@@ -49,7 +49,19 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "belastung",
         "débit",
     ),
-    "currency": ("currency", "währung", "waehrung", "devise", "munt"),
+    "currency": (
+        "currency",
+        "account currency",
+        "currency code",
+        "ccy",
+        "währung",
+        "waehrung",
+        "whrg.",
+        "whrg",
+        "whg",
+        "devise",
+        "munt",
+    ),
     "payer": (
         "payer",
         "payer name",
@@ -80,7 +92,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "buchungstext",
     ),
     "bank_id": ("bank_id", "bank id", "id", "transaction id", "transferwise id", "umsatz-id"),
-    # Whether money came or left, where amounts have no sign. Some banks give it no name.
+    # Whether it has moved at all: some banks list what is only announced, or what came to nothing.
+    "status": ("status", "state", "info", "buchungsstatus", "transaction status"),
+    # Whether money came or left, where amounts have no sign.
     "side": (
         "side",
         "cdtdbtind",
@@ -89,15 +103,46 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "credit debit indicator",
         "soll/haben",
         "s/h",
+        "d/c",
+        "dr/cr",
+        "cr/dr",
         "af bij",
-        "",
     ),
 }
+# These say it as well, if nothing else stands in them. Some banks give the column no name.
+MAYBE_SIDES = ("", "type", "transaction type", "details")
 DELIMITERS = {";": _("Semicolon"), ",": _("Comma"), "\t": _("Tab"), "|": _("Bar")}
 ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
 # How CAMT, MT940 and banks say it, what is taken back included.
 CAME = frozenset({"crdt", "credit", "cr", "c", "rd", "haben", "h", "bij"})
 LEFT = frozenset({"dbit", "debit", "dr", "d", "rc", "soll", "s", "af"})
+BOOKED = frozenset(
+    {"booked", "gebucht", "umsatz gebucht", "completed", "settled", "posted", "cleared", "executed"}
+)
+UNBOOKED = frozenset(
+    {
+        "pending",
+        "vorgemerkt",
+        "umsatz vorgemerkt",
+        "reverted",
+        "reversed",
+        "declined",
+        "failed",
+        "rejected",
+        "cancelled",
+        "canceled",
+        "authorised",
+        "authorized",
+        "offen",
+    }
+)
+# Some banks put what the account held into lines like those of payments.
+_BALANCE = re.compile(
+    r"(?:(?:anfangs|end|schluss|begin|eind)saldo|saldovortrag|(?:alter|neuer) (?:saldo|kontostand)"
+    r"|(?:opening|closing|beginning|ending) balance|balance (?:brought|carried) forward"
+    r"|solde (?:initial|final))(?:(?: as of| on| am| vom| per| au)? [0-9./-]{8,10})?:?",
+    re.IGNORECASE,
+)
 # Some banks tell of the account before the table begins, in fewer lines than these.
 _MOST_LINES_BEFORE = 40
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -154,14 +199,18 @@ def find(text: str, *, delimiter: str = "") -> tuple[Table, str]:
     try:
         names: list[str] = next(reader, [])
         head.refuse_what_is_missing()
-        records = list(_numbered(reader, head, width=len(names)))
+        rows = list(_numbered(reader, head))
     except csv.Error as error:
         message = _("The list cannot be read from here on: %(error)s.") % {"error": error}
         raise UnreadableList(line=head.lines_before + reader.line_num, message=message) from error
-    if not records:
+    if not rows:
         raise UnreadableList(message=_("There is no line below the columns' names."))
-    if "side" in head.places and not names[head.places["side"]].strip():
-        records = _without_other_side(records)
+    whole = [cells for _number, cells in rows if len(cells) == len(names)]
+    places = {**_side(names, whole), **head.places}
+    if "status" in places and not _said(whole, places["status"]) & (BOOKED | UNBOOKED):
+        # It tells of something else.
+        del places["status"]
+    records = [_record(number, cells, places, width=len(names)) for number, cells in rows]
     return Table(records=[_moved(each) for each in records], currency=head.currency), head.delimiter
 
 
@@ -177,6 +226,8 @@ class _Head:
     delimiter: str
     places: Mapping[str, int]
     currency: str
+    # What stands in two columns, so that nobody knows which of them counts.
+    twice: str
 
     @property
     def missing(self) -> str:
@@ -191,6 +242,13 @@ class _Head:
             message = _("One line has to name the columns, and “%(name)s” is missing.")
             raise UnreadableList(
                 line=self.lines_before + 1, column=name, message=message % {"name": name}
+            )
+        if self.twice:
+            message = _("Two columns are called “%(name)s”. Leave the one that counts.")
+            raise UnreadableList(
+                line=self.lines_before + 1,
+                column=self.twice,
+                message=message % {"name": self.twice},
             )
 
 
@@ -223,11 +281,7 @@ def _head_at(text: str, start: int, lines_before: int, delimiter: str) -> _Head:
         cells = []
     named = [_name(cell) for cell in cells]
     names = [name for name, _currency in named]
-    places: dict[str, int] = {}
-    for column, spellings in COLUMNS.items():
-        found = [names.index(spelling) for spelling in spellings if spelling in names]
-        if found:
-            places[column] = found[0]
+    places, counts = _places(names)
     amounts = [named[places[each]][1] for each in ("amount", "credit") if each in places]
     return _Head(
         start=start,
@@ -235,7 +289,23 @@ def _head_at(text: str, start: int, lines_before: int, delimiter: str) -> _Head:
         delimiter=delimiter,
         places=places,
         currency=amounts[0] if amounts else "",
+        twice=next((each for each in ("amount", "credit", "debit") if counts.get(each, 0) > 1), ""),
     )
+
+
+def _places(names: Sequence[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """Where each column stands, and how often its name does."""
+    places, counts = {}, {}
+    for column, spellings in COLUMNS.items():
+        name = next((spelling for spelling in spellings if spelling in names), None)
+        if name is not None:
+            places[column], counts[column] = names.index(name), names.count(name)
+    if "currency" in places and "amount" in places:
+        # A balance or a fee may have one of its own.
+        name, amount = names[places["currency"]], places["amount"]
+        alike = [place for place, each in enumerate(names) if each == name]
+        places["currency"] = min(alike, key=lambda place: (abs(place - amount), -place))
+    return places, counts
 
 
 def _name(cell: str) -> tuple[str, str]:
@@ -253,26 +323,40 @@ def _cells(text: str, delimiter: str) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
 
 
-def _numbered(reader: Any, head: _Head, *, width: int) -> Iterator[Record]:
+def _numbered(reader: Any, head: _Head) -> Iterator[tuple[int, list[str]]]:
     start = reader.line_num + 1
     for cells in reader:
-        number = head.lines_before + start
-        if len(cells) == width:
-            values = {name: cells[place].strip() for name, place in head.places.items()}
-            yield Record(number=number, cells=values)
-        elif cells:
-            message = _("This line has %(found)s cells, there are %(wanted)s columns.")
-            fault = message % {"found": len(cells), "wanted": width}
-            yield Record(number=number, cells={}, fault=fault)
+        if cells:
+            yield head.lines_before + start, cells
         start = reader.line_num + 1
 
 
-def _without_other_side(records: list[Record]) -> list[Record]:
-    """A column without a name says what came and what left, or else something that we pass over."""
-    said = {record.cells.get("side", "").casefold() for record in records}
-    if said <= CAME | LEFT | {""}:
-        return records
-    return [replace(record, cells={**record.cells, "side": ""}) for record in records]
+def _side(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The column that says what came and what left, though its name may mean something else."""
+    for place, name in enumerate(names):
+        if _name(name)[0] in MAYBE_SIDES:
+            said = _said(rows, place)
+            if said & (CAME | LEFT) and said <= CAME | LEFT | {""}:
+                return {"side": place}
+    return {}
+
+
+def _said(rows: Sequence[Sequence[str]], place: int) -> set[str]:
+    return {cells[place].strip().casefold() for cells in rows}
+
+
+def _record(number: int, cells: Sequence[str], places: Mapping[str, int], *, width: int) -> Record:
+    if len(cells) != width:
+        message = _("This line has %(found)s cells, there are %(wanted)s columns.")
+        fault = message % {"found": len(cells), "wanted": width}
+        return Record(number=number, cells={}, fault=fault)
+    values = {name: cells[place].strip() for name, place in places.items()}
+    fault = ""
+    if values.get("status", "").casefold() not in BOOKED | {""}:
+        fault = _("The bank has not booked this.")
+    elif any(_BALANCE.fullmatch(" ".join(cell.split())) for cell in cells):
+        fault = _("This is a balance and no payment.")
+    return Record(number=number, cells=values, fault=fault)
 
 
 def _moved(record: Record) -> Record:

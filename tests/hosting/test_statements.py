@@ -140,6 +140,71 @@ def test_columns_of_what_came_and_left_count_before_a_foreign_amount():
 
 
 @pytest.mark.parametrize(
+    ("header", "booked", "not_booked"),
+    [
+        ("Info", "Umsatz gebucht", "Umsatz vorgemerkt"),
+        ("Status", "Gebucht", "Vorgemerkt"),
+        ("State", "COMPLETED", "PENDING"),
+        ("State", "COMPLETED", "whatever else"),
+        ("state", "", "Reverted"),
+    ],
+)
+def test_what_a_bank_has_not_booked_is_not_used(header, booked, not_booked):
+    text = f"Datum;Betrag;{header}\n31.10.2026;7,49;{booked}\n31.10.2026;5,00;{not_booked}\n"
+
+    assert shown(read(text)) == [
+        (date(2026, 10, 31), 749, "EUR"),
+        ("", "The bank has not booked this."),
+    ]
+
+
+def test_column_that_is_called_like_a_status_may_tell_of_something_else():
+    assert shown(read("Datum;Betrag;Info\n31.10.2026;7,49;thanks\n")) == [
+        (date(2026, 10, 31), 749, "EUR")
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Anfangssaldo", "Endsaldo", "Beginning balance as of 11/01/2026", "Neuer  Kontostand:"],
+)
+def test_balance_that_stands_like_a_payment_is_none(said):
+    text = "Buchungstag;Vorgang/Verwendungszweck;Währung;Umsatz; \n"
+    text += f"31.10.2026;Endsaldo 7;EUR;7,49;H\n31.10.2026;{said};EUR;1.000,00;H\n"
+
+    assert shown(read(text))[1:] == [("", "This is a balance and no payment.")]
+    assert shown(read(text))[0] == (date(2026, 10, 31), 749, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "currency"),
+    [
+        ("Buchung;Saldo;Währung;Betrag;Währung", "31.10.2026;1,00;EUR;7,49;CHF", "CHF"),
+        ("Buchung;Betrag;Währung;Gebühr;Währung", "31.10.2026;7,49;CHF;0,10;EUR", "CHF"),
+        ("Buchung;Whrg.;Saldo;Gutschrift", "31.10.2026;CHF;1,00;7,49", "CHF"),
+    ],
+)
+def test_currency_is_that_of_the_amount_and_not_of_a_balance_or_fee(header, line, currency):
+    assert shown(read(f"{header}\n{line}\n")) == [(date(2026, 10, 31), 749, currency)]
+
+
+@pytest.mark.parametrize(
+    "header", ["Date,Amount (USD),Amount (EUR)", "Date,Credit in CHF,Credit (EUR)"]
+)
+def test_two_columns_that_could_be_the_amount_are_refused(header):
+    with pytest.raises(UnreadableList, match="Two columns are called"):
+        read(f"{header}\n2026-10-31,12.00,10.00\n")
+
+
+@pytest.mark.parametrize("name", ["Transaction Type", "type", "", "DETAILS"])
+def test_type_of_a_transaction_says_whether_money_left_if_it_says_nothing_else(name):
+    text = f"Date,,Amount,{name}\n2026-10-31,1,7.49,credit\n2026-10-31,2,5.00,debit\n"
+
+    assert [line[1] for line in shown(read(text))] == [749, -500]
+    assert [line[1] for line in shown(read(text + "2026-10-31,3,1.00,fee\n"))] == [749, 500, 100]
+
+
+@pytest.mark.parametrize(
     "text", ["7,49 €", "€7,49", "€ 7,49", "7,49 EUR", "EUR 7,49", "7,49eur", "+7,49 €"]
 )
 def test_amount_may_name_its_currency(text):
