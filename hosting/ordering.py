@@ -57,7 +57,7 @@ def order(
 ) -> Mailbox:
     """Open a mailbox on a plan, with the plan's limit or another within it: both or neither.
 
-    Raises `selling.NotOnSale`, `pricing.NoPrice`, `LimitAbovePlan`, `limits.LimitReached`,
+    Raises `selling.NotOnSale`, `pricing.NoPrice`, what `check_limit` raises, `limits.LimitReached`,
     `confirming.NotConfirmed`, and what `provisioning.open_mailbox` raises. A test organisation's
     contract begins at its own moment, whichever door it comes through.
     """
@@ -106,7 +106,11 @@ def _mark(mailbox: Mailbox, at: datetime) -> int:
 
 
 def check_limit(*, actor: Actor, plan: Plan, quota_bytes: int) -> None:
-    """Raise `LimitAbovePlan` unless the plan, or the actor, may go so high."""
+    """Raise `LimitAbovePlan` unless the plan, or the actor, may go so high.
+
+    Raises `quotas.ImpossibleLimit` for what no mailbox can have.
+    """
+    quotas.check_limit(quota_bytes)
     if quota_bytes > plan.ceiling_bytes and not actor.can_everywhere(Capability.MANAGE_MAIL):
         message = f"This plan goes up to {quotas.byte_text(plan.ceiling_bytes)}."
         raise LimitAbovePlan(message)

@@ -35,9 +35,7 @@ def change_limit(
     is full by that one.
     """
     actor.must(Capability.MANAGE_MAIL, lineage=mailbox.organisation.lineage)
-    if quota_bytes <= 0:
-        message = "The limit is at least one byte."
-        raise ImpossibleLimit(message)
+    check_limit(quota_bytes)
     with transaction.atomic():
         old_bytes = mailbox.quota_bytes
         Mailbox.objects.filter(pk=mailbox.pk).update(quota_bytes=quota_bytes)
@@ -51,6 +49,13 @@ def change_limit(
             data={"quota_bytes": {"old": old_bytes, "new": quota_bytes}},
         )
     weigh(mailbox=mailbox, used_bytes=used(mailbox), at=now or at)
+
+
+def check_limit(quota_bytes: int) -> None:
+    """Raise `ImpossibleLimit` for what no mailbox can have."""
+    if quota_bytes <= 0:
+        message = "The limit is at least one byte."
+        raise ImpossibleLimit(message)
 
 
 def used(mailbox: Mailbox) -> int:

@@ -25,7 +25,7 @@ from hosting.api.refusals import faults_of, figures_of, problem_of
 from hosting.importing import Row
 from hosting.limits import LimitReached
 from hosting.models import Plan
-from mailstore import provisioning
+from mailstore import provisioning, quotas
 from mailstore.models import Domain, Mailbox
 
 MOST_ITEMS = 500
@@ -286,6 +286,7 @@ class _Orders:
             ValidationError,
             provisioning.NoNewMailboxes,
             ordering.LimitAbovePlan,
+            quotas.ImpossibleLimit,
             Forbidden,
         ) as refusal:
             self._faults.add(item, refusal)

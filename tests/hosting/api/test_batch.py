@@ -89,6 +89,16 @@ def test_one_item_that_cannot_be_done_keeps_all_undone(cast, rita):
     assert Mailbox.objects.count() == 1
 
 
+def test_an_order_without_any_room_is_named(cast, rita):
+    answer = rita.post("/batch", {"items": [create(cast, 0), create(cast, 1, quota_bytes=0)]})
+
+    assert (answer.status_code, faults_of(answer)) == (
+        422,
+        [("/items/1/body/quota_bytes", "invalid")],
+    )
+    assert not Mailbox.objects.exists()
+
+
 def test_a_dry_run_answers_what_would_be_and_leaves_nothing(
     cast, rita, django_capture_on_commit_callbacks
 ):

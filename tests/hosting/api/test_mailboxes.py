@@ -217,6 +217,7 @@ def test_a_parameter_that_cannot_be_taken_is_never_ignored(query, code, rita):
         ({"quota_bytes": "1"}, "/quota_bytes", "invalid"),
         ({"quota_bytes": True}, "/quota_bytes", "invalid"),
         ({"quota_bytes": -1}, "/quota_bytes", "min_value"),
+        ({"quota_bytes": 0}, "/quota_bytes", "invalid"),
         ({"domain_id": "dom_1"}, "/domain_id", "invalid"),
         ({"plan": "gold"}, "/plan", "invalid"),
         ({"labels": {"a": 1}}, "/labels", "invalid"),
