@@ -377,13 +377,13 @@ def test_statement_is_previewed_recorded_and_watched(staff, cast, bill):
         (b"", {}, "The submitted file is empty."),
         (b"date,amount\n\0", {}, "Line 2: There is a NUL here, so this is not a text."),
         (b"date,amount\n\xe9", {"encoding": "utf-8-sig"}, "Line 2: This is not UTF-8."),
-        (b"x,y\n1,2\n", {}, "Line 1: The first line names the columns, and “date” is missing."),
+        (b"x,y\n1,2\n", {}, "Line 1: One line has to name the columns, and “date” is missing."),
         (
             b"date;amount\n01/02/2026;5\n",
             {},
             "Line 1: It is not clear how this column is written. Choose it.",
         ),
-        (b"\xff\xd8\xff\xe0" * 9, {}, "Line 1: The first line names the columns"),
+        (b"\xff\xd8\xff\xe0" * 9, {}, "Line 1: One line has to name the columns"),
     ],
 )
 def test_file_that_is_no_statement_is_refused_beside_its_field(staff, cast, content, fields, why):
