@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from django.db.models import Exists, OuterRef, Q
@@ -32,6 +33,10 @@ _LONGEST_ID = 100
 _NOTES = Invoice.objects.filter(
     number=OuterRef("reason"), corrects__number=OuterRef("payment__external_id")
 )
+
+
+# What an id was used for: an amount, its currency, and the day where that is kept.
+Moved = tuple[int, str, date | None]
 
 
 class Outcome(StrEnum):
@@ -115,7 +120,7 @@ class Clerk:
 
     def __init__(self, listed: BankImport) -> None:
         self._seller = listed.seller
-        self._lines: dict[str, int] = {}
+        self._lines: dict[str, Line] = {}
         self._left: dict[int, int] = {}
         # Entries that a line has told of already: each is one transfer.
         self._told: set[int] = set()
@@ -131,30 +136,32 @@ class Clerk:
         by_id = dict(zip((each.external_id for each in coming), suggested, strict=True))
         return [self._verdict(each, known, by_id.get(each.external_id)) for each in piece]
 
-    def _known(self, piece: Sequence[Entry]) -> set[str]:
+    def _known(self, piece: Sequence[Entry]) -> dict[str, Moved]:
         ids = [each.external_id for each in piece if each.external_id]
         payments = Payment.objects.filter(
             seller=self._seller, source=Payment.Source.BANK, external_id__in=ids
         )
         refunds = Refund.objects.filter(provider_id__in=[_BANK + each for each in ids])
         gone = refunds.filter(payment__seller=self._seller)
-        return {
-            *payments.values_list("external_id", flat=True),
-            *(each.removeprefix(_BANK) for each in gone.values_list("provider_id", flat=True)),
+        came = payments.values_list("external_id", "amount_minor", "currency", "received_on")
+        left = gone.values_list("provider_id", "amount_minor", "payment__currency")
+        known: dict[str, Moved] = {each: (minor, code, day) for each, minor, code, day in came}
+        return known | {
+            each.removeprefix(_BANK): (-minor, code, None) for each, minor, code in left
         }
 
     def _verdict(
-        self, entry: Entry, known: set[str], suggestion: matching.Suggestion | None
+        self, entry: Entry, known: Mapping[str, Moved], suggestion: matching.Suggestion | None
     ) -> Verdict:
         line = entry.line
         if isinstance(line, BadLine):
             return Verdict(entry=entry, outcome=Outcome.BAD, text=line.fault, column=line.column)
-        first = self._lines.setdefault(entry.external_id, line.number)
-        if first != line.number:
-            text = _("Its id stands on line %(line)s already.") % {"line": first}
-            return Verdict(entry=entry, outcome=Outcome.KNOWN, text=text)
-        if entry.external_id in known:
-            return Verdict(entry=entry, outcome=Outcome.KNOWN, text=_("Recorded already."))
+        first = self._lines.setdefault(entry.external_id, line)
+        if first.number != line.number:
+            text = _("Its id stands on line %(line)s already.") % {"line": first.number}
+            return _as_before(entry, line, _moved(first), text)
+        if (before := known.get(entry.external_id)) is not None:
+            return _as_before(entry, line, before, _("Recorded already."))
         if suggestion is None:
             return self._left_us(entry, line)
         return self._came(entry, line, suggestion)
@@ -243,6 +250,19 @@ class Clerk:
             entries__invoice__number__in=self._named(line),
         )
         return list(found.select_related("customer", "seller").distinct()[:2])
+
+
+def _moved(line: Line) -> Moved:
+    return line.amount_minor, line.currency, line.day
+
+
+def _as_before(entry: Entry, line: Line, before: Moved, text: str) -> Verdict:
+    """The verdict on an id that is known: some banks count the lines of each file from one."""
+    *amount, day = before
+    if [*amount] == [line.amount_minor, line.currency] and day in {None, line.day}:
+        return Verdict(entry=entry, outcome=Outcome.KNOWN, text=text)
+    text += " " + _("That was another amount or day, so this one is not used.")
+    return Verdict(entry=entry, outcome=Outcome.BAD, text=text, column="bank_id")
 
 
 def _clue(line: Line) -> Clue:

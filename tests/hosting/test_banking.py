@@ -168,10 +168,27 @@ def test_the_same_statement_twice_is_recorded_once(cast, bill):
 
 
 def test_id_that_stands_twice_is_named(cast):
-    listed = take_in(cast, "2026-11-02,3.00,EUR,X,,1", "2026-11-02,4.00,EUR,X,,1")
+    listed = take_in(cast, "2026-11-02,3.00,EUR,X,,1", "2026-11-02,3.00,EUR,Y,,1")
 
     assert verdicts(listed)[1] == ("known", "Its id stands on line 2 already.")
     assert worked_off(cast, listed) == (1, 0, 1, [])
+
+
+@pytest.mark.parametrize("other", ["2026-11-02,4.00,EUR", "2026-12-02,3.00,EUR"])
+def test_id_that_was_used_for_something_else_passes_over_no_payment_in_silence(cast, other):
+    lines = "2026-11-02,3.00,EUR,X,,1", f"{other},X,,1"
+    said = "That was another amount or day, so this one is not used."
+
+    assert verdicts(take_in(cast, *lines))[1] == (
+        "bad",
+        f"Its id stands on line 2 already. {said}",
+    )
+    worked_off(cast, take_in(cast, lines[0]))
+    later = take_in(cast, lines[1])
+    assert verdicts(later) == [("bad", f"Recorded already. {said}")]
+    taken, _settled, known, problems = worked_off(cast, later)
+
+    assert (taken, known, [each["column"] for each in problems]) == (0, 0, ["bank_id"])
 
 
 def test_two_accounts_may_have_the_same_ids(cast):
@@ -183,7 +200,7 @@ def test_two_accounts_may_have_the_same_ids(cast):
 def test_payment_that_came_while_the_line_was_judged_is_known(cast, bill, monkeypatch):
     listed = take_in(cast, "2026-11-02,3.00,EUR,X,T-1,1")
     paid(300, source="bank", external_id="AT1:1")
-    monkeypatch.setattr(clerk.Clerk, "_known", lambda _self, _piece: set())
+    monkeypatch.setattr(clerk.Clerk, "_known", lambda _self, _piece: {})
 
     assert worked_off(cast, listed) == (0, 0, 1, [])
 
