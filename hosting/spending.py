@@ -54,8 +54,14 @@ def _counted(buyer: Buyer, *, at: datetime) -> Spending:
 
 @transaction.atomic
 def _tell(limits: Limits, spending: Spending, *, buyer: Buyer, at: datetime) -> bool:
-    """Tell of the highest threshold that was reached, once a month each."""
-    cap = limits.cap_minor or 0
+    """Tell of the highest threshold that was reached, once a month each.
+
+    The cap is looked up once more: whoever changed it since it was read lets the month begin
+    anew, and would be told of the old one, and then of none.
+    """
+    cap = Limits.objects.select_for_update().get(pk=limits.pk).cap_minor
+    if cap is None:
+        return False
     reached = max((t for t in THRESHOLDS if spending.net_minor * 100 >= cap * t), default=0)
     # Whoever writes the threshold down tells of it, so that two workers do not both.
     untold = Spending.objects.filter(pk=spending.pk, told_percent__lt=reached)

@@ -164,6 +164,30 @@ def test_new_cap_is_told_of_anew(cast):
     assert Spending.objects.get().told_percent == 50
 
 
+@pytest.mark.parametrize(("cap_minor", "told"), [(200, 50), (1000, 0), (None, 0)])
+def test_cap_that_changes_while_all_are_counted_is_the_one_that_is_told_of(
+    cast, cap_minor, told, monkeypatch
+):
+    sold(cast.domain, "a", since=moment(1))
+    set_own(cast, cast.alice, 100)
+    real = spending.billing.charges
+
+    def charges(*args, **kwargs):
+        found = real(*args, **kwargs)
+        set_own(cast, cast.alice, cap_minor)
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(spending.billing, "charges", charges)
+        assert spending.watch(at=NOW) == int(told > 0)
+
+    assert Spending.objects.get().told_percent == told
+    told_of = Event.objects.filter(kind="spend_cap.reached").values_list(
+        "data__cap_minor", flat=True
+    )
+    assert list(told_of) == ([cap_minor] if told else [])
+
+
 def test_who_may_set_which(cast):
     customer = loaded(cast.customer)
     may = {
