@@ -16,11 +16,9 @@ from hosting.banking import clerk, statements, tables
 from hosting.banking.clerk import Clerk, Entry, Outcome, Verdict
 from hosting.banking.statements import BadLine, Form, Line
 from hosting.models import BankImport, LedgerEntry, Payment, Refund
-from hosting.piecework import BATCH, Done, Problem, UnreadableList, WrongState, cancel
+from hosting.piecework import BATCH, Done, Problem, WrongState, cancel
 
 __all__ = ["WrongState", "cancel", "confirm", "preview", "resume", "run", "take_in"]
-
-MOST_LINES = 50_000
 
 
 def take_in(
@@ -37,9 +35,6 @@ def take_in(
     """Keep a statement until somebody has looked at the preview; raises `UnreadableList`."""
     text, encoding = tables.decode(content, encoding=form.encoding)
     found = statements.read(text, form=form, currency=currency)
-    if len(found.lines) > MOST_LINES:
-        message = _("At most %(most)s lines can be read here. Upload a shorter time.")
-        raise UnreadableList(message=message % {"most": MOST_LINES})
     return BankImport.objects.create(
         file_name=file_name[-255:],
         content=text,

@@ -143,6 +143,8 @@ _BALANCE = re.compile(
     r"|solde (?:initial|final))(?:(?: as of| on| am| vom| per| au)? [0-9./-]{8,10})?:?",
     re.IGNORECASE,
 )
+# To find out how so many are written takes seconds.
+MOST_LINES = 50_000
 # Some banks tell of the account before the table begins, in fewer lines than these.
 _MOST_LINES_BEFORE = 40
 _LINE_END = re.compile(r"\r\n|\n|\r")
@@ -199,10 +201,13 @@ def find(text: str, *, delimiter: str = "") -> tuple[Table, str]:
     try:
         names: list[str] = next(reader, [])
         head.refuse_what_is_missing()
-        rows = list(_numbered(reader, head))
+        rows = list(islice(_numbered(reader, head), MOST_LINES + 1))
     except csv.Error as error:
         message = _("The list cannot be read from here on: %(error)s.") % {"error": error}
         raise UnreadableList(line=head.lines_before + reader.line_num, message=message) from error
+    if len(rows) > MOST_LINES:
+        message = _("At most %(most)s lines can be read here. Upload a shorter time.")
+        raise UnreadableList(message=message % {"most": MOST_LINES})
     if not rows:
         raise UnreadableList(message=_("There is no line below the columns' names."))
     whole = [cells for _number, cells in rows if len(cells) == len(names)]

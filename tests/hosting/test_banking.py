@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Event, User
 from hosting import invoicing, ledger, piecework, tasks
-from hosting.banking import clerk, runs
+from hosting.banking import clerk, runs, tables
 from hosting.banking.statements import Form
 from hosting.models import BankImport, InvoiceCounter, LedgerEntry, Payment, Refund
 from hosting.piecework import UnreadableList, WrongState
@@ -361,7 +361,7 @@ def test_nothing_is_recorded_in_the_name_of_somebody_who_left(cast):
 
 
 def test_too_long_a_statement_is_refused(cast, monkeypatch):
-    monkeypatch.setattr(runs, "MOST_LINES", 2)
+    monkeypatch.setattr(tables, "MOST_LINES", 2)
 
     with pytest.raises(UnreadableList, match="At most 2 lines"):
         take_in(cast, *[f"2026-11-02,1.00,EUR,X,,{number}" for number in range(3)])

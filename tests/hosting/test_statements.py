@@ -228,6 +228,13 @@ def test_long_cells_take_no_time(text):
     assert time.perf_counter() - begin < 1
 
 
+def test_far_too_many_lines_are_refused_before_anybody_reads_them():
+    begin = time.perf_counter()
+    with pytest.raises(UnreadableList, match="At most 50000 lines"):
+        read("date;amount\n" + "2026-10-31;1\n" * 300_000)
+    assert time.perf_counter() - begin < 5
+
+
 def test_amount_whose_direction_is_not_clear_is_not_used():
     text = "date;amount;side\n2026-10-31;-7,49;CRDT\n2026-10-31;7,49;both\n2026-10-31;7,49;\n"
     unclear = ("side", "It is not clear whether this came in or left.")
