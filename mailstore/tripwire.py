@@ -229,7 +229,7 @@ def _weight(
     by_pop_unfetched = (
         unfetched.count(mailbox, by_pop, engine=engine) if _sum(by_pop) >= fewest else 0
     )
-    later = [r for r in since if r.service == "imap" and r.ended_at > window[-1].ended_at]
+    later = [removal for removal in since if removal.ended_at > window[-1].ended_at]
     with_passing = _sum(by_imap) + by_pop_unfetched
     # The mail server's own report of use may be seconds old, and this is about seconds.
     left = _left(mailbox, engine=engine) if with_passing >= fewest else {}
@@ -237,7 +237,8 @@ def _weight(
         removals=window,
         counted=_sum(lasting) + _passed_through(mailbox, passing, limits) + by_pop_unfetched,
         with_passing=with_passing,
-        held_before=sum(left.values()) + with_passing + _sum(later),
+        # What was fetched and removed counts for nothing, and yet was part of the mailbox.
+        held_before=sum(left.values()) + _sum(window) + _sum(later),
         whole_folder=_whole_folder(lasting, left, fewest=fewest),
     )
 

@@ -317,6 +317,18 @@ def test_pop_program_that_fetches_and_removes_is_no_alarm(twin, log, pop):
     assert fired(twin, pop) == "300 messages were removed within 10 minutes."
 
 
+def test_share_of_a_pop_mailbox_is_of_all_that_it_held(twin, log, pop):
+    """A filter removes junk by its headers alone, and a program fetches all else."""
+    put(twin, pop, "INBOX", 40)
+    remove(twin, log, pop, "INBOX", 13, service="pop3")
+    remove(twin, log, pop, "INBOX", 27, service="pop3", session="s2", sent="top=0/0, retr=27/9999")
+    assert fired(twin, pop) is None
+
+    put(twin, pop, "INBOX", 40)
+    remove(twin, log, pop, "INBOX", 40, service="pop3", session="s3")
+    assert fired(twin, pop) == "66 % of the mailbox was removed within 10 minutes."
+
+
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
