@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -49,6 +50,39 @@ class _Found:
     undone: list[RemovedMessage]
     # What the log shows as one folder, and is more.
     ambiguous: set[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ways:
+    """From where to where messages may have come, by copies and in folders with another name."""
+
+    steps: frozenset[tuple[str, str]]
+    origins: frozenset[str]
+    ends: frozenset[str]
+    # What lies in such a folder, or below it, came there by a name that the log tells nothing of.
+    renamed: frozenset[str]
+
+    @classmethod
+    def of(cls, copies: Sequence[MessageCopy]) -> _Ways:
+        """All that the log told."""
+        return cls(
+            steps=frozenset((copy.origin, copy.folder) for copy in copies),
+            origins=frozenset(copy.origin for copy in copies),
+            ends=frozenset(copy.folder for copy in copies),
+            renamed=frozenset(copy.folder for copy in copies if copy.is_rename),
+        )
+
+    def lead_to(self, folder: str, *, origins: AbstractSet[str] | None = None) -> bool:
+        """Whether something may have come there, from anywhere or from one of some folders."""
+        if origins is None:
+            return folder in self.ends or self._has_other_name(folder)
+        if any((origin, folder) in self.steps for origin in origins):
+            return True
+        return not origins.isdisjoint(self.origins) and self._has_other_name(folder)
+
+    def _has_other_name(self, folder: str) -> bool:
+        parts = folder.split("/")
+        return any("/".join(parts[:depth]) in self.renamed for depth in range(1, len(parts) + 1))
 
 
 def settle(*, mailbox: Mailbox, engine: Engine) -> None:
@@ -114,7 +148,7 @@ def _find(
     """Ask for all folders at once, for how many there are and how they are named, programs say."""
     kept = _kept(mailbox, removals, engine=engine)
     first = min(copy.made_at for copy in copies)
-    ways = {(copy.origin, copy.folder) for copy in copies}
+    ways = _Ways.of(copies)
     arrived = engine.arrived(user=mailbox.address, since=first)
     second = _second_copies(kept, ways, arrived=arrived)
     undone = _undone(mailbox, _without(kept, second), ways, engine=engine)
@@ -124,7 +158,7 @@ def _find(
 def _undone(
     mailbox: Mailbox,
     left: Iterable[RemovedMessage],
-    ways: Iterable[tuple[str, str]],
+    ways: _Ways,
     *,
     engine: Engine,
 ) -> list[RemovedMessage]:
@@ -133,8 +167,7 @@ def _undone(
     To know, the mail server names all that lies in the mailbox, so few are not worth the question:
     no alarm rises for them.
     """
-    copied_to = {folder for _origin, folder in ways}
-    copies = [one for one in left if _shown(one) in copied_to]
+    copies = [one for one in left if ways.lead_to(_shown(one))]
     if len(copies) < thresholds.of(mailbox).fewest:
         return []
     lying = engine.arrived(user=mailbox.address, since=_EVER)
@@ -157,22 +190,19 @@ def _shown(message: RemovedMessage) -> str:
 
 
 def _second_copies(
-    kept: Sequence[RemovedMessage], ways: Collection[tuple[str, str]], *, arrived: Container[str]
+    kept: Sequence[RemovedMessage], ways: _Ways, *, arrived: Container[str]
 ) -> list[RemovedMessage]:
     """Those of a message that went on to a folder, or is kept from where it came from."""
     second = []
-    origins = {origin for origin, _folder in ways}
     by_guid: dict[str, list[RemovedMessage]] = defaultdict(list)
     for one in kept:
-        if one.guid in arrived and _shown(one) in origins:
+        if one.guid in arrived and _shown(one) in ways.origins:
             second.append(one)
         else:
             by_guid[one.guid].append(one)
     for same in by_guid.values():
         names = {_shown(one) for one in same}
-        led_to = {
-            name for name in names if any((origin, name) in ways for origin in names - {name})
-        }
+        led_to = {name for name in names if ways.lead_to(name, origins=names - {name})}
         # The first is from where it lay before it went anywhere.
         same.sort(key=lambda one: (_shown(one) in led_to, one.removed_at, one.uid))
         second += [one for one in same[1:] if _shown(one) in led_to]

@@ -57,6 +57,15 @@ def move_away_and_delete(client):
     client.delete("Other")
 
 
+def move_away_rename_and_delete(client):
+    client.create("Other/Sub")
+    client.select("Work")
+    client.uid("MOVE", "1:*", "Other/Sub")
+    client.select("INBOX")
+    client.rename("Other", "Another")
+    client.delete("Another/Sub")
+
+
 def overwrite(client):
     client.select("Work")
     for number in range(1, MANY + 1):
@@ -99,9 +108,10 @@ WAYS = [
     empty_by_trash,
     hide_in_trash,
     hide_behind_a_name,
+    move_away_rename_and_delete,
 ]
 # The store has both places of what they moved, until it is seen that they are the same messages.
-BY_TWO_STEPS = [move_away_and_delete, empty_by_trash]
+BY_TWO_STEPS = [move_away_and_delete, move_away_rename_and_delete, empty_by_trash]
 
 
 @pytest.mark.parametrize("number", range(len(WAYS)))

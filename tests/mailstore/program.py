@@ -62,8 +62,10 @@ class Program:
         )
 
     def rename(self, folder: str, name: str) -> None:
-        """RENAME."""
-        self.account.folders[name] = self.account.folders.pop(folder)
+        """RENAME, with what lies below it."""
+        for below in [n for n in self.account.folders if n == folder or n.startswith(f"{folder}/")]:
+            moved = name + below.removeprefix(folder)
+            self.account.folders[moved] = self.account.folders.pop(below)
         self._log(f"Mailbox renamed: {shown(folder)} -> {shown(name)}")
 
     def move(self, origin: str, folder: str) -> list[int]:

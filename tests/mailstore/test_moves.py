@@ -146,6 +146,39 @@ def test_moves_to_and_fro_are_told_of_as_what_is_left(program):
     assert sum(stored(program).values()) == sum(told().values()) == 5
 
 
+@pytest.mark.parametrize(
+    ("folder", "renamed", "becomes", "left_in"),
+    [
+        ("Work", "Work", "Other", "Other"),
+        ("Work/Sub", "Work", "Other", "Other/Sub"),
+        ("Work/Sub", "Work", "z" * 70, "z" * 70 + "/Sub"),
+    ],
+)
+def test_what_was_moved_and_removed_under_another_name_is_kept_once(
+    folder, renamed, becomes, left_in, program
+):
+    program.fill("INBOX", 20)
+    program.fill("Archive", 25)
+    program.move("INBOX", folder)
+    program.rename(renamed, becomes)
+    program.expunge(left_in)
+
+    # Twenty of forty-five are too few for an alarm, but for the folder that is empty now.
+    assert watch(program) == 1
+    assert (stored(program), told()) == ({"INBOX": 20}, {"INBOX": 20})
+    assert Alarm.objects.get().reason == "The whole folder INBOX was removed."
+
+
+def test_copies_undone_under_another_name_are_no_loss(program):
+    program.fill("INBOX", MANY)
+    program.copy("INBOX", "Work/Sub")
+    program.rename("Work", "Other")
+    program.expunge("Other/Sub")
+
+    assert watch(program) == 0
+    assert visible(program, "INBOX") == MANY
+
+
 def test_copy_that_was_there_before_is_a_message_of_its_own(program):
     program.fill("INBOX", 10)
     program.copy("INBOX", "Archive")
