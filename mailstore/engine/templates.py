@@ -302,12 +302,16 @@ _MAP_LAST_LOGIN = """map {
   }
 }
 """
-_NO_STORE = ".EXPUNGED/* owner\n.EXPUNGED/* anyone\n"
+_NO_STORE = "".join(
+    f"{name} {who}\n" for name in (".EXPUNGED", ".EXPUNGED/*") for who in ("owner", "anyone")
+)
 
 COMMON = {
     "dovecot.conf": _DOVECOT,
     "auth.conf": _AUTH,
-    # No rights for anybody below the store's prefix: it cannot be listed, opened or removed.
+    # No rights for anybody in the store: it cannot be listed, opened or removed. Its root is a
+    # folder as well, where mail would count towards no limit; and whoever may make folders there
+    # may make them below it.
     "acl-all": Template(_NO_STORE),
     # Look up and read: no flags, no new mail, no removal, no folders made or renamed.
     "acl-read-only": Template(_NO_STORE + "* owner lr\n"),

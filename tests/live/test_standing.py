@@ -83,6 +83,25 @@ def test_imap_can_be_read_and_not_changed(make_program, cast):
     assert (messages(program), messages(program, "Trash"), messages(program, "Sent")) == (1, 0, 0)
 
 
+@pytest.mark.parametrize("is_read_only", [False, True])
+def test_no_program_puts_mail_into_the_store(is_read_only, make_program, cast):
+    """Its root is a folder of its own, and what lies in the store counts towards no limit."""
+    program = make_program()
+    program.deliver("One")
+    if is_read_only:
+        stop(cast.customer, sign_in="read_only")
+    client = program.imap()
+
+    for folder in (".EXPUNGED", ".EXPUNGED/Mine"):
+        assert client.create(folder)[0] == "NO"
+        assert client.append(folder, None, None, b"Subject: Free\r\n\r\nx")[0] == "NO"
+        assert client.select(folder)[0] == "NO"
+        client.select("INBOX", readonly=True)
+        assert client.copy("1", folder)[0] == "NO"
+        assert client.rename("Trash", folder)[0] == "NO"
+    assert program.live.folder_states(user=program.address, removed=True) == []
+
+
 def test_imap_that_selects_hears_that_it_is_read_only(make_program, cast):
     program = make_program()
     stop(cast.customer, sign_in="read_only")
