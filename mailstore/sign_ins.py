@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import uuid4
@@ -40,6 +41,15 @@ _PLACES = Tally(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Born:
+    """A mailbox, its first moment, and whether anything but app passwords opens it."""
+
+    key: int
+    at: datetime
+    has_password: bool
+
+
 def note(told: Sequence[Attendance]) -> None:
     """Add what the log told; call it in the transaction that moves the position.
 
@@ -48,9 +58,9 @@ def note(told: Sequence[Attendance]) -> None:
     """
     born = _born({one.user for one in told})
     known = [
-        (born[one.user][0], one)
+        (born[one.user].key, _judged(one, born[one.user]))
         for one in told
-        if one.user in born and one.first_at >= born[one.user][1]
+        if one.user in born and one.first_at >= born[one.user].at
     ]
     good = [(key, one) for key, one in known if one.outcome is Outcome.SIGNED_IN]
     failed = [(key, one) for key, one in known if one.outcome is not Outcome.SIGNED_IN]
@@ -80,14 +90,28 @@ def forget_all(mailbox: Mailbox) -> None:
     Device.objects.filter(mailbox=mailbox).delete()
 
 
-def _born(addresses: Iterable[str]) -> dict[str, tuple[int, datetime]]:
-    """Key and first moment of the mailbox that has each address now."""
-    found: dict[str, tuple[int, datetime]] = {}
+def _judged(one: Attendance, mailbox: _Born) -> Attendance:
+    """The guard refuses whatever is no app password where nothing else can be right.
+
+    The log tells of that as of a try that was held back, and it may be the first of somebody who
+    mistyped an app password.
+    """
+    is_guess = one.outcome is Outcome.THROTTLED and not one.credential
+    if is_guess and not mailbox.has_password:
+        return replace(one, outcome=Outcome.WRONG_PASSWORD)
+    return one
+
+
+def _born(addresses: Iterable[str]) -> dict[str, _Born]:
+    """The mailbox that has each address now."""
+    found: dict[str, _Born] = {}
     names = sorted(addresses)
     for start in range(0, len(names), _AT_ONCE):
         standing = Mailbox.objects.standing().filter(address__in=names[start : start + _AT_ONCE])
-        for address, key, created_at in standing.values_list("address", "pk", "created_at"):
-            found[address] = key, created_at.replace(microsecond=0)
+        columns = standing.values_list("address", "pk", "created_at", "password_hash")
+        for address, key, created_at, password_hash in columns:
+            at = created_at.replace(microsecond=0)
+            found[address] = _Born(key=key, at=at, has_password=bool(password_hash))
     return found
 
 

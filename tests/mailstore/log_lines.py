@@ -45,6 +45,14 @@ def failed(why: str = "Password mismatch", **words: str) -> str:
     ).format_map(words) + f"{why}\n"
 
 
+def held_back(**words: str) -> str:
+    """A try that the guard refused."""
+    return (
+        "{day}T{at} auth: Info: policy({user},{address},<{session}>): "
+        "Authentication failure due to policy server refusal\n"
+    ).format_map(WORDS | {"address": "203.0.113.9", "session": "a/b"} | words)
+
+
 def refused(why: str, *, count: int = 1, **words: str) -> str:
     """The right password, and a sentence why it does not do."""
     words = WORDS | {"why": why, "count": str(count)} | words

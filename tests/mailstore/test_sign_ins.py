@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from mailstore import logbook, networks, sign_ins
 from mailstore.models import Device, LogPosition, Mailbox, Place, SignIn
 from tests.factories import make_mailbox
-from tests.mailstore.log_lines import PHONE, failed, fetched, login, refused
+from tests.mailstore.log_lines import PHONE, failed, fetched, held_back, login, refused
 
 pytestmark = pytest.mark.django_db(databases="__all__")
 
@@ -130,6 +130,18 @@ def test_patience_ends_and_the_rest_is_read_next_time(mailbox, log, monkeypatch)
     for _ in range(30):
         logbook.read(path=log)
     assert rows()[0][2] == 60
+
+
+def test_guess_is_held_back_only_where_a_mailbox_password_could_be_right(mailbox, read):
+    read(held_back(), failed(), held_back(at="09:50:00"))
+    assert rows() == [("wrong_password", "203.0.113.9", 3, 0, 0, 0)]
+
+    Mailbox.objects.filter(pk=mailbox.pk).update(password_hash="{ARGON2ID}x")
+    read(held_back(at="09:55:00"))
+    assert [row[:3] for row in rows()] == [
+        ("throttled", "203.0.113.9", 1),
+        ("wrong_password", "203.0.113.9", 3),
+    ]
 
 
 def test_nobodys_address_leaves_nothing(mailbox, read):
