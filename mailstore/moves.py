@@ -113,19 +113,27 @@ def forget(*, at: datetime) -> int:
 
 
 def without_moved(
-    mailbox: Mailbox, removed: Sequence[RemovedMessage], *, since: datetime, engine: Engine
+    mailbox: Mailbox,
+    removed: Sequence[RemovedMessage],
+    *,
+    since: datetime,
+    brought_back: AbstractSet[tuple[str, str]],
+    engine: Engine,
 ) -> list[RemovedMessage]:
     """Of what was removed since a moment, each message once, and none that moved meanwhile.
 
     A message that came into another folder since then was not removed. One that lay there before
-    is a copy of its own.
+    is a copy of its own, as is one that was brought back there, which `brought_back` names by
+    folder and guid.
     """
     moved = engine.arrived(user=mailbox.address, since=since)
+    elsewhere = {guid for _folder, guid in brought_back}
     seen: set[tuple[str, str]] = set()
     once = []
     for message in removed:
         key = (message.folder, message.guid)
-        if message.guid not in moved and key not in seen:
+        is_back = message.guid in moved and (message.guid not in elsewhere or key in brought_back)
+        if not is_back and key not in seen:
             seen.add(key)
             once.append(message)
     return once

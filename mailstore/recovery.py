@@ -145,7 +145,10 @@ def roll_back(
     """Bring back everything that was removed since a moment, each to its own folder."""
     since = RemovedSearch(since=moment)
     removed = engine.removed_mail(user=mailbox.address, search=since, headers=False)
-    picked = moves.without_moved(mailbox, removed, since=moment, engine=engine)
+    brought_back = restore_ends.brought_back(mailbox, since=moment)
+    picked = moves.without_moved(
+        mailbox, removed, since=moment, brought_back=brought_back, engine=engine
+    )
     return _plan(actor=actor, mailbox=mailbox, picked=picked, moment=moment, at=at)
 
 

@@ -74,6 +74,12 @@ def without_those_back(
     return {uid: guid for uid, guid in there.items() if uid not in twins}
 
 
+def brought_back(mailbox: Mailbox, *, since: datetime) -> set[tuple[str, str]]:
+    """What came back since a moment, by folder and guid."""
+    done = RestoreBatch.objects.filter(run__mailbox=mailbox, done_at__gte=since)
+    return {(batch.folder, str(guid)) for batch in done for _uid, _size, guid in batch.items}
+
+
 def narrow(batch: RestoreBatch, is_left: Callable[[int], bool]) -> None:
     """Leave only some of a batch's items; where all of them are left, none is written again."""
     left = [item for item in batch.items if is_left(int(item[0]))]

@@ -327,6 +327,26 @@ def test_roll_back_leaves_what_was_only_moved_and_brings_back_the_rest_once(prog
     assert visible(program, "INBOX") == 0
 
 
+def test_roll_back_brings_back_a_copy_of_what_was_brought_back_elsewhere(program, cast):
+    Mailbox.objects.update(quota_bytes=10**9)
+    alice = cast.actor(cast.alice)
+    who = {"actor": alice, "mailbox": program.mailbox, "engine": program.twin}
+    program.fill("INBOX", 3)
+    program.copy("INBOX", "Project")
+    program.at += timedelta(days=3)
+    moment = program.at
+    program.at += timedelta(minutes=2)
+    kept = program.expunge("INBOX")
+    program.expunge("Project")
+    run = recovery.restore(**who, chosen=[("INBOX", uid) for uid in kept[:2]], at=program.at)
+    recovery.work_off(run=run, engine=program.twin, now=lambda: program.at)
+
+    run = recovery.roll_back(**who, moment=moment, at=program.at)
+    recovery.work_off(run=run, engine=program.twin, now=lambda: program.at)
+
+    assert (visible(program, "INBOX"), visible(program, "Project"), stored(program)) == (3, 3, {})
+
+
 def test_old_copies_are_forgotten(program):
     program.fill("INBOX", 1)
     program.copy("INBOX", "Archive")
