@@ -166,7 +166,9 @@ def test_owner_finds_a_mailbox_while_typing(page, cast, sign_in):
 
     expect(page.locator(".mailbox-list tbody tr")).to_have_count(1)
     expect(page).to_have_url(re.compile("q=ber"))
-    page.get_by_role("link", name="bert@alder.test").click()
+    # A finger stays on the button for a while, and what it came down on must still be there.
+    page.get_by_role("link", name="bert@alder.test").click(delay=500)
+    expect(page.get_by_role("heading", name="bert@alder.test")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="Your mailboxes")).to_be_visible()
     expect(page.locator(".mailbox-list tbody tr")).to_have_count(1)
