@@ -174,6 +174,21 @@ def test_owner_finds_a_mailbox_while_typing(page, cast, sign_in):
     expect(page.locator(".mailbox-list tbody tr")).to_have_count(1)
 
 
+def test_owner_keeps_her_place_in_the_list_while_it_is_brought_up_to_date(page, cast, sign_in):
+    for name in ("anna", "bert", "carl"):
+        make_mailbox(cast.domain, name)
+    page.clock.install()
+    sign_in(cast.alice)
+    here = page.get_by_role("link", name="bert@alder.test")
+    here.focus()
+    old = here.element_handle()
+
+    page.clock.run_for(11_000)
+
+    page.wait_for_function("old => !old.isConnected", arg=old)
+    expect(here).to_be_focused()
+
+
 def test_owner_copies_a_setting(page, cast, make_program, sign_in):
     program: Program = make_program()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
