@@ -226,3 +226,17 @@ def test_staff_come_into_a_customer_and_go_back(staff_page, many, look):
 
     expect(page.get_by_text("You left Alder.")).to_be_visible()
     expect(page.get_by_role("heading", name="Change mailbox")).to_be_visible()
+
+
+def test_the_name_of_the_house_is_whole_beside_all_the_links(staff_page):
+    staff_page.goto("/overview/")
+
+    lines = staff_page.locator(".brand").evaluate(
+        """brand => {
+            const name = document.createRange();
+            name.selectNodeContents(brand.lastChild);
+            return name.getClientRects().length;
+        }"""
+    )
+
+    assert lines == 1
