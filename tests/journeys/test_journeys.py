@@ -189,6 +189,26 @@ def test_owner_keeps_her_place_in_the_list_while_it_is_brought_up_to_date(page, 
     expect(here).to_be_focused()
 
 
+def test_marks_of_the_present_page_show_in_colours_of_ones_own(page, cast, sign_in):
+    mailbox = make_mailbox(cast.domain, "anna")
+    page.emulate_media(forced_colors="active")
+    sign_in(cast.alice)
+    page.goto(f"/mailboxes/{mailbox.uuid}/set-up")
+
+    below = ".map(tab => getComputedStyle(tab).borderBottomColor)"
+    lines = page.evaluate(f"[...document.querySelectorAll('.subnav a')]{below}")
+    bars = page.evaluate(
+        """["::after", null].map(part => getComputedStyle(
+            document.querySelector(".nav a[aria-current]"), part).backgroundColor)"""
+    )
+
+    assert [line == lines[0] for line in lines] == [True, False, *[True] * (len(lines) - 2)]
+    assert bars[0] not in (
+        bars[1],
+        page.evaluate("getComputedStyle(document.body).backgroundColor"),
+    )
+
+
 def test_owner_copies_a_setting(page, cast, make_program, sign_in):
     program: Program = make_program()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
