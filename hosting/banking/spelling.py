@@ -42,6 +42,13 @@ _AMOUNT = re.compile(
     rf"(?P<sign>[{re.escape('+' + ''.join(_MINUS))}]?)(?:\s?(?P<before>{_WORD}))?"
     rf"(?P<digits>[^A-Za-z€$£¥]*)(?P<after>{_WORD})?"
 )
+# Some banks put what the account held into lines like those of payments.
+_BALANCE = re.compile(
+    r"(?:(?:anfangs|end|schluss|begin|eind)saldo|saldovortrag|(?:alter|neuer) (?:saldo|kontostand)"
+    r"|(?:opening|closing|beginning|ending) balance|balance (?:brought|carried) forward"
+    r"|solde (?:initial|final))(?:(?: as of| on| am| vom| per| au)? [0-9./-]{8,10})?:?",
+    re.IGNORECASE,
+)
 # Far beyond any payment, and far below what the column holds.
 _MOST_DIGITS = 14
 _LONGEST_QUOTE = 60
@@ -116,6 +123,16 @@ def _signed(text: str) -> tuple[str, bool]:
         if text.endswith(minus):
             return text[:-1].strip(), True
     return text.removeprefix("+").strip(), False
+
+
+def is_signed(text: str) -> bool:
+    """Whether there is a minus in it, wherever it stands."""
+    return any(minus in text for minus in _MINUS)
+
+
+def is_balance(text: str) -> bool:
+    """Whether it says that its line tells what the account held."""
+    return bool(_BALANCE.fullmatch(" ".join(text.split())))
 
 
 def day(text: str, date_format: str) -> date:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from hosting.banking.spelling import currency_in
+from hosting.banking.spelling import currency_in, is_balance, is_signed
 from hosting.piecework import UnreadableList, without_nul
 
 # What a column is called, in small letters; the first name is ours.
@@ -116,12 +116,25 @@ ENCODINGS = {"utf-8-sig": "UTF-8", "utf-16": "UTF-16", "cp1252": "Windows-1252"}
 # How CAMT, MT940 and banks say it, what is taken back included.
 CAME = frozenset({"crdt", "credit", "cr", "c", "rd", "haben", "h", "bij"})
 LEFT = frozenset({"dbit", "debit", "dr", "d", "rc", "soll", "s", "af"})
+# As one or two letters they may stand for a kind of transfer.
+_LEFT_IN_WORDS = frozenset(word for word in LEFT if len(word) > 2)  # noqa: PLR2004
 BOOKED = frozenset(
-    {"booked", "gebucht", "umsatz gebucht", "completed", "settled", "posted", "cleared", "executed"}
+    {
+        "booked",
+        "book",
+        "gebucht",
+        "umsatz gebucht",
+        "completed",
+        "settled",
+        "posted",
+        "cleared",
+        "executed",
+    }
 )
 UNBOOKED = frozenset(
     {
         "pending",
+        "pdng",
         "vorgemerkt",
         "umsatz vorgemerkt",
         "reverted",
@@ -135,13 +148,6 @@ UNBOOKED = frozenset(
         "authorized",
         "offen",
     }
-)
-# Some banks put what the account held into lines like those of payments.
-_BALANCE = re.compile(
-    r"(?:(?:anfangs|end|schluss|begin|eind)saldo|saldovortrag|(?:alter|neuer) (?:saldo|kontostand)"
-    r"|(?:opening|closing|beginning|ending) balance|balance (?:brought|carried) forward"
-    r"|solde (?:initial|final))(?:(?: as of| on| am| vom| per| au)? [0-9./-]{8,10})?:?",
-    re.IGNORECASE,
 )
 # To find out how so many are written takes seconds.
 MOST_LINES = 50_000
@@ -211,10 +217,9 @@ def find(text: str, *, delimiter: str = "") -> tuple[Table, str]:
     if not rows:
         raise UnreadableList(message=_("There is no line below the columns' names."))
     whole = [cells for _number, cells in rows if len(cells) == len(names)]
-    places = {**_side(names, whole), **head.places}
-    if "status" in places and not _said(whole, places["status"]) & (BOOKED | UNBOOKED):
-        # It tells of something else.
-        del places["status"]
+    places = {**_side(names, whole, amount=head.places.get("amount")), **head.places}
+    places.pop("status", None)
+    places |= _status(names, whole)
     records = [_record(number, cells, places, width=len(names)) for number, cells in rows]
     return Table(records=[_moved(each) for each in records], currency=head.currency), head.delimiter
 
@@ -336,13 +341,29 @@ def _numbered(reader: Any, head: _Head) -> Iterator[tuple[int, list[str]]]:
         start = reader.line_num + 1
 
 
-def _side(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The column that says what came and what left, though its name may mean something else."""
+def _side(
+    names: Sequence[str], rows: Sequence[Sequence[str]], *, amount: int | None
+) -> dict[str, int]:
+    """The column that says what came and what left, though its name may mean something else.
+
+    If it says something else now and then, it counts where no sign does: what left would be taken
+    for what came.
+    """
+    has_signs = amount is None or any(is_signed(cells[amount]) for cells in rows)
     for place, name in enumerate(names):
         if _name(name)[0] in MAYBE_SIDES:
             said = _said(rows, place)
-            if said & (CAME | LEFT) and said <= CAME | LEFT | {""}:
+            is_clear = said & (CAME | LEFT) and said <= CAME | LEFT | {""}
+            if is_clear or (said & _LEFT_IN_WORDS and not has_signs):
                 return {"side": place}
+    return {}
+
+
+def _status(names: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Of the columns that are called so, the one that says it: others tell of something else."""
+    for place, name in enumerate(names):
+        if _name(name)[0] in COLUMNS["status"] and _said(rows, place) & (BOOKED | UNBOOKED):
+            return {"status": place}
     return {}
 
 
@@ -359,7 +380,7 @@ def _record(number: int, cells: Sequence[str], places: Mapping[str, int], *, wid
     fault = ""
     if values.get("status", "").casefold() not in BOOKED | {""}:
         fault = _("The bank has not booked this.")
-    elif any(_BALANCE.fullmatch(" ".join(cell.split())) for cell in cells):
+    elif any(is_balance(cell) for cell in cells):
         fault = _("This is a balance and no payment.")
     return Record(number=number, cells=values, fault=fault)
 

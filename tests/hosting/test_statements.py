@@ -144,6 +144,7 @@ def test_columns_of_what_came_and_left_count_before_a_foreign_amount():
     [
         ("Info", "Umsatz gebucht", "Umsatz vorgemerkt"),
         ("Status", "Gebucht", "Vorgemerkt"),
+        ("Status", "BOOK", "PDNG"),
         ("State", "COMPLETED", "PENDING"),
         ("State", "COMPLETED", "whatever else"),
         ("state", "", "Reverted"),
@@ -156,6 +157,13 @@ def test_what_a_bank_has_not_booked_is_not_used(header, booked, not_booked):
         (date(2026, 10, 31), 749, "EUR"),
         ("", "The bank has not booked this."),
     ]
+
+
+def test_column_that_tells_the_status_is_found_beside_another_that_is_called_so():
+    text = "Datum;Betrag;Info;Buchungsstatus\n31.10.2026;7,49;Miete;gebucht\n"
+    text += "31.10.2026;5,00;;vorgemerkt\n"
+
+    assert [line[1] for line in shown(read(text))] == [749, "The bank has not booked this."]
 
 
 def test_column_that_is_called_like_a_status_may_tell_of_something_else():
@@ -201,7 +209,25 @@ def test_type_of_a_transaction_says_whether_money_left_if_it_says_nothing_else(n
     text = f"Date,,Amount,{name}\n2026-10-31,1,7.49,credit\n2026-10-31,2,5.00,debit\n"
 
     assert [line[1] for line in shown(read(text))] == [749, -500]
-    assert [line[1] for line in shown(read(text + "2026-10-31,3,1.00,fee\n"))] == [749, 500, 100]
+
+
+def test_type_that_says_something_else_as_well_makes_no_income_of_what_left():
+    text = "Date,Amount,Type\n2026-10-31,7.49,credit\n2026-10-31,5.00,debit\n2026-10-31,1.00,fee\n"
+
+    unclear = "It is not clear whether this came in or left."
+    assert [line[1] for line in shown(read(text))] == [749, -500, unclear]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Date,Amount,Details\n2026-10-31,7.49,DSLIP\n2026-10-31,-5.00,DEBIT\n",
+        "Date,Amount,Code\n2026-10-31,7.49,D\n2026-10-31,-5.00,T\n",
+        "Date,Amount,Type\n2026-10-31,7.49,D\n2026-10-31,-5.00,T\n",
+    ],
+)
+def test_signs_of_amounts_count_where_a_type_says_something_else_as_well(text):
+    assert [line[1] for line in shown(read(text))] == [749, -500]
 
 
 @pytest.mark.parametrize(
