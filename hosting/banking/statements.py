@@ -70,31 +70,49 @@ def read(text: str, *, form: Form, currency: str) -> Statement:
     `currency` is that of lines that name none.
     """
     table, delimiter = tables.find(text, delimiter=form.delimiter)
-    fallback = table.currency or currency
+    default = _Default(stated=table.currency, fallback=currency)
     good = [record.cells for record in table.records if not record.fault]
-    amounts = [(cells["amount"], _currency(cells, fallback)) for cells in good]
+    amounts = [(cells["amount"], _currency(cells, default)) for cells in good]
     found = Form(
         encoding=form.encoding,
         delimiter=delimiter,
         decimal=form.decimal or spelling.decimal_of(amounts),
         date_format=form.date_format or spelling.date_format_of(cells["date"] for cells in good),
     )
-    return Statement(form=found, lines=[_line(each, found, fallback) for each in table.records])
+    return Statement(form=found, lines=[_line(each, found, default) for each in table.records])
 
 
-def _currency(cells: Mapping[str, str], fallback: str) -> str:
+@dataclass(frozen=True, kw_only=True)
+class _Default:
+    """The currency that the amounts' column states, if it does, and that of lines without one."""
+
+    stated: str
+    fallback: str
+
+
+def _currency(cells: Mapping[str, str], default: _Default) -> str:
     named = cells.get("currency", "").upper() or spelling.currency_beside(cells["amount"])
-    return named or fallback
+    return named or default.stated or default.fallback
 
 
-def _line(record: Record, form: Form, currency: str) -> Line | BadLine:
+def _known_currency(cells: Mapping[str, str], default: _Default) -> str:
+    """What a line is in; raises `Unreadable` where that contradicts the name of the column."""
+    code = spelling.known(_currency(cells, default))
+    if default.stated not in {"", code}:
+        # Some banks tell beside it in which currency the payer had paid.
+        message = _("This line is in another currency than its column, which is in %(stated)s.")
+        raise Unreadable(message % {"stated": default.stated})
+    return code
+
+
+def _line(record: Record, form: Form, default: _Default) -> Line | BadLine:
     if record.fault:
         return BadLine(number=record.number, column="", fault=record.fault)
     column = "date"
     try:
         day = spelling.day(record.cells["date"], form.date_format)
         column = "currency"
-        code = spelling.known(_currency(record.cells, currency))
+        code = _known_currency(record.cells, default)
         column = "amount"
         minor = spelling.amount(record.cells["amount"], form.decimal, code)
         column = "side"

@@ -197,6 +197,23 @@ def test_currency_is_that_of_the_amount_and_not_of_a_balance_or_fee(header, line
 
 
 @pytest.mark.parametrize(
+    ("header", "moved"),
+    [
+        ("Datum;Betrag (EUR);Währung", "7,49;USD"),
+        ("Datum;Gutschrift in EUR;Lastschrift in EUR;Währung", "7,49;;USD"),
+        ("Datum;Betrag (EUR);Währung", "7,49 $;"),
+    ],
+)
+def test_currency_that_contradicts_the_one_in_the_columns_name_is_refused(header, moved):
+    fault = "This line is in another currency than its column, which is in EUR."
+
+    assert shown(read(f"{header}\n31.10.2026;{moved}\n")) == [("currency", fault)]
+    assert shown(read(f"{header}\n31.10.2026;{moved[:4]}{';' * moved.count(';')}\n")) == [
+        (date(2026, 10, 31), 749, "EUR")
+    ]
+
+
+@pytest.mark.parametrize(
     "header", ["Date,Amount (USD),Amount (EUR)", "Date,Credit in CHF,Credit (EUR)"]
 )
 def test_two_columns_that_could_be_the_amount_are_refused(header):
