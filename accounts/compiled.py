@@ -138,6 +138,8 @@ def _cursor(connection: Any) -> Any:
     """Django's own cursors put all values into the text, which is a new statement each time."""
     if connection.vendor != "postgresql":
         return connection.cursor()
+    # As Django's own does: PostgreSQL may have been started anew since the request before.
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     return connection._prepare_cursor(_PreparingCursor(connection.connection))  # noqa: SLF001
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.db import close_old_connections, connection
 from django.db.models import Q
 from django.test.utils import CaptureQueriesContext
 
@@ -127,3 +127,18 @@ def test_plan_is_made_once_for_all_keys(setbacks):
             "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE '%setback%'"
         )
         assert cursor.fetchall() == [(7,)]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no connections.")
+@pytest.mark.django_db(transaction=True)
+def test_connection_that_the_database_ended_between_two_requests_is_made_anew():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [process] = cursor.fetchone()
+    another = connection.copy()
+    with another.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [process])
+    another.close()
+    close_old_connections()
+
+    assert NAMED.rows(names=["n1"]) == []
