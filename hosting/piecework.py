@@ -272,7 +272,11 @@ def run(
             until = _do(mine, listed, piece, worker=worker, until=until, now=now)
     except _LeaseLost:
         return False
-    except _NobodyToActFor:
+    except (_NobodyToActFor, UnreadableList) as refusal:
+        if isinstance(refusal, UnreadableList):
+            # The rules for lists have changed since it was checked.
+            found = [*listed.problems, refusal.problem.as_data()]
+            mine.filter(leased_until=until).update(problems=found, problem_count=len(found))
         with suppress(WrongState):
             cancel(actor=system("lists"), listed=listed, at=now(), ended=ended)
         return True

@@ -360,6 +360,22 @@ def test_nothing_is_recorded_in_the_name_of_somebody_who_left(cast):
     assert not Payment.objects.exists()
 
 
+def test_statement_that_new_rules_cannot_read_is_left_with_the_reason_and_holds_up_no_other(cast):
+    old, good = (take_in(cast, f"2026-11-02,1.00,EUR,X,,{number}") for number in (1, 2))
+    for listed in (old, good):
+        runs.confirm(actor=cast.actor(cast.sam), listed=listed, at=timezone.now())
+    BankImport.objects.filter(pk=old.pk).update(
+        content="date,amount,amount\n2026-11-02,1.00,2.00\n"
+    )
+
+    assert runs.resume(now=timezone.now) == 2
+
+    old.refresh_from_db()
+    [problem] = old.problems
+    assert (old.state, old.problem_count, problem["column"]) == ("cancelled", 1, "amount")
+    assert [payment.external_id for payment in Payment.objects.all()] == ["AT1:2"]
+
+
 def test_too_long_a_statement_is_refused(cast, monkeypatch):
     monkeypatch.setattr(tables, "MOST_LINES", 2)
 
