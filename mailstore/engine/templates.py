@@ -257,11 +257,15 @@ _QUERY_FIRST = (
 # LMTP asks for those that receive only; the admin API must reach all, or nobody could
 # clear a mailbox that is being closed. For LMTP, `tempfail` answers 4xx with the reason, so that
 # mail waits at its sender; the admin API and those who read are not concerned by it.
+# Each message takes a file and at least one block of the disk, however small it is; so for each KiB
+# of the limit there may be one message, and some more.
 _QUERIES_MAILBOX = (
     "default_pass_scheme = ARGON2ID\n"
     "password_query = SELECT username AS user, password, nologin, reason FROM dovecot_passdb "
     "WHERE username = '%u' AND proto = '%s'\n"
-    "user_query = SELECT '$mail_root/' || home AS home, quota_rule, "
+    "user_query = SELECT '$mail_root/' || home AS home, "
+    "quota_rule || ':messages=' || (CAST(substr(quota_rule, 9) AS bigint) / 1024 + 1000) "
+    "AS quota_rule, "
     'auto_folders AS "namespace/inbox/mailbox/Sent/auto", '
     'auto_folders AS "namespace/inbox/mailbox/Drafts/auto", '
     'auto_folders AS "namespace/inbox/mailbox/Junk/auto", '
