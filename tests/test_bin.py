@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,19 @@ def test_a_state_folder_that_cannot_be_written_gets_one_sentence(short_path):
     assert answer.returncode == 1
     assert answer.stderr.startswith(f"restante: The folder {folder} cannot be written by '")
     assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_state_folder_is_closed_to_other_users_of_the_machine(is_new, short_path):
+    """Files of SQLite can be read by everybody who reaches them, and hold sessions of people."""
+    folder = short_path / "state"
+    if not is_new:
+        folder.mkdir(mode=0o755)
+
+    answer = sourced("choose_user; choose_folders", RESTANTE_STATE=str(folder))
+
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
 def test_a_state_folder_with_a_path_too_long_for_sockets_is_refused(tmp_path):
