@@ -211,11 +211,13 @@ dict {
 
 # Asked before a password is looked at, and told how it ended. What it answers after the right one
 # would come too late to spare the work, so it is not asked a second time. While it is away, people
-# sign in as if there were none: its figures are worth less than their mail.
+# sign in as if there were none: its figures are worth less than their mail. Of many guesses at once
+# Dovecot asks about a hundred and has the others wait, and whoever waits for too long is let on
+# unasked as well; so that is far longer than the guard takes for as many as anybody sends at once.
 GUARD = Template(
     rf"""auth_policy_server_url = $url
 auth_policy_server_api_header = {HEADER}:$key
-auth_policy_server_timeout_msecs = 3000
+auth_policy_server_timeout_msecs = 30000
 auth_policy_hash_nonce = $nonce
 # All of the digest: a short one would take different guesses for the same.
 auth_policy_hash_truncate = 0

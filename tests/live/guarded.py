@@ -24,7 +24,7 @@ from tests.real_mail import Dovecot
 from tests.servers import free_port, wait_for_port
 
 DELAY_SECONDS = 1
-# Dovecot lets whoever waited three seconds for the guard try without it. On a busy machine a flood
+# Dovecot lets whoever waited half a minute for the guard try without it. On a busy machine a flood
 # of guesses waits longer than that, and nothing could be said of how those are counted.
 _PATIENT = "auth_policy_server_timeout_msecs = 600000\n"
 # Likewise, a guard that does not hear from Redis in a twentieth of a second counts alone.
